@@ -1,0 +1,21 @@
+"""Alignment of images: the task tweakreg and its parameter set imagefindpars.
+
+``from imagereg import tweakreg; tweakreg.TweakReg('*flt.fits', threshold=200, shiftfile=True)``
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+_TASKS = ("tweakreg",)
+
+
+def __getattr__(name):
+    """Import a task when it is first asked for."""
+    if name in _TASKS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    """Return the names of the tasks too."""
+    return [*globals(), *_TASKS]

@@ -1,0 +1,47 @@
+"""Every error that imagereg raises on purpose.
+
+::
+
+    ImageregError
+     ├── ParameterError        a parameter is unknown, of the wrong type, or out of range (also a ValueError)
+     ├── InputError            a file can't be read, written, or does not hold what is needed
+     └── AlignmentError        an image can't be aligned; `align` turns it into a status
+          ├── NotEnoughSources     too few sources to start from
+          ├── NotEnoughMatches     too few of them have a counterpart
+          ├── DegenerateFit        the matches do not determine the transform
+          └── AmbiguousMatch       more than one offset explains the sources
+
+The text of an error is one sentence: what is wrong, where, and what was expected.
+"""
+
+
+class ImageregError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ParameterError(ImageregError, ValueError):
+    """A parameter is unknown, of the wrong type, or outside its range."""
+
+
+class InputError(ImageregError):
+    """A file can't be read or written, or does not hold what is needed."""
+
+
+class AlignmentError(ImageregError):
+    """An image can't be aligned with the reference."""
+
+
+class NotEnoughSources(AlignmentError):
+    """An image or a reference has too few sources to start from."""
+
+
+class NotEnoughMatches(AlignmentError):
+    """Too few sources have a counterpart in the reference."""
+
+
+class DegenerateFit(AlignmentError):
+    """The matched positions do not determine the transform."""
+
+
+class AmbiguousMatch(AlignmentError):
+    """More than one offset explains the sources about equally well."""
