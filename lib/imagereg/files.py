@@ -1,0 +1,418 @@
+"""All that touches disk: chips are read, headers updated, text written.
+
+What is written appears whole or not at all: it is made as a new file beside its place, flushed, and put there by
+one rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import gzip
+import io
+import os
+import re
+import shutil
+import tempfile
+import zlib
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from stsci.tools import bitmask
+
+from imagereg import formats, headers
+from imagereg.align import Chip
+from imagereg.errors import InputError, ParameterError
+from imagereg.wcs import orientation, pixel_scale
+
+_SPACE_TELESCOPES = ("HST", "JWST")
+_GZIP = b"\x1f\x8b"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChipImage:
+    """Pixels of one chip.
+
+    Parameters
+    ----------
+    chip : align.Chip
+        Its place and its WCS.
+    data : (ny, nx) ndarray
+        Counts.
+    bad : (ny, nx) ndarray of bool or None
+        Pixels that the data quality array rejects.
+    gain : float
+        Electrons per count.
+    """
+
+    chip: Chip
+    data: np.ndarray
+    bad: np.ndarray | None
+    gain: float
+
+
+def expand_input(files):
+    """Names of the files that an input stands for.
+
+    Parameters
+    ----------
+    files : str or os.PathLike or sequence of them
+        A name, a wildcard, an ``@list``, or several of them with commas between; a sequence of such.
+
+    Returns
+    -------
+    list of str
+        In the order given; the files of one wildcard sorted, no file twice.
+
+    Raises
+    ------
+    InputError
+        Nothing is given, a file is missing, a wildcard matches nothing, or two files share a name.
+    """
+    given = [files] if isinstance(files, (str, os.PathLike)) else list(files or ())
+    names = [name for item in given for word in os.fspath(item).split(",") if word.strip()
+             for name in _expand_word(word.strip())]
+    if not names:
+        raise InputError("no input files are given")
+    names = list(dict.fromkeys(names))
+    for name in names:
+        if not os.path.isfile(name):
+            raise InputError(f"{name} does not exist" if not os.path.exists(name) else f"{name} is not a file")
+    seen = {}
+    for name in names:
+        if seen.setdefault(os.path.basename(name), name) != name:
+            raise InputError(f"{seen[os.path.basename(name)]} and {name} share a name, and so would their output")
+    return names
+
+
+def _expand_word(word):
+    if word.startswith("@"):
+        folder, text = os.path.dirname(word[1:]), read_text(word[1:])
+        lines = formats.parse_list(text, word[1:])
+        return [name for line in lines for name in _expand_word(os.path.join(folder, line))]
+    if not glob.has_magic(word) or os.path.exists(word):
+        return [os.path.expanduser(word)]
+    names = sorted(glob.glob(os.path.expanduser(word)))
+    if not names:
+        raise InputError(f"no file matches {word}")
+    return names
+
+
+def read_text(path):
+    """Content of a text file; InputError where it can't be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} can't be read: {_reason(error)}") from error
+
+
+def _reason(error):
+    return (getattr(error, "strerror", None) or str(error).splitlines()[0] or type(error).__name__).lower()
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """Yield the HDUList of a whole FITS file, read lazily; every way in which it is not one is an InputError."""
+    try:
+        with fits.open(path, mode="readonly", memmap=True, lazy_load_hdus=False) as hdus:
+            size, expected = os.path.getsize(path), max(_end(hdus, index) for index in range(len(hdus)))
+            if size < expected and not _compressed(path):
+                raise InputError(f"{path} is truncated: it has {size} bytes of {expected}")
+            yield hdus
+    except (OSError, EOFError, zlib.error, TypeError, ValueError) as error:
+        raise InputError(f"{path} can't be read as FITS: {_reason(error)}") from error
+
+
+def _end(hdus, index):
+    info = hdus.fileinfo(index)
+    return info["datLoc"] + info["datSpan"]
+
+
+def _compressed(path):
+    with open(path, "rb") as file:
+        return file.read(2) == _GZIP
+
+
+def _science(hdus, path):
+    """Return the indices of the science HDUs: all SCI in order of EXTVER, else the only image."""
+    science = [i for i, hdu in enumerate(hdus) if hdu.name == "SCI" and hdu.header.get("NAXIS", 0) > 0]
+    if science:
+        return sorted(science, key=lambda i: hdus[i].ver)
+    images = [i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2]
+    if images[:1] == [0]:
+        return [0]
+    if len(images) != 1:
+        raise InputError(f"{path} has no SCI extension and {len(images) or 'no'} images, expected one")
+    return images
+
+
+def read_exposure(path, *, dqbits=""):
+    """Read the chips of an exposure, one at a time.
+
+    Parameters
+    ----------
+    path : str
+        A FITS file with any number of SCI extensions, or with one image; it may be gzipped.
+    dqbits : str
+        Flags of the DQ extension that make no pixel bad, as ``16,64`` or ``16+64``, or with ``~`` before them those
+        that alone do; with ``None`` the extension is not used.
+
+    Yields
+    ------
+    ChipImage
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not FITS, is truncated, holds no image, or an image has no celestial WCS.
+    ParameterError
+        `dqbits` is no such list.
+    """
+    with _opened(path) as hdus:
+        for index in _science(hdus, path):
+            hdu = hdus[index]
+            if hdu.header["NAXIS"] != 2:
+                raise InputError(f"{path}[{index}] has {hdu.header['NAXIS']} axes, expected 2")
+            extver = hdu.ver if hdu.name == "SCI" else 1
+            wcs = _read_wcs(hdus, index, path)
+            bad = _bad_pixels(hdus, extver, hdu.shape, dqbits)
+            yield ChipImage(Chip(extver, wcs, hdu.shape), hdu.data, bad, _gain(hdus[0].header, hdu.header))
+
+
+def _read_wcs(hdus, index, path):
+    header = hdus[index].header
+    try:
+        wcs = WCS(header, hdus, fix=False)
+        wcs.wcs.fix()
+        wcs.wcs.set()
+        usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
+    except Exception as error:  # astropy and wcslib raise some thirty kinds
+        raise InputError(f"{path}[{index}] has a WCS that can't be read: {_reason(error)}") from error
+    if not usable:
+        raise InputError(f"{path}[{index}] has no celestial WCS")
+    return wcs
+
+
+def _bad_pixels(hdus, extver, shape, dqbits):
+    flags = dqbits.strip()
+    if flags.upper() in ("NONE", "INDEF") or ("DQ", extver) not in hdus:
+        return None
+    quality = hdus["DQ", extver].data
+    if quality is None or quality.shape != shape:
+        return None
+    try:
+        return bitmask.bitfield_to_boolean_mask(quality, ignore_flags=flags or 0, good_mask_value=False)
+    except (ValueError, TypeError) as error:
+        raise ParameterError(f"imagefindpars: dqbits = {dqbits!r} is no list of bit flags such as 16,64") from error
+
+
+def _gain(primary, header):
+    """Electrons per count, from the unit of the pixels."""
+    unit = str(header.get("BUNIT", primary.get("BUNIT", ""))).upper().replace(" ", "")
+    gain = 1.0
+    if not unit.startswith("ELECTRON"):
+        keywords = (h.get(k) for k in ("CCDGAIN", "ATODGAIN", "GAIN", "EGAIN") for h in (header, primary))
+        gain = next((float(g) for g in keywords if isinstance(g, (int, float)) and g > 0), 1.0)
+    if unit.endswith(("/S", "S-1", "/SEC")):
+        exptime = header.get("EXPTIME", primary.get("EXPTIME", 1.0))
+        gain *= float(exptime) if exptime and exptime > 0 else 1.0
+    return gain
+
+
+def read_optics(path):
+    """Name of the optics an exposure was taken with; exposures of one name share a PSF.
+
+    In space that is telescope, instrument, detector and filters; on the ground every exposure is on its own.
+    """
+    with _opened(path) as hdus:
+        header = hdus[0].header
+        if header.get("TELESCOP", "").strip() not in _SPACE_TELESCOPES:
+            return path
+        keywords = ("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "FILTNAM1", "PUPIL")
+        return " ".join(str(header.get(keyword, "")) for keyword in keywords)
+
+
+def check_updatable(path):
+    """Raise InputError where `update_header` has no permission to do its work."""
+    folder = os.path.dirname(os.path.realpath(path))
+    for target in (path, folder):
+        if _protected(target):
+            raise InputError(f"{path} can't be updated: {'it' if target == path else folder} is write-protected")
+
+
+def check_wcsname(path, wcsname):
+    """Raise InputError where a file has a WCS of that name; of a file that can't be read nothing is said here."""
+    try:
+        with _opened(path) as hdus:
+            names = {index: headers.wcs_names(hdus[index].header) for index in _science(hdus, path)}
+    except InputError:
+        return
+    for index, taken in names.items():
+        if wcsname.upper() in (name.upper() for name in taken.values()):
+            raise InputError(f"{path}[{index}] has a WCS named {wcsname!r} already: give another wcsname, "
+                             "or reusename=yes")
+
+
+def _protected(path):
+    """Whether a file or folder is meant not to be written, even by those who could."""
+    return not os.access(path, os.W_OK) or not os.stat(path).st_mode & 0o222
+
+
+def check_writable(path):
+    """Raise InputError where a file of that name could not be written."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise InputError(f"{path} can't be written: there is no folder {folder}")
+    for target in (folder, *([path] if os.path.exists(path) else [])):
+        if os.path.isdir(path):
+            raise InputError(f"{path} can't be written: it is a folder")
+        if _protected(target):
+            raise InputError(f"{path} can't be written: {target} is write-protected")
+
+
+def update_header(path, wcss, solution, *, reuse=False):
+    """Give the science headers of a file a new primary WCS; all else stays as it is, byte for byte.
+
+    Parameters
+    ----------
+    path : str
+        The file; a link is followed.
+    wcss : dict of int to astropy.wcs.WCS, or None
+        New WCS by EXTVER; None names the present one anew.
+    solution : headers.Solution
+        What is known of it.
+    reuse : bool
+        Replace a WCS of the same name.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, or can't be replaced; it is then as it was.
+    """
+    with _opened(path) as hdus:
+        science = _science(hdus, path)
+        vers = {i: hdus[i].ver if hdus[i].name == "SCI" else 1 for i in science}
+        spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
+                 for info in map(hdus.fileinfo, range(len(hdus)))]
+    packed = _compressed(path)
+    with (gzip.open if packed else open)(path, "rb") as source:
+        if packed:
+            source = io.BytesIO(source.read())
+        changed = {}
+        for index in science:
+            start, stop, _ = spans[index]
+            source.seek(start)
+            header = fits.Header.fromstring(source.read(stop - start))
+            wcs = None if wcss is None else wcss[vers[index]]
+            changed[index] = headers.corrected_header(header, wcs, solution, reuse)
+        with _replacing(path) as target:
+            plain = contextlib.nullcontext(target)
+            with gzip.GzipFile(fileobj=target, mode="wb", filename="") if packed else plain as out:
+                _copy_hdus(source, out, spans, changed)
+
+
+def _copy_hdus(source, target, spans, changed):
+    """Copy a FITS file with new headers for some of its HDUs."""
+    for index, (start, data, stop) in enumerate(spans):
+        if index in changed:
+            target.write(changed[index].tostring(endcard=True, padding=True).encode("ascii"))
+            start = data
+        _copy_bytes(source, target, start, stop)
+
+
+def _copy_bytes(source, target, start, stop):
+    """Copy bytes start..stop of one file to the end of another, within the kernel where it can."""
+    target.flush()
+    with contextlib.suppress(AttributeError, OSError):
+        while start < stop and (done := os.copy_file_range(source.fileno(), target.fileno(), stop - start, start)):
+            start += done
+        target.seek(0, os.SEEK_END)
+    source.seek(start)
+    while start < stop:
+        block = source.read(min(stop - start, 1 << 22))
+        if not block:
+            raise InputError("the file ends early")
+        target.write(block)
+        start += len(block)
+
+
+@contextlib.contextmanager
+def _replacing(path):
+    """Yield a new binary file that takes the place of `path` once it is complete, with its mode and owner."""
+    path = os.path.realpath(path)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), prefix=".imagereg-", suffix=".tmp",
+                                         delete=False) as file:
+            temporary = file.name
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if os.path.exists(path):
+            shutil.copymode(path, temporary)
+            owner = os.stat(path)
+            with contextlib.suppress(PermissionError):
+                os.chown(temporary, owner.st_uid, owner.st_gid)
+        else:
+            os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {_reason(error)}") from error
+    finally:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path, text):
+    """Write a text file, whole or not at all; InputError where it can't be."""
+    with _replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_bytes(path, content):
+    """Write a binary file, whole or not at all; InputError where it can't be."""
+    with _replacing(path) as file:
+        file.write(content)
+
+
+def write_reference_wcs(path, plane):
+    """Write the WCS of a plane: in a primary header without data, and in an extension WCS with NPIX1 and NPIX2.
+
+    The first is what the help text of tweakreg promises, the second what AstroDrizzle and drizzlepac read.
+    """
+    keywords = plane.wcs.to_header()
+    for i in (1, 2):
+        keywords[f"CRVAL{i}"] = float(plane.wcs.wcs.crval[i - 1])
+        for j in (1, 2):
+            keywords[f"PC{i}_{j}"] = float(plane.wcs.wcs.cd[i - 1, j - 1])
+    primary, extension = fits.PrimaryHDU(header=keywords), fits.ImageHDU(header=keywords, name="WCS", ver=1)
+    for header in (primary.header, extension.header):
+        header["NPIX1"] = (plane.shape[1], "length of axis 1")
+        header["NPIX2"] = (plane.shape[0], "length of axis 2")
+        header["PIXVALUE"] = (0.0, "value of all pixels")
+        header["ORIENTAT"] = (orientation(plane.wcs), "position angle of y axis (deg. e of n)")
+    buffer = io.BytesIO()
+    fits.HDUList([primary, extension]).writeto(buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def root_name(path):
+    """Root of the names of the files that belong to an exposure: ``j99da1f2q_flt`` of ``j99da1f2q_flt.fits``."""
+    return re.sub(r"\.(fits?|fts)(\.gz)?$", "", os.path.basename(path), flags=re.IGNORECASE)
+
+
+def user_parameters(task):
+    """Name of the file in which the user last saved the parameters of a task; None where there is none."""
+    path = os.path.join(os.path.expanduser("~"), ".imagereg", f"{task}.cfg")
+    return path if os.path.isfile(path) else None
