@@ -78,20 +78,21 @@ def _parameters(words):
         name, equals, value = word.partition("=")
         if not equals:
             name, value = word[:-1], {"+": "yes", "-": "no"}[word[-1]]
-        spec = next((s for s in specs if name in s), None) or _abbreviated(name, specs)
-        name = spec.find(name, minimum_match=True).name
+        name = _full_name(name, specs)
         if values.setdefault(name, value) != value:
             raise ParameterError(f"parameter {name!r} is given as {values[name]!r} and as {value!r}")
     return values
 
 
-def _abbreviated(name, specs):
-    """Return the one of `specs` that has a parameter whose name begins so."""
-    found = [spec for spec in specs if any(known.startswith(name) for known in spec.names)]
-    if len(found) > 1:
-        names = [known for spec in found for known in spec.names if known.startswith(name)]
-        raise ParameterError(f"parameter {name!r} is ambiguous: {', '.join(names)}")
-    return found[0] if found else specs[0]
+def _full_name(name, specs):
+    """Return the parameter that a name, an alias or an abbreviation stands for; an unknown one as it is."""
+    for spec in specs:
+        if name in spec:
+            return spec[name].name
+    known = sorted({known for spec in specs for known in spec.names if known.startswith(name)})
+    if len(known) > 1:
+        raise ParameterError(f"parameter {name!r} is ambiguous: {', '.join(known)}")
+    return known[0] if known else name
 
 
 def _demo(folder, given):

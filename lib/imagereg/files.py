@@ -15,6 +15,8 @@ import os
 import re
 import shutil
 import tempfile
+import threading
+import warnings
 import zlib
 
 import numpy as np
@@ -29,6 +31,7 @@ from imagereg.wcs import orientation, pixel_scale
 
 _SPACE_TELESCOPES = ("HST", "JWST")
 _GZIP = b"\x1f\x8b"
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,13 +120,20 @@ def _reason(error):
 def _opened(path):
     """Yield the HDUList of a whole FITS file, read lazily; every way in which it is not one is an InputError."""
     try:
-        with fits.open(path, mode="readonly", memmap=True, lazy_load_hdus=False) as hdus:
+        with _quietly_opened(path) as hdus:
             size, expected = os.path.getsize(path), max(_end(hdus, index) for index in range(len(hdus)))
             if size < expected and not _compressed(path):
                 raise InputError(f"{path} is truncated: it has {size} bytes of {expected}")
             yield hdus
     except (OSError, EOFError, zlib.error, TypeError, ValueError) as error:
         raise InputError(f"{path} can't be read as FITS: {_reason(error)}") from error
+
+
+def _quietly_opened(path):
+    """Open a FITS file; what astropy would warn of is found out, and said, by `_opened`."""
+    with _ONE_AT_A_TIME, warnings.catch_warnings():  # which is not safe among threads
+        warnings.simplefilter("ignore")
+        return fits.open(path, mode="readonly", lazy_load_hdus=False)
 
 
 def _end(hdus, index):
@@ -184,6 +194,8 @@ def read_exposure(path, *, dqbits=""):
 
 def _read_wcs(hdus, index, path):
     header = hdus[index].header
+    if "CTYPE1" not in header:
+        raise InputError(f"{path}[{index}] has no celestial WCS")
     try:
         wcs = WCS(header, hdus, fix=False)
         wcs.wcs.fix()

@@ -114,7 +114,8 @@ def corrected_header(header, wcs, solution, reuse=False):
     """
     header = archived(header, solution.wcsname if reuse else "")
     if wcs is not None:
-        header.update(_numbers(header, wcs))
+        for name, value in _numbers(header, wcs).items():
+            header[name] = value  # the comment stays
         if "ORIENTAT" in header:
             header["ORIENTAT"] = orientation(wcs)
     header["WCSNAME"] = (solution.wcsname, "name of this coordinate description")

@@ -7,9 +7,12 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
 from imagereg import files
 from imagereg.align import Exposure
-from imagereg.catalog import SourceCatalog
+from imagereg.catalog import Flag, SourceCatalog
 from imagereg.errors import InputError, ParameterError
 from imagereg.find import Kernel, find_sources, sky_sigma
 from imagereg.params import Spec
@@ -46,7 +49,7 @@ def measure_exposures(paths, parameters, *, fluxmin=None, fluxmax=None, nbright=
     fluxmin, fluxmax : float or None
         Limits of the flux of the sources to keep, counts.
     nbright : int or None
-        Number of brightest sources of each chip to keep.
+        Number of brightest sources of each chip to keep; cosmic rays come last.
 
     Returns
     -------
@@ -60,7 +63,8 @@ def measure_exposures(paths, parameters, *, fluxmin=None, fluxmax=None, nbright=
     """
     if not parameters.computesig and not parameters.skysigma:
         raise ParameterError("imagefindpars: computesig = no needs skysigma > 0")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Each thread has its own work: threads of BLAS below them would only wait for each other.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         frames = list(pool.map(lambda path: _find(path, parameters), paths))
         if parameters.centroid == "psf":
             width = _defined(parameters, "conv_width")
@@ -120,5 +124,11 @@ def _exposure(frame, *, fluxmin, fluxmax, nbright):
     if fluxmax is not None:
         sources = sources[sources.flux <= fluxmax]
     if nbright is not None:
-        sources = SourceCatalog.concat(sources[sources.chip == c.extver].brightest(nbright) for c in frame.chips)
+        sources = SourceCatalog.concat(_brightest(sources[sources.chip == c.extver], nbright) for c in frame.chips)
     return Exposure.measured(frame.name, frame.chips, sources, problem=frame.problem)
+
+
+def _brightest(sources, number):
+    """Return the brightest sources; those that the PSF does not fit come after all that it does."""
+    order = np.lexsort((-sources.flux, sources.flags & Flag.POOR_FIT))
+    return sources[np.sort(order[:number])]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy import sparse
 from scipy.special import erf
 
 from imagereg.catalog import Flag
@@ -191,11 +192,12 @@ class EffectivePSF:
         weight = weight * fit.flux[:, None, None] ** 2
         light = (stamps.pixels - fit.sky[:, None, None]) / fit.flux[:, None, None]
         design = np.einsum("nyi,nxj->nyxij", self._basis(y)[0], self._basis(x)[0]).reshape(-1, m * m)
-        weighted = design * weight.reshape(-1, 1)
+        design = sparse.csr_array(design)  # sixteen splines reach a pixel
+        weighted = design.multiply(weight.reshape(-1, 1)).tocsr()
         second = np.diff(np.eye(m), 2, axis=0)
         bend = second.T @ second
         stiffness = np.kron(bend, np.eye(m)) + np.kron(np.eye(m), bend) + 1e-3 * np.eye(m * m)
-        change = np.linalg.solve(weighted.T @ design + stiffness / _CONTRAST**2,
+        change = np.linalg.solve((weighted.T @ design).toarray() + stiffness / _CONTRAST**2,
                                  weighted.T @ (light - value).ravel())
         return dataclasses.replace(self, coefficients=self.coefficients + change.reshape(m, m))._normalised()
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 import imagereg
-from imagereg import files, formats
+from imagereg import files, formats, plots
 from imagereg.align import Alignment, Rules, Status, align
 from imagereg.errors import InputError, ParameterError
 from imagereg.headers import Solution
@@ -331,18 +331,19 @@ class _Output:
             self._text(f"{root}_catalog_fit.match", formats.fit_text(alignment, self.reference))
 
     def _plot(self, alignment):
-        """Draw the plots that are asked for, once for each image that was fitted."""
-        root = files.root_name(alignment.name)
-        kinds = {"hist2d": self.task.use2dhist and self.task.see2dplot,
-                 "residuals": self.task.residplot in ("residuals", "both"),
-                 "vector": self.task.residplot in ("vector", "both")}
-        for kind, wanted in kinds.items():
-            name = f"{kind}_{root}.png"
-            if wanted and alignment.fit and name not in self.written:
-                from imagereg import plots
-
-                figure = plots.figure(kind, alignment, ylimit=self.task.ylimit, labelsize=self.task.labelsize)
-                files.write_bytes(name, figure)
+        """Draw the plots that are asked for and that there is something to draw in, each once."""
+        task, size = self.task, {"labelsize": self.task.labelsize}
+        wanted = {}
+        if task.see2dplot and alignment.match and alignment.match.histogram is not None:
+            wanted["hist2d"] = lambda: plots.histogram_png(alignment, **size)
+        if alignment.fit and task.residplot in ("residuals", "both"):
+            wanted["residuals"] = lambda: plots.residuals_png(alignment, ylimit=task.ylimit, **size)
+        if alignment.fit and task.residplot in ("vector", "both"):
+            wanted["vector"] = lambda: plots.vector_png(alignment, **size)
+        for kind, draw in wanted.items():
+            name = f"{kind}_{files.root_name(alignment.name)}.png"
+            if name not in self.written:
+                files.write_bytes(name, draw())
                 self.written.append(name)
 
     def _update(self, alignment):

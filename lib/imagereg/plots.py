@@ -1,0 +1,403 @@
+"""The plots of an alignment, as PNG images in memory.
+
+Nothing here touches pyplot, a backend or the disk, so plots can be made in any thread and leave the user's matplotlib
+as it is. All letters are of `labelsize` points, but of 4 at least and 24 at most; the picture grows with them.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+
+import numpy as np
+
+from imagereg.align import Status
+from imagereg.wcs import border, orientation, pixel_to_sky
+
+_DPI = 120
+_LABELS = 4, 24  # points; the smallest that can be read, the largest that pages are laid out for
+_LETTERS_PER_HEIGHT = 1.5  # how many letters side by side are as wide as one is high, at least
+_LINE = 1.35  # height of a line of text, in heights of its letters
+_ZOOM_FROM, _ZOOM = 82, 31  # bins a side: of a histogram that needs a panel for its peak; of that panel
+_MOST_BLOCKS = 128  # a side, of the panel for the whole histogram
+_MOST_ARROWS = 900
+_SMALLEST = 1e-3  # pixels; residuals less than this are drawn as small as they are beside it
+_USED, _REJECTED, _PEAK = "tab:blue", "tab:red", "tab:red"
+
+
+def histogram_png(alignment, *, labelsize=8):
+    """Plot the two-dimensional histogram of offsets, its peak marked.
+
+    An offset is what is to be added to a position in the image to come to that of its partner in the reference;
+    the dx and dy of a shiftfile lead the other way.
+
+    Parameters
+    ----------
+    alignment : imagereg.align.Alignment
+        With a match that came from a histogram.
+    labelsize : float
+        Size of the letters, points.
+
+    Returns
+    -------
+    bytes
+        A PNG image.
+
+    Raises
+    ------
+    ValueError
+        There is no histogram: use2dhist is off, or the image was never matched.
+    """
+    return _histogram_page(alignment, labelsize).png()
+
+
+def residuals_png(alignment, *, ylimit=None, labelsize=8):
+    """Plot the residuals in x and in y against x and against y.
+
+    Residuals beyond the range of the plot stand as triangles at its edge.
+
+    Parameters
+    ----------
+    alignment : imagereg.align.Alignment
+        With a fit.
+    ylimit : float, optional
+        Half the height of the plots, pixels of the plane; where not given, what the used matches need.
+    labelsize : float
+        Size of the letters, points.
+
+    Returns
+    -------
+    bytes
+        A PNG image.
+
+    Raises
+    ------
+    ValueError
+        There is no fit, or `ylimit` is not above 0.
+    """
+    return _residuals_page(alignment, ylimit, labelsize).png()
+
+
+def vector_png(alignment, *, labelsize=8):
+    """Plot the residuals of the used matches as arrows over the field, with the outlines of the chips.
+
+    Of more than 900 matches, those with the brightest source in each cell of a 30 by 30 grid are drawn.
+
+    Parameters
+    ----------
+    alignment : imagereg.align.Alignment
+        With a fit.
+    labelsize : float
+        Size of the letters, points.
+
+    Returns
+    -------
+    bytes
+        A PNG image.
+
+    Raises
+    ------
+    ValueError
+        There is no fit.
+    """
+    return _vector_page(alignment, labelsize).png()
+
+
+class _Page:
+    """A figure with a title above an area that is laid out in inches.
+
+    Matplotlib's own layout engines take as long as all the rest and give up where letters are large.
+
+    Parameters
+    ----------
+    alignment : imagereg.align.Alignment
+        Whose name to put into the title.
+    letters : float
+        Their height, points.
+    size : (float, float)
+        Width and height of the area below the title, inches.
+    lines : sequence of str
+        What to say below the name.
+    """
+
+    def __init__(self, alignment, letters, size, lines):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        self.letters, em = letters, letters / 72
+        name = alignment.name + (" (not aligned)" if alignment.status is Status.FAILED else "")
+        columns = int(size[0] / em * _LETTERS_PER_HEIGHT)
+        title = [part for line in (name, *lines) for part in textwrap.wrap(line, columns)]
+        self._inches = np.array([size[0], size[1] + (len(title) + 0.5) * _LINE * em])
+        self.figure = Figure(figsize=self._inches, dpi=_DPI, layout="none")
+        FigureCanvasAgg(self.figure)
+        self.figure.text(0.5, 1 - 0.5 * em / self._inches[1], "\n".join(title), ha="center", va="top",
+                         fontsize=letters, linespacing=_LINE, parse_math=False)
+
+    def panel(self, place, *, xlabel="", ylabel=""):
+        """Add axes at a place: left, bottom, width and height, inches."""
+        panel = self.figure.add_axes(np.ravel(np.reshape(place, (2, 2)) / self._inches))
+        panel.tick_params(labelsize=self.letters)
+        panel.set_xlabel(xlabel, fontsize=self.letters)
+        panel.set_ylabel(ylabel, fontsize=self.letters)
+        return panel
+
+    def legend(self, handles):
+        """Explain marks, {text: artist}, in a row along the lower edge."""
+        self.figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=len(handles), frameon=False,
+                           fontsize=self.letters, borderaxespad=0.2)
+
+    def png(self):
+        """Return the PNG image; letters are matplotlib's own, even where the user's settings ask for LaTeX."""
+        from matplotlib import rcParams
+        from matplotlib.text import Text
+
+        if rcParams["text.usetex"]:
+            for text in self.figure.findobj(Text):
+                text.set_usetex(False)
+        buffer = io.BytesIO()
+        self.figure.canvas.print_png(buffer)
+        return buffer.getvalue()
+
+
+def _room(labelsize):
+    """Return the height of letters in points and in inches, and the room left of and below axes, inches."""
+    letters = float(np.clip(labelsize, *_LABELS))
+    em = letters / 72
+    return letters, em, np.array([0.2 + 6 * em, 0.2 + 2.7 * em])
+
+
+def _histogram_page(alignment, labelsize):
+    if alignment.match is None or alignment.match.histogram is None:
+        raise ValueError(f"{alignment.name} has no histogram of offsets to plot")
+    histogram, edges, offset = alignment.match.histogram, alignment.match.edges, alignment.match.offset
+    row, column = _bin_of(offset, edges)
+    number, peak = f"{histogram[row, column]:.0f} pairs", f"({offset[0]:+.2f}, {offset[1]:+.2f})"
+    views = _views(histogram, edges, row, column)
+    letters, em, (left, bottom) = _room(labelsize)
+    side = max(4.6 if len(views) > 1 else 5.2, 24 * em)
+    bar_left = len(views) * (left + side) + 1.5 * em
+    page = _Page(alignment, letters, (bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em), (
+        "offset = reference minus image: what to add to a position in the image to reach its partner",
+        f"peak at {peak} pixels: {number} in its bin of {edges[0][1] - edges[0][0]:.3g} pixel; "
+        f"mean of all bins {histogram.mean():.2g}"))
+    norm = _cube_root(max(histogram.max(), 1))
+    for place, (title, counts, extent, box) in enumerate(views):
+        panel = page.panel((left + place * (side + left), bottom, side, side),
+                           xlabel="X offset (pixels)", ylabel="Y offset (pixels)")
+        picture = panel.imshow(counts, norm=norm, cmap="bone_r", extent=extent, origin="lower",
+                               interpolation="nearest")
+        panel.set(xlim=box[0], ylim=box[1])
+        panel.set_title(title, fontsize=letters)
+        _circle(panel, offset)
+    _write_beside(panel, offset, f"{number}\n{peak}", letters)
+    bar = page.figure.colorbar(picture, cax=page.panel((bar_left, bottom, 0.2, side)))
+    bar.set_label("pairs in a bin (cube-root scale)", fontsize=letters)
+    return page
+
+
+def _cube_root(largest):
+    """Return the scale of colours; on a linear one the few pairs of an empty field are lost beside the peak."""
+    from matplotlib.colors import PowerNorm
+
+    return PowerNorm(1 / 3, vmin=0, vmax=largest)
+
+
+def _bin_of(offset, edges):
+    """Return row and column of the bin in which an offset lies, or that is nearest to it."""
+    column, row = (int(np.clip(np.searchsorted(edge, at, side="right") - 1, 0, len(edge) - 2))
+                   for edge, at in zip(edges, offset, strict=True))
+    return row, column
+
+
+def _views(histogram, edges, row, column):
+    """Return what to show: title, counts, extent of the counts, ranges of x and y; the peak's surroundings last.
+
+    A bin of a thousand would be less than a dot. So the whole of a large histogram is shown by the largest of each
+    block of bins, and what is around the peak once more, bin by bin.
+    """
+    n = len(histogram)
+    block = -(-n // _MOST_BLOCKS)
+    blocks = -(-n // block)
+    padded = np.pad(histogram, (0, blocks * block - n))
+    counts = padded.reshape(blocks, block, blocks, block).max(axis=(1, 3))
+    (left, low), side = edges[:, 0], blocks * block * (edges[:, 1] - edges[:, 0])
+    title = f"all offsets; each dot is the largest of {block} by {block} bins" if block > 1 else "all offsets"
+    box = edges[:, [0, -1]]
+    views = [(title, counts, (left, left + side[0], low, low + side[1]), box)]
+    if n >= _ZOOM_FROM:
+        first = np.clip(np.array([column, row]) - _ZOOM // 2, 0, n - _ZOOM)
+        (x, y), last = first, first + _ZOOM
+        box = np.column_stack([edges[[0, 1], first], edges[[0, 1], last]])
+        views.append(("around the peak", histogram[y:last[1], x:last[0]], tuple(box.ravel()), box))
+    return views
+
+
+def _circle(panel, place):
+    for colour, width in (("white", 3), (_PEAK, 1.5)):
+        panel.plot(*place, marker="o", markersize=22, markerfacecolor="none", markeredgecolor=colour,
+                   markeredgewidth=width)
+
+
+def _write_beside(panel, place, text, letters):
+    """Write beside a place, on the side where there is room."""
+    middle = np.mean([panel.get_xlim(), panel.get_ylim()], axis=1)
+    x, y = np.where(place > middle, -1, 1)
+    panel.annotate(text, place, (15 * x, 15 * y), textcoords="offset points", fontsize=letters, color=_PEAK,
+                   ha="left" if x > 0 else "right", va="bottom" if y > 0 else "top",
+                   bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 2})
+
+
+def _residuals_page(alignment, ylimit, labelsize):
+    fit, xy = _fit_of(alignment)
+    if ylimit is not None and not ylimit > 0:
+        raise ValueError(f"ylimit is {ylimit}, expected more than 0 pixels")
+    scale = alignment.plane.pixel_scale * 1000
+    limit = _residual_range(fit.residuals[fit.used]) if ylimit is None else ylimit
+    letters, em, (left, bottom) = _room(labelsize)
+    bottom += 2 * em
+    wide, tall = max(3.7, 20 * em), max(2.5, 15 * em)
+    page = _Page(alignment, letters, (2 * left + 2 * wide + 2.5 * em, bottom + 2 * tall + 3 * em), (
+        f"residual = reference minus fitted image; {fit.nmatches} of {len(fit.used)} matches used",
+        _rms_text(fit, scale)))
+    low, high = _box([xy], margin=0.03)
+    for row, column in np.ndindex(2, 2):
+        factor, unit = ((1, "pixels"), (scale, "mas"))[column]
+        panel = page.panel((left + column * (wide + 2.5 * em), bottom + (1 - row) * (tall + 2 * em), wide, tall),
+                           xlabel=f"{'XY'[column]} on the plane (pixels)" if row == 1 else "",
+                           ylabel=f"residual in {'XY'[row]} ({unit})")
+        handles = _draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor, used=fit.used,
+                                  limit=limit * factor)
+        panel.set(xlim=(low[column], high[column]), ylim=(-limit * factor, limit * factor))
+        panel.tick_params(labelbottom=row == 1)
+        if column == 1:
+            panel.yaxis.tick_right()
+            panel.yaxis.set_label_position("right")
+    page.legend(handles | _beyond(panel, fit, limit))
+    return page
+
+
+def _draw_residuals(panel, positions, residuals, *, used, limit):
+    """Draw the residuals of one axis, those beyond the limit at the edge; return {text: marks} for the legend."""
+    panel.axhline(0, color="0.5", linewidth=0.8, zorder=1)
+    handles, size = {}, float(np.clip(80 / np.sqrt(len(residuals)), 1.6, 4.5))
+    for chosen, name, style in ((used, "used", {"marker": "o", "color": _USED, "markeredgewidth": 0, "alpha": 0.8}),
+                                (~used, "rejected", {"marker": "x", "color": _REJECTED})):
+        if not chosen.any():
+            continue
+        within = chosen & (np.abs(residuals) <= limit)
+        handles[f"{name} ({chosen.sum()})"], = panel.plot(positions[within], residuals[within], linestyle="none",
+                                                          markersize=max(size, 4 if name == "rejected" else 0), **style)
+        for end, mark in ((limit, "^"), (-limit, "v")):
+            beyond = positions[chosen & (residuals * np.sign(end) > limit)]
+            if beyond.size:
+                panel.plot(beyond, np.full(beyond.size, end), mark, color=style["color"], markersize=5,
+                           markeredgewidth=0, clip_on=False)
+    return handles
+
+
+def _beyond(panel, fit, limit):
+    """Return {text: mark} for the matches beyond the limit, for the legend; empty where there are none."""
+    number = (np.abs(fit.residuals) > limit).any(axis=1).sum()
+    return {f"beyond the range ({number})": panel.plot([], [], "^", color="0.5", markersize=5)[0]} if number else {}
+
+
+def _residual_range(residuals):
+    """Return half the height of a plot that shows all residuals but a few far off the rest, pixels."""
+    size = np.abs(residuals)
+    typical, largest = 1.4826 * np.median(size, axis=0).max(), size.max()
+    if typical > 0:
+        largest = min(largest, 6 * typical)
+    return _round_up(max(1.08 * largest, _SMALLEST))
+
+
+def _round_up(value):
+    """Return the least of 1, 1.2, 1.5, 2, ... times a power of ten that is not below a value."""
+    steps = 10.0 ** np.floor(np.log10(value)) * np.array([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12])
+    return float(steps[steps >= value][0])
+
+
+def _vector_page(alignment, labelsize):
+    fit, xy = _fit_of(alignment)
+    scale = alignment.plane.pixel_scale * 1000
+    outlines = [_outline(chip, alignment) for chip in alignment.exposure.chips]
+    drawn = np.flatnonzero(fit.used)
+    drawn = drawn[_brightest_of_cells(xy[drawn], alignment.exposure.sources.flux[alignment.rows[drawn]])]
+    low, high = _box([xy, *outlines])
+    enlargement, key = _arrow_scale(fit.residuals[drawn], (high - low).max())
+    arrows = fit.residuals[drawn] * enlargement
+    low, high = _box([xy, *outlines, xy[drawn] + arrows], margin=0.03, flattest=0.4)
+    letters, em, (left, bottom) = _room(labelsize)
+    bottom += 0 if fit.used.all() else 2 * em
+    wide, tall = max(6.4, 30 * em) * (high - low) / (high - low).max()
+    page = _Page(alignment, letters, (left + wide + 2 * em, bottom + tall + 2.5 * em), (
+        f"arrows from the fitted image to the reference for {len(drawn)} of {fit.nmatches} used matches",
+        _rms_text(fit, scale), f"y axis at position angle {orientation(alignment.plane.wcs) % 360:.2f} degrees"))
+    panel = page.panel((left, bottom, wide, tall), xlabel="X on the plane (pixels)", ylabel="Y on the plane (pixels)")
+    panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    for outline in outlines:
+        panel.plot(*outline.T, color="0.6", linewidth=0.8, zorder=1)
+    panel.plot(*xy[drawn].T, ".", color=_USED, markersize=2)
+    quiver = panel.quiver(*xy[drawn].T, *arrows.T, angles="xy", scale_units="xy", scale=1, units="inches",
+                          width=0.01, color=_USED)
+    tip = key * enlargement / (high - low)[0], 1 + em / tall
+    panel.quiverkey(quiver, *tip, key * enlargement, "", labelpos="E")
+    panel.annotate(f"{key:.3g} pixels = {key * scale:.3g} mas", tip, (6, 0), xycoords="axes fraction",
+                   textcoords="offset points", va="center", fontsize=letters)
+    if not fit.used.all():
+        rejected, = panel.plot(*xy[~fit.used].T, "x", color=_REJECTED, markersize=4)
+        page.legend({f"rejected, drawn without arrow ({(~fit.used).sum()})": rejected})
+    return page
+
+
+def _fit_of(alignment):
+    """Return the fit and where it puts the matched sources of the image, (N, 2), plane pixels."""
+    if alignment.fit is None:
+        raise ValueError(f"{alignment.name} has no fit to plot residuals of")
+    return alignment.fit, alignment.fit(alignment.image_xy)
+
+
+def _rms_text(fit, scale):
+    x, y = fit.rms
+    return f"rms X {x:.4f}, Y {y:.4f} pixels = {x * scale:.2f}, {y * scale:.2f} mas"
+
+
+def _outline(chip, alignment):
+    """Return the border of a chip, where the fit puts it on the plane, closed, (N, 2)."""
+    sky = pixel_to_sky(chip.wcs, border(chip.shape))
+    xy = alignment.fit(alignment.plane.sky_to_plane(sky))
+    return np.concatenate([xy, xy[:1]])
+
+
+def _box(parts, *, margin=0.0, flattest=0.0):
+    """Return the lower and the upper corner of a box around positions.
+
+    It is a pixel wide at least, leaves a margin (a part of its size), and its sides have at least the ratio `flattest`.
+    """
+    every = np.concatenate(parts)
+    low, high = every.min(axis=0), every.max(axis=0)
+    size = np.maximum((1 + 2 * margin) * (high - low), 1)
+    size = np.maximum(size, flattest * size.max())
+    return (low + high - size) / 2, (low + high + size) / 2
+
+
+def _brightest_of_cells(xy, flux):
+    """Return indices of all positions, or, where there are too many, of the brightest in each cell of a grid."""
+    if len(xy) <= _MOST_ARROWS:
+        return np.arange(len(xy))
+    side = int(np.sqrt(_MOST_ARROWS))
+    low, high = _box([xy])
+    column, row = np.minimum((xy - low) / (high - low) * side, side - 1).astype(int).T
+    cell = row * side + column
+    order = np.lexsort((-np.nan_to_num(flux, nan=-np.inf), cell))
+    return np.sort(order[np.unique(cell[order], return_index=True)[1]])
+
+
+def _arrow_scale(residuals, field):
+    """Return how many times longer to draw residuals in a field of a size, and the length of a key arrow, pixels."""
+    length = np.maximum(np.hypot(*residuals.T), _SMALLEST)
+    longest = length.max()
+    typical = max(np.percentile(length, 80), 1e-3 * longest)
+    wanted = field * min(0.06, 1 / np.sqrt(len(residuals)))
+    steps = 10.0 ** np.floor(np.log10(typical)) * np.array([1, 2, 5])
+    return min(wanted / typical, 0.2 * field / longest), float(steps[steps <= typical * (1 + 1e-9)][-1])

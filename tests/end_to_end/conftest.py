@@ -1,0 +1,27 @@
+"""A small simulated visit that every test may copy, and a folder to work in."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from imagereg.demo import simulate_visit
+
+
+@pytest.fixture(scope="session")
+def small_visit(tmp_path_factory):
+    """Three exposures of two small chips; nobody writes to it."""
+    return simulate_visit(tmp_path_factory.mktemp("visit"), seed=5, n_exposures=3, chip_shape=(256, 512), n_stars=90,
+                          n_cosmic_rays=60, bad_pixels=60)
+
+
+@pytest.fixture
+def visit(small_visit, tmp_path, monkeypatch):
+    """A copy of the visit in the working directory: names of its files, the truth, and the originals."""
+    names = []
+    for path in map(Path, small_visit.files):
+        shutil.copy(path, tmp_path / path.name)
+        names.append(path.name)
+    monkeypatch.chdir(tmp_path)
+    return SimpleNamespace(names=names, truth=small_visit, originals=dict(zip(names, small_visit.files, strict=True)))
