@@ -73,11 +73,12 @@ class Exposure:
     @classmethod
     def measured(cls, name, chips, sources, problem=""):
         """Make an exposure of chips and of sources that have chip positions only."""
-        sky = np.full((len(sources), 2), np.nan)
+        sky, error = np.full((2, len(sources), 2), np.nan)
         for chip in chips:
             rows = sources.chip == chip.extver
             sky[rows] = pixel_to_sky(chip.wcs, sources.xy[rows])
-        return cls(name, tuple(chips), sources.replace(sky=sky, origin=name), problem)
+            error[rows] = sources.xy_error[rows] * pixel_scale(chip.wcs)  # as if x and y were east and north
+        return cls(name, tuple(chips), sources.replace(sky=sky, sky_error=error, origin=name), problem)
 
     @property
     def outlines(self):
@@ -88,12 +89,6 @@ class Exposure:
     def stars(self):
         """Indices of the sources that the PSF fits."""
         return np.flatnonzero((self.sources.flags & (Flag.POOR_FIT | Flag.ASTRAY)) == 0)
-
-    def plane_errors(self, plane):
-        """Errors (N, 2) of the sources' positions in pixels of a plane, as if both had the same axes."""
-        scales = {chip.extver: pixel_scale(chip.wcs) for chip in self.chips}
-        ratio = np.array([scales[chip] for chip in self.sources.chip]).reshape(-1, 1) / plane.pixel_scale
-        return self.sources.xy_error * ratio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,7 +261,8 @@ def _align_one(exposure, reference, plane, rules):
         first = match(image_xy, ref_xy, searchrad=rules.searchrad, tolerance=rules.tolerance, use2dhist=rules.use2dhist,
                       separation=rules.separation, offset=(-rules.xoffset, -rules.yoffset))
         found["match"] = first
-        errors = exposure.plane_errors(plane)[rows], reference.plane_errors(plane)[ref_rows]
+        errors = (exposure.sources.sky_error[rows] / plane.pixel_scale,
+                  reference.sources.sky_error[ref_rows] / plane.pixel_scale)
         pairs, fit = _iterate(first, image_xy, ref_xy, errors, plane.centre, rules)
         found.update(fit=fit, rows=rows[pairs.image_index], ref_rows=ref_rows[pairs.ref_index],
                      image_xy=image_xy[pairs.image_index], ref_xy=ref_xy[pairs.ref_index])

@@ -27,6 +27,7 @@ _COLUMNS = {  # name: (trailing shape, dtype, value where none is given)
     "round2": ((), np.float64, np.nan),
     "flags": ((), np.int64, 0),
     "sky": ((2,), np.float64, np.nan),
+    "sky_error": ((2,), np.float64, np.nan),
     "origin": ((), np.str_, ""),
 }
 
@@ -53,6 +54,8 @@ class SourceCatalog:
         0 for a source without blemish.
     sky : (N, 2) array_like, optional
         Right ascension and declination, degrees.
+    sky_error : (N, 2) array_like, optional
+        One-sigma errors of `sky` towards east and north, arcsec.
     origin : (N,) array_like of str or str, optional
         Name of the image or catalog that the source comes from.
 
@@ -73,6 +76,7 @@ class SourceCatalog:
     round2: np.ndarray = None
     flags: np.ndarray = None
     sky: np.ndarray = None
+    sky_error: np.ndarray = None
     origin: np.ndarray = None
 
     def __post_init__(self):

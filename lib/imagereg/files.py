@@ -24,13 +24,14 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from stsci.tools import bitmask
 
-from imagereg import formats, headers
+from imagereg import formats, headers, wcscorr
 from imagereg.align import Chip
 from imagereg.errors import InputError, ParameterError
 from imagereg.wcs import orientation, pixel_scale
 
 _SPACE_TELESCOPES = ("HST", "JWST")
 _GZIP = b"\x1f\x8b"
+_FITS_BLOCK = 2880
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -304,35 +305,42 @@ def update_header(path, wcss, solution, *, reuse=False):
     InputError
         The file can't be read, or can't be replaced; it is then as it was.
     """
-    with _opened(path) as hdus:
-        science = _science(hdus, path)
-        vers = {i: hdus[i].ver if hdus[i].name == "SCI" else 1 for i in science}
-        spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
-                 for info in map(hdus.fileinfo, range(len(hdus)))]
     packed = _compressed(path)
-    with (gzip.open if packed else open)(path, "rb") as source:
+    with _opened(path) as hdus, (gzip.open if packed else open)(path, "rb") as source:
         if packed:
             source = io.BytesIO(source.read())
-        changed = {}
-        for index in science:
+        spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
+                 for info in map(hdus.fileinfo, range(len(hdus)))]
+        changed, tables = {}, {}
+        for index in _science(hdus, path):
             start, stop, _ = spans[index]
             source.seek(start)
             header = fits.Header.fromstring(source.read(stop - start))
-            wcs = None if wcss is None else wcss[vers[index]]
+            wcs = wcss and wcss[hdus[index].ver if hdus[index].name == "SCI" else 1]
             changed[index] = headers.corrected_header(header, wcs, solution, reuse)
+        if wcscorr.keeps_history(hdus):
+            place = hdus.index_of("WCSCORR") if "WCSCORR" in hdus else len(hdus)
+            changed, table = wcscorr.record(hdus, changed)
+            tables = {place: table} if table else {}
         with _replacing(path) as target:
             plain = contextlib.nullcontext(target)
             with gzip.GzipFile(fileobj=target, mode="wb", filename="") if packed else plain as out:
-                _copy_hdus(source, out, spans, changed)
+                _copy_hdus(source, out, spans, changed, tables)
 
 
-def _copy_hdus(source, target, spans, changed):
-    """Copy a FITS file with new headers for some of its HDUs."""
+def _copy_hdus(source, target, spans, changed, tables):
+    """Copy a FITS file with new headers for some of its HDUs, and with whole new tables in some places."""
     for index, (start, data, stop) in enumerate(spans):
+        if index in tables:
+            continue
         if index in changed:
             target.write(changed[index].tostring(endcard=True, padding=True).encode("ascii"))
             start = data
         _copy_bytes(source, target, start, stop)
+    for table in tables.values():
+        buffer = io.BytesIO()
+        fits.HDUList([fits.PrimaryHDU(), table]).writeto(buffer)
+        target.write(buffer.getvalue()[_FITS_BLOCK:])
 
 
 def _copy_bytes(source, target, start, stop):

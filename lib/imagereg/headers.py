@@ -74,11 +74,11 @@ def archived(header, reuse=""):
     name = str(header.get("WCSNAME", _UNNAMED))
     if name.upper() == reuse.upper():
         return header
-    names = wcs_names(header)
-    free = [key for key in string.ascii_uppercase if key not in names and key != _ORIGINAL]
+    used = {keyword[-1] for keyword in _alternate_keywords(header)} | {_ORIGINAL}
+    free = [key for key in string.ascii_uppercase if key not in used]
     if not free:
         raise InputError("all 25 letters for alternate WCSs are taken")
-    others = {taken.upper() for key, taken in names.items() if key != " "}
+    others = {taken.upper() for key, taken in wcs_names(header).items() if key != " "}
     unique = next(n for n in (name, *(f"{name}-{i}" for i in range(1, 30))) if n.upper() not in others)
     primary = [card for card in header.cards if _KEYWORDS.match(card.keyword)]
     cards = [(card.keyword + free[0], card.value, card.comment) for card in primary]
@@ -86,6 +86,18 @@ def archived(header, reuse=""):
     for card in reversed([card for card in cards if not card[0].startswith("WCSNAME")] + [
             ("WCSNAME" + free[0], unique, "name of this coordinate description")]):
         header.insert(position, card, after=True)
+    return header
+
+
+def _alternate_keywords(header):
+    return [keyword for keyword in header if keyword[-1:].isalpha() and _KEYWORDS.match(keyword[:-1])]
+
+
+def without_alternates(header):
+    """Return a header with its primary WCS only; the one given is not changed."""
+    header = header.copy()
+    for keyword in _alternate_keywords(header):
+        header.remove(keyword, ignore_missing=True, remove_all=True)
     return header
 
 

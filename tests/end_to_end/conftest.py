@@ -18,7 +18,7 @@ def small_visit(tmp_path_factory):
 
 @pytest.fixture
 def visit(small_visit, tmp_path, monkeypatch):
-    """A copy of the visit in the working directory: names of its files, the truth, and the originals."""
+    """Copy the visit into the working directory: names of its files, the truth, and the originals."""
     names = []
     for path in map(Path, small_visit.files):
         shutil.copy(path, tmp_path / path.name)

@@ -74,7 +74,7 @@ def test_bad_expansion(folder, given, says):
 
 @pytest.fixture
 def single_chip(tmp_path, monkeypatch):
-    """A visit of one chip, and its truth."""
+    """Simulate a visit of one chip."""
     monkeypatch.chdir(tmp_path)
     errors = [PointingError(), PointingError(dx=0.2, dy=-0.1, roll=0.01, scale=1.00001)]
     return simulate_visit(tmp_path, seed=3, n_exposures=2, n_chips=1, chip_shape=(300, 400), n_stars=120,
