@@ -74,7 +74,7 @@ DRIZZLEPAC_IMAGEFINDPARS = {
 DRIZZLEPAC_BUTTONS = {"_editipars_btn_": "imagefindpars", "_editirefpars_btn_": "refimagefindpars"}
 DRIZZLEPAC_RULES = {"_rule1_", "_rule2_", "_rule2a_", "_rule3_", "_rule4_"}
 NOT_SERVED = {
-    "refimage", "expand_refcat", "enforce_user_order", "exclusions", "updatewcs",
+    "refimage", "exclusions", "updatewcs",
     *DRIZZLEPAC["HEADERLET CREATION"],
     "catfile", "xcol", "ycol", "fluxcol", "fluxunits", "xyunits",
     *DRIZZLEPAC["REFERENCE CATALOG DESCRIPTION"],

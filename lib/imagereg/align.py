@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 import logging
 
 import numpy as np
@@ -14,7 +13,8 @@ from imagereg.catalog import Flag, SourceCatalog
 from imagereg.errors import AlignmentError, NotEnoughMatches, NotEnoughSources
 from imagereg.fit import LinearFit, fit_linear
 from imagereg.match import Match, match
-from imagereg.wcs import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
+from imagereg.refframe import Reference
+from imagereg.wcs import TangentPlane, border, corrected_wcs, pixel_scale, pixel_to_sky
 
 _LARGEST_CHANCE = 1e-6
 _REMATCHES = 8
@@ -63,32 +63,30 @@ class Exposure:
         Of all chips, with sky positions as the chips' WCS have them.
     problem : str
         Why there are no chips, one sentence; empty where there are.
+    epoch : float
+        Julian year of the middle of the exposure; NaN where it is not known.
     """
 
     name: str
     chips: tuple
     sources: SourceCatalog
     problem: str = ""
+    epoch: float = np.nan
 
     @classmethod
-    def measured(cls, name, chips, sources, problem=""):
+    def measured(cls, name, chips, sources, *, problem="", epoch=np.nan):
         """Make an exposure of chips and of sources that have chip positions only."""
         sky, error = np.full((2, len(sources), 2), np.nan)
         for chip in chips:
             rows = sources.chip == chip.extver
             sky[rows] = pixel_to_sky(chip.wcs, sources.xy[rows])
             error[rows] = sources.xy_error[rows] * pixel_scale(chip.wcs)  # as if x and y were east and north
-        return cls(name, tuple(chips), sources.replace(sky=sky, sky_error=error, origin=name), problem)
+        return cls(name, tuple(chips), sources.replace(sky=sky, sky_error=error, origin=name), problem, epoch)
 
     @property
     def outlines(self):
         """Pairs of WCS and shape of all chips."""
         return [(chip.wcs, chip.shape) for chip in self.chips]
-
-    @functools.cached_property
-    def stars(self):
-        """Indices of the sources that the PSF fits."""
-        return np.flatnonzero((self.sources.flags & (Flag.POOR_FIT | Flag.ASTRAY)) == 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +103,8 @@ class Rules:
     nclip: int = 3
     sigma: float | None = 3.0
     minobj: int = 15
+    expand_refcat: bool = False
+    enforce_user_order: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,6 +128,8 @@ class Alignment:
         Indices into `rows` and `ref_rows`.
     fit : LinearFit or None
         From image to reference.
+    reference : SourceCatalog
+        What the exposure was matched with.
     rows, ref_rows : (M,) ndarray of int
         The matched sources, as indices into the catalogs of the exposure and of the reference.
     image_xy, ref_xy : (M, 2) ndarray
@@ -140,6 +142,7 @@ class Alignment:
     plane: TangentPlane
     match: Match | None = None
     fit: LinearFit | None = None
+    reference: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
     rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
     ref_rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
     image_xy: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
@@ -203,66 +206,126 @@ class Alignment:
                      for chip in self.exposure.chips)
 
 
-def align(exposures, plane, rules, review=None):
-    """Align exposures with the first of them.
+def align(exposures, plane, rules, *, reference=None, review=None):
+    """Align exposures with a reference, or with one of them.
 
     Parameters
     ----------
     exposures : sequence of Exposure
-        The first one is the reference.
+        The first one is the reference where none is given; the one that overlaps most with the others where
+        ``rules.enforce_user_order`` is off.
     plane : TangentPlane
         On which to match and fit.
     rules : Rules
         How to.
+    reference : refframe.Reference, optional
+        What to align with.
     review : callable, optional
         Called with every success; returns 'accept', 'reject' or 'stop'.
 
     Returns
     -------
-    list of Alignment
+    alignments : list of Alignment
         One for each exposure, in order; a failure is a status there, not an exception.
+    reference : refframe.Reference
+        What they were aligned with, grown where ``rules.expand_refcat`` is on.
     """
-    reference, *others = exposures
-    verdicts = [_reference_verdict(reference, plane, rules)]
-    usable, stopped = verdicts[0].status is Status.REFERENCE, False
-    for exposure in others:
-        if not usable:
-            verdict = Alignment(exposure, Status.FAILED, f"the reference {reference.name} can't be used", plane)
-        elif stopped:
-            verdict = Alignment(exposure, Status.FAILED, "stopped before this image", plane)
+    queue = list(exposures)
+    cover = None if rules.enforce_user_order else coverage(exposures, plane)
+    verdicts, stopped, reached = {}, "", np.zeros(len(queue), bool)
+    if reference is None:
+        first = queue[0 if cover is None else _most_overlap(cover, cover.sum(axis=0) > 1, ~reached)]
+        reference = Reference(first.name, first.sources)
+        reached[queue.index(first)] = True
+        verdicts[first.name] = _reference_verdict(first, plane, rules)
+        if verdicts[first.name].status is Status.FAILED:
+            stopped = f"the reference {first.name} can't be used"
+    while not reached.all():
+        number = _following(cover, reached)
+        exposure, reached[number] = queue[number], True
+        if stopped:
+            verdict, answer = Alignment(exposure, Status.FAILED, stopped, plane), ""
         else:
-            verdict = _align_one(exposure, reference, plane, rules)
-            if review and verdict.status is Status.ALIGNED:
-                answer = review(verdict)
-                stopped = answer == "stop"
-                if answer != "accept":
-                    verdict = dataclasses.replace(verdict, status=Status.FAILED, reason="rejected by the user")
-        verdicts.append(verdict)
-    return verdicts
+            verdict, answer = _reviewed(_align_one(exposure, reference, plane, rules), review)
+        if answer == "stop":
+            stopped = "stopped before this image"
+        if rules.expand_refcat and verdict.status is Status.ALIGNED:
+            reference = reference.grown(exposure, verdict.fit, plane, rows=verdict.rows, ref_rows=verdict.ref_rows)
+        verdicts[exposure.name] = verdict
+    return [verdicts[exposure.name] for exposure in exposures], reference
+
+
+def _following(cover, reached):
+    """Index of the exposure to take next: in order, or the one that overlaps most with those before."""
+    if cover is None:
+        return int(np.argmin(reached))
+    return _most_overlap(cover, cover[reached].any(axis=0), ~reached)
+
+
+def _reviewed(verdict, review):
+    """Ask the user about a success; returns the verdict that stands and the answer."""
+    if review is None or verdict.status is not Status.ALIGNED:
+        return verdict, "accept"
+    answer = review(verdict)
+    if answer == "accept":
+        return verdict, answer
+    return dataclasses.replace(verdict, status=Status.FAILED, reason="rejected by the user"), answer
+
+
+def coverage(exposures, plane, steps=200):
+    """Sample which exposure covers what: (N, `steps` squared) bool on a grid over all footprints on the plane."""
+    outlines = [[plane.sky_to_plane(pixel_to_sky(chip.wcs, border(chip.shape))) for chip in exposure.chips]
+                for exposure in exposures]
+    corners = np.concatenate([outline for chips in outlines for outline in chips] or [np.zeros((1, 2))])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    x, y = np.meshgrid(*(np.linspace(a, b, steps) for a, b in zip(low, high, strict=True)))
+    points = np.column_stack([x.ravel(), y.ravel()])
+    cover = np.zeros((len(outlines), len(points)), bool)
+    for row, chips in zip(cover, outlines, strict=True):
+        for outline in chips:
+            row |= _inside(points, outline)
+    return cover
+
+
+def _inside(points, outline):
+    """Tell which of `points` (N, 2) lie within a polygon (M, 2), by counting crossings."""
+    (x, y), inside = points.T, np.zeros(len(points), bool)
+    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        if y0 != y1:
+            inside ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    return inside
+
+
+def _most_overlap(cover, target, candidates):
+    """Index of the candidate that covers most of a target area; the first of equals."""
+    shared = np.where(candidates, (cover & target).sum(axis=1), -1)
+    return int(np.argmax(shared))
 
 
 def _reference_verdict(reference, plane, rules):
     try:
-        _selection(reference, rules)
+        _selection(reference.sources, rules, reference.problem)
     except NotEnoughSources as error:
         return Alignment(reference, Status.FAILED, str(error), plane)
-    return Alignment(reference, Status.REFERENCE, "", plane)
+    return Alignment(reference, Status.REFERENCE, "", plane, reference=reference.sources)
 
 
 def _align_one(exposure, reference, plane, rules):
     """Match and fit one exposure; every AlignmentError becomes a status here."""
-    found = {}
+    if exposure.name == reference.name:
+        return _reference_verdict(exposure, plane, rules)
+    catalog = reference.at(exposure.epoch)
+    found = {"reference": catalog}
     try:
-        rows, ref_rows = _selection(exposure, rules), _selection(reference, rules)
+        rows, ref_rows = _selection(exposure.sources, rules, exposure.problem), _selection(catalog, rules)
         image_xy = plane.sky_to_plane(exposure.sources.sky[rows])
-        ref_xy = plane.sky_to_plane(reference.sources.sky[ref_rows])
+        ref_xy = plane.sky_to_plane(catalog.sky[ref_rows])
         if np.array_equal(image_xy, ref_xy):
             raise AlignmentError(f"its sources are those of {reference.name} to the last digit: the same exposure")
         first = match(image_xy, ref_xy, searchrad=rules.searchrad, tolerance=rules.tolerance, use2dhist=rules.use2dhist,
                       separation=rules.separation, offset=(-rules.xoffset, -rules.yoffset))
         found["match"] = first
-        errors = (exposure.sources.sky_error[rows] / plane.pixel_scale,
-                  reference.sources.sky_error[ref_rows] / plane.pixel_scale)
+        errors = exposure.sources.sky_error[rows] / plane.pixel_scale, catalog.sky_error[ref_rows] / plane.pixel_scale
         pairs, fit = _iterate(first, image_xy, ref_xy, errors, plane.centre, rules)
         found.update(fit=fit, rows=rows[pairs.image_index], ref_rows=ref_rows[pairs.ref_index],
                      image_xy=image_xy[pairs.image_index], ref_xy=ref_xy[pairs.ref_index])
@@ -272,12 +335,14 @@ def _align_one(exposure, reference, plane, rules):
     return Alignment(exposure, Status.ALIGNED, "", plane, **found)
 
 
-def _selection(exposure, rules):
+def _selection(sources, rules, problem=""):
     """Return the indices of the sources to match: the stars, or, where there are too few of them, all."""
-    if exposure.problem:
-        raise NotEnoughSources(exposure.problem)
+    if problem:
+        raise NotEnoughSources(problem)
     needed = max(rules.minobj, 1)
-    rows = exposure.stars if len(exposure.stars) >= needed else np.arange(len(exposure.sources))
+    rows = np.flatnonzero((sources.flags & (Flag.POOR_FIT | Flag.ASTRAY)) == 0)
+    if len(rows) < needed:
+        rows = np.arange(len(sources))
     if len(rows) < needed:
         raise NotEnoughSources(f"{len(rows)} sources found, minobj={rules.minobj} are needed")
     return rows

@@ -125,17 +125,15 @@ _MATCH_TITLE = ("#Ref_X        Ref_Y        Input_X    Input_Y        Ref_X0    
                 "        Ref_ID    Input_ID        Ref_Source")
 
 
-def match_text(alignment, reference):
+def match_text(alignment):
     """Text of ``<root>_xy_catalog.match``: the matched pairs, on the plane and where they were found.
 
     Parameters
     ----------
     alignment : align.Alignment
         With matches.
-    reference : SourceCatalog
-        What its `ref_rows` point into.
     """
-    image, ref = alignment.exposure.sources[alignment.rows], reference[alignment.ref_rows]
+    image, ref = alignment.exposure.sources[alignment.rows], alignment.reference[alignment.ref_rows]
     columns = [alignment.ref_xy, alignment.image_xy, ref.xy, image.xy, ref.ident, image.ident, ref.origin]
     head = [f"#Reference: {ref.origin[0] if len(ref) else ''}", f"#Input: {alignment.name}", _MATCH_TITLE]
     return "\n".join([*head, *_rows(columns, ["%.6f"] * 8 + ["%d"] * 2 + ["%s"]), ""])
@@ -147,14 +145,14 @@ _FIT_COLUMNS = ("X (reference)", "Y (reference)", "X (input)", "Y (input)", "X (
                 "Ref source provenience")
 
 
-def fit_text(alignment, reference):
+def fit_text(alignment):
     """Text of ``<root>_catalog_fit.match``: the pairs that the fit is based on, with their residuals.
 
     As drizzlepac has them, the first four columns are relative to the reference pixel of the plane, and residuals are
     fit minus reference. Parameters are those of `match_text`.
     """
     fit, plane, used = alignment.fit, alignment.plane, alignment.fit.used
-    image, ref = alignment.exposure.sources[alignment.rows[used]], reference[alignment.ref_rows[used]]
+    image, ref = alignment.exposure.sources[alignment.rows[used]], alignment.reference[alignment.ref_rows[used]]
     fitted = fit(alignment.image_xy[used])
     columns = [alignment.ref_xy[used] - plane.centre, alignment.image_xy[used] - plane.centre, fitted,
                -fit.residuals[used], ref.xy, image.xy, ref.ident, image.ident, image.chip,

@@ -18,6 +18,7 @@ import numpy as np
 import imagereg
 from imagereg import files, formats, plots
 from imagereg.align import Alignment, Rules, Status, align
+from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError, ParameterError
 from imagereg.headers import Solution
 from imagereg.measure import measure_exposures
@@ -39,18 +40,16 @@ class Result:
         One for each image, in order.
     plane : TangentPlane
         On which they were aligned.
+    reference : SourceCatalog
+        What they were aligned with, as it was in the end.
     written : tuple of str
         Names of the files that were written or updated.
     """
 
     alignments: tuple
     plane: TangentPlane
+    reference: SourceCatalog
     written: tuple = ()
-
-    @property
-    def reference(self):
-        """SourceCatalog that the images were matched with."""
-        return self.alignments[0].exposure.sources
 
     @property
     def ok(self):
@@ -215,10 +214,11 @@ def _run(given, task, finding):
         if exposures[0].problem:
             raise InputError(exposures[0].problem)
         plane = TangentPlane.around(exposures[0].outlines)
-        output = _Output(task, dict(zip((e.name for e in exposures), paths, strict=True)), exposures[0].sources)
-        alignments = align(exposures, plane, _rules(task, plane), output.review if task.interactive else None)
-        output.write(alignments, plane)
-        result = Result(tuple(alignments), plane, tuple(output.written))
+        output = _Output(task, dict(zip((e.name for e in exposures), paths, strict=True)))
+        alignments, reference = align(exposures, plane, _rules(task, plane),
+                                      review=output.review if task.interactive else None)
+        output.write(alignments, plane, reference)
+        result = Result(tuple(alignments), plane, reference.sources, tuple(output.written))
         log.info("\n%s", result)
     return result
 
@@ -226,7 +226,8 @@ def _run(given, task, finding):
 def _rules(task, plane):
     """Return what the parameters of the task say of matching and fitting."""
     scale = plane.pixel_scale if task.searchunits == "arcseconds" else 1.0
-    names = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj")
+    names = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
+             "expand_refcat", "enforce_user_order")
     same = {name: task[name] for name in names}
     return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0, yoffset=task.yoffset or 0.0, **same)
 
@@ -279,12 +280,10 @@ class _Output:
         Of tweakreg.
     paths : dict of str to str
         Path by name of exposure.
-    reference : SourceCatalog
-        What the images are matched with.
     """
 
-    def __init__(self, task, paths, reference):
-        self.task, self.paths, self.reference = task, paths, reference
+    def __init__(self, task, paths):
+        self.task, self.paths = task, paths
         self.written = []
 
     def review(self, alignment):
@@ -301,11 +300,14 @@ class _Output:
                 if choice.startswith(answer):
                     return choice
 
-    def write(self, alignments, plane):
+    def write(self, alignments, plane, reference):
         """Write lists, plots, shiftfile and headers."""
         if self.task.writecat and not self.task.clean:
             for alignment in alignments:
                 self._write_catalogs(alignment)
+            if self.task.expand_refcat:
+                text = formats.sky_catalog_text(reference.sources, reference.name)
+                self._text(f"cumulative_sky_refcat_{files.root_name(reference.name)}.coo", text)
         for alignment in alignments:
             self._plot(alignment)
         if self.task.shiftfile:
@@ -327,8 +329,8 @@ class _Output:
             self._text(f"{root}_sci{number}_xy_catalog.coo", text)
         self._text(f"{root}_sky_catalog.coo", formats.sky_catalog_text(sources, alignment.name))
         if alignment.fit:
-            self._text(f"{root}_xy_catalog.match", formats.match_text(alignment, self.reference))
-            self._text(f"{root}_catalog_fit.match", formats.fit_text(alignment, self.reference))
+            self._text(f"{root}_xy_catalog.match", formats.match_text(alignment))
+            self._text(f"{root}_catalog_fit.match", formats.fit_text(alignment))
 
     def _plot(self, alignment):
         """Draw the plots that are asked for and that there is something to draw in, each once."""

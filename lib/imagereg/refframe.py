@@ -1,0 +1,72 @@
+"""What exposures are aligned with, and how it grows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from imagereg.catalog import Flag, SourceCatalog
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reference:
+    """Sources on the sky that exposures are matched with.
+
+    Parameters
+    ----------
+    name : str
+        Of the image or catalog that they come from.
+    sources : SourceCatalog
+        Those that stand still, with `sky` and `sky_error`.
+    moving : reference.ReferenceCatalog or None
+        Those that are to be had for a date, by ``at(epoch)``.
+    """
+
+    name: str
+    sources: SourceCatalog
+    moving: object = None
+
+    def at(self, epoch):
+        """Return all sources as they are at an epoch, a Julian year; those with motions come first."""
+        if self.moving is None:
+            return self.sources
+        return SourceCatalog.concat([self.moving.at(epoch), self.sources])
+
+    def grown(self, exposure, fit, plane, *, rows, ref_rows):
+        """Return a reference that an aligned exposure has joined.
+
+        Matched sources that stand still become the mean of both, by their errors; sources of the exposure that are
+        stars and have no match are added. What `fit` rejected changes nothing.
+
+        Parameters
+        ----------
+        exposure : align.Exposure
+            With its sources as they were before the fit.
+        fit : fit.LinearFit
+            From the exposure to the reference, on `plane`.
+        plane : wcs.TangentPlane
+            Where they were matched.
+        rows, ref_rows : (M,) ndarray of int
+            The pairs of `fit`, as indices into the exposure's sources and into ``self.at(...)``.
+
+        Returns
+        -------
+        Reference
+        """
+        found = exposure.sources
+        sky = plane.plane_to_sky(fit(plane.sky_to_plane(found.sky)))
+        error = np.hypot(found.sky_error, fit.shift_error * plane.pixel_scale)
+        fixed = ref_rows - (len(self.moving) if self.moving is not None else 0)
+        joined = fit.used & (fixed >= 0)
+        old, new = fixed[joined], rows[joined]
+        own, other = self.sources.sky_error[old] ** -2, error[new] ** -2
+        weight = np.where(np.isfinite(own), other / (own + other), 0.5)
+        position, spread = self.sources.sky.copy(), self.sources.sky_error.copy()
+        step = (sky[new] - position[old] + 180) % 360 - 180
+        position[old] += weight * step
+        spread[old] = np.where(np.isfinite(own), (own + other) ** -0.5, error[new])
+        fresh = np.setdiff1d(np.flatnonzero((found.flags & (Flag.POOR_FIT | Flag.ASTRAY)) == 0), rows)
+        added = found[fresh].replace(sky=sky[fresh], sky_error=error[fresh])
+        merged = self.sources.replace(sky=position, sky_error=spread)
+        return dataclasses.replace(self, sources=SourceCatalog.concat([merged, added]))
