@@ -5,7 +5,9 @@
 
 import importlib
 
-__version__ = "0.1.0"
+from imagereg.version import __version__
+
+__all__ = ["__version__", "tweakreg"]
 _TASKS = ("tweakreg",)
 
 

@@ -18,6 +18,7 @@ from imagereg.wcs import TangentPlane, border, corrected_wcs, pixel_scale, pixel
 
 _LARGEST_CHANCE = 1e-6
 _REMATCHES = 8
+_TURNS = 10.0  # distinct rotations and scales that a fit which starts from an offset may end in
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,9 @@ class Alignment:
     plane : TangentPlane
         On which the fit was made.
     match : Match or None
-        Indices into `rows` and `ref_rows`.
+        The first match, by offset alone, with its histogram.
+    chance : float
+        Probability that unrelated lists match as well; NaN where nothing was matched.
     fit : LinearFit or None
         From image to reference.
     reference : SourceCatalog
@@ -141,6 +144,7 @@ class Alignment:
     reason: str
     plane: TangentPlane
     match: Match | None = None
+    chance: float = np.nan
     fit: LinearFit | None = None
     reference: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
     rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
@@ -182,11 +186,6 @@ class Alignment:
     def nmatches(self):
         """Number of sources the fit is based on."""
         return self.fit.nmatches if self.fit else 0
-
-    @property
-    def chance(self):
-        """Probability that unrelated lists match as well."""
-        return self.match.chance if self.match else np.nan
 
     def _of_fit(self, value, reference):
         if self.status is Status.REFERENCE:
@@ -327,9 +326,10 @@ def _align_one(exposure, reference, plane, rules):
         found["match"] = first
         errors = exposure.sources.sky_error[rows] / plane.pixel_scale, catalog.sky_error[ref_rows] / plane.pixel_scale
         pairs, fit = _iterate(first, image_xy, ref_xy, errors, plane.centre, rules)
-        found.update(fit=fit, rows=rows[pairs.image_index], ref_rows=ref_rows[pairs.ref_index],
+        found.update(chance=min(1.0, pairs.chance * _trials(rules)), fit=fit,
+                     rows=rows[pairs.image_index], ref_rows=ref_rows[pairs.ref_index],
                      image_xy=image_xy[pairs.image_index], ref_xy=ref_xy[pairs.ref_index])
-        _judge(pairs, fit, first.chance, rules)
+        _judge(len(pairs), fit, found["chance"], rules)
     except AlignmentError as error:
         return Alignment(exposure, Status.FAILED, str(error), plane, **found)
     return Alignment(exposure, Status.ALIGNED, "", plane, **found)
@@ -340,7 +340,7 @@ def _selection(sources, rules, problem=""):
     if problem:
         raise NotEnoughSources(problem)
     needed = max(rules.minobj, 1)
-    rows = np.flatnonzero((sources.flags & (Flag.POOR_FIT | Flag.ASTRAY)) == 0)
+    rows = np.flatnonzero((sources.flags & Flag.UNRELIABLE) == 0)
     if len(rows) < needed:
         rows = np.arange(len(sources))
     if len(rows) < needed:
@@ -362,10 +362,16 @@ def _iterate(pairs, image_xy, ref_xy, errors, centre, rules):
     return pairs, fit
 
 
-def _judge(pairs, fit, chance, rules):
+def _trials(rules):
+    """Return how many independent transforms could have been found: offsets, and a little rotation and scale."""
+    offsets = (2 * rules.searchrad) ** 2 / (np.pi * rules.tolerance**2) if rules.use2dhist else 1.0
+    return max(1.0, offsets) * (1 if rules.fitgeometry == "shift" else _TURNS)
+
+
+def _judge(matches, fit, chance, rules):
     """Raise NotEnoughMatches where the matches are too few or what chance would give."""
     if fit.nmatches < rules.minobj:
         raise NotEnoughMatches(f"{fit.nmatches} matches within tolerance={rules.tolerance:g} pixel, "
                                f"minobj={rules.minobj} are needed")
     if chance > _LARGEST_CHANCE:
-        raise NotEnoughMatches(f"{len(pairs)} matches, as unrelated sources would give with probability {chance:.2g}")
+        raise NotEnoughMatches(f"{matches} matches, as unrelated sources would give with probability {chance:.2g}")

@@ -14,6 +14,8 @@ class Flag(enum.IntFlag):
     BAD_PIXEL = 1  # a rejected pixel lies within the footprint of the source
     POOR_FIT = 2  # the point-spread function does not fit it: a cosmic ray, a galaxy, a blend
     ASTRAY = 4  # the marginal fit pointed out of the box; the position is a rough first moment
+    EDGE = 8  # the footprint of the source reaches beyond the image
+    UNRELIABLE = POOR_FIT | ASTRAY | EDGE  # the position may be off by more than its error
 
 _COLUMNS = {  # name: (trailing shape, dtype, value where none is given)
     "xy": ((2,), np.float64, None),

@@ -6,8 +6,8 @@ import argparse
 import os
 import sys
 
-from imagereg import __version__
 from imagereg.errors import ImageregError, ParameterError
+from imagereg.version import __version__
 
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
+import datetime
 import gzip
 import io
 import os
@@ -24,7 +24,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from stsci.tools import bitmask
 
-from imagereg import formats, headers, wcscorr
+from imagereg import headers, wcscorr
 from imagereg.align import Chip
 from imagereg.errors import InputError, ParameterError
 from imagereg.wcs import orientation, pixel_scale
@@ -55,53 +55,6 @@ class ChipImage:
     data: np.ndarray
     bad: np.ndarray | None
     gain: float
-
-
-def expand_input(files):
-    """Names of the files that an input stands for.
-
-    Parameters
-    ----------
-    files : str or os.PathLike or sequence of them
-        A name, a wildcard, an ``@list``, or several of them with commas between; a sequence of such.
-
-    Returns
-    -------
-    list of str
-        In the order given; the files of one wildcard sorted, no file twice.
-
-    Raises
-    ------
-    InputError
-        Nothing is given, a file is missing, a wildcard matches nothing, or two files share a name.
-    """
-    given = [files] if isinstance(files, (str, os.PathLike)) else list(files or ())
-    names = [name for item in given for word in os.fspath(item).split(",") if word.strip()
-             for name in _expand_word(word.strip())]
-    if not names:
-        raise InputError("no input files are given")
-    names = list(dict.fromkeys(names))
-    for name in names:
-        if not os.path.isfile(name):
-            raise InputError(f"{name} does not exist" if not os.path.exists(name) else f"{name} is not a file")
-    seen = {}
-    for name in names:
-        if seen.setdefault(os.path.basename(name), name) != name:
-            raise InputError(f"{seen[os.path.basename(name)]} and {name} share a name, and so would their output")
-    return names
-
-
-def _expand_word(word):
-    if word.startswith("@"):
-        folder, text = os.path.dirname(word[1:]), read_text(word[1:])
-        lines = formats.parse_list(text, word[1:])
-        return [name for line in lines for name in _expand_word(os.path.join(folder, line))]
-    if not glob.has_magic(word) or os.path.exists(word):
-        return [os.path.expanduser(word)]
-    names = sorted(glob.glob(os.path.expanduser(word)))
-    if not names:
-        raise InputError(f"no file matches {word}")
-    return names
 
 
 def read_text(path):
@@ -235,17 +188,58 @@ def _gain(primary, header):
     return gain
 
 
-def read_optics(path):
-    """Name of the optics an exposure was taken with; exposures of one name share a PSF.
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the headers of an exposure say of it.
 
-    In space that is telescope, instrument, detector and filters; on the ground every exposure is on its own.
+    Parameters
+    ----------
+    optics : str
+        Exposures of one name share a PSF: in space telescope, instrument, detector and filters; on the ground every
+        exposure is on its own.
+    epoch : float
+        Julian year of the middle of the exposure; NaN where it is not known.
+    exptime : float
+        Exposure time, seconds; NaN where it is not known.
     """
+
+    optics: str
+    epoch: float
+    exptime: float
+
+
+def read_facts(path):
+    """Return the `Facts` of a FITS file."""
     with _opened(path) as hdus:
-        header = hdus[0].header
-        if header.get("TELESCOP", "").strip() not in _SPACE_TELESCOPES:
-            return path
+        header = hdus[_science(hdus, path)[0]].header.copy()
+        header.extend(hdus[0].header, unique=True)
+    optics = path
+    if str(header.get("TELESCOP", "")).strip() in _SPACE_TELESCOPES:
         keywords = ("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "FILTNAM1", "PUPIL")
-        return " ".join(str(header.get(keyword, "")) for keyword in keywords)
+        optics = " ".join(str(header.get(keyword, "")) for keyword in keywords)
+    exptime = header.get("EXPTIME")
+    exptime = float(exptime) if isinstance(exptime, (int, float)) else np.nan
+    return Facts(optics, _epoch(header, exptime), exptime)
+
+
+def _epoch(header, exptime):
+    """Julian year of the middle of an exposure, from the keywords of its times; NaN where there are none."""
+    start, end, middle = (header.get(name) for name in ("EXPSTART", "EXPEND", "MJD-AVG"))
+    half = (exptime if np.isfinite(exptime) else 0.0) / 86400 / 2
+    if isinstance(start, float) and isinstance(end, float):
+        mjd = (start + end) / 2
+    elif isinstance(middle, float):
+        mjd = middle
+    elif isinstance(header.get("MJD-OBS"), (int, float)):
+        mjd = header["MJD-OBS"] + half
+    else:
+        date, time = str(header.get("DATE-OBS", "")), str(header.get("TIME-OBS", header.get("UT", "00:00:00")))
+        try:
+            moment = datetime.datetime.fromisoformat((date if "T" in date else f"{date}T{time}")[:19])
+        except ValueError:
+            return np.nan
+        mjd = (moment - datetime.datetime(1858, 11, 17)).total_seconds() / 86400 + half
+    return 2000 + (mjd - 51544.5) / 365.25
 
 
 def check_updatable(path):

@@ -17,8 +17,10 @@ from imagereg.catalog import Flag, SourceCatalog
 
 _FWHM_TO_SIGMA = 0.42467
 _RMIN = 2.001  # pixels this near the centre always belong to the kernel
-_BAND_PIXELS = 2**19
+_BAND_PIXELS = 2**20
 _SKY_SAMPLE = 1_000_000
+_ABSURD = 1e18  # no count; squares of it would overflow
+_CENTROID_LOSS = 1.3  # error of the marginal fits relative to that of an ideal centroid, from simulations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +125,9 @@ def sky_sigma(image, bad=None, *, nclip=3, clip=3.0):
     step = max(1, np.size(image) // _SKY_SAMPLE) | 1  # odd: no column is favoured
     sample = np.ravel(image)[::step]
     if bad is not None:
-        sample = sample[~np.ravel(bad)[::step]]
-    sample = sample[np.isfinite(sample)].astype(np.float64)
+        sample = sample[~np.ravel(bad)[::step].astype(bool)]
+    sample = sample.astype(np.float64)
+    sample = sample[np.abs(sample) < _ABSURD]
     for _ in range(nclip):
         if not sample.size:
             break
@@ -132,7 +135,8 @@ def sky_sigma(image, bad=None, *, nclip=3, clip=3.0):
     return (float(sample.mean()), float(sample.std())) if sample.size else (np.nan, np.nan)
 
 
-def find_sources(image, *, bad=None, conv_width=3.5, threshold=4.0, skysigma=None, nsigma=1.5, ratio=1.0, theta=0.0,
+def find_sources(image, *, bad=None, relative_noise=None, conv_width=3.5, threshold=4.0, skysigma=None, nsigma=1.5,
+                 ratio=1.0, theta=0.0,
                  sharplo=None, sharphi=None, roundlo=None, roundhi=None, peakmin=None, peakmax=None,
                  fluxmin=None, fluxmax=None, gain=1.0, chip=1):
     """Find point sources in an image.
@@ -144,6 +148,8 @@ def find_sources(image, *, bad=None, conv_width=3.5, threshold=4.0, skysigma=Non
     bad : (ny, nx) array_like of bool, optional
         Pixels not to be used; pixels that are not finite never are. They are bridged with the mean of their good
         neighbours, no source is centred on one, and a source that has one in its footprint is flagged.
+    relative_noise : (ny, nx) array_like, optional
+        Noise of each pixel relative to that of the typical one, where it varies; the threshold and the errors follow.
     conv_width : float
         FWHM of the convolution kernel, pixels (IRAF: fwhmpsf).
     threshold : float
@@ -179,30 +185,39 @@ def find_sources(image, *, bad=None, conv_width=3.5, threshold=4.0, skysigma=Non
         return SourceCatalog.empty()
     sigma = 1.5 * noise if skysigma is None else skysigma
     limit = kernel.relative_error * threshold * sigma
-    bands = [_measure(band, kernel, limit, sigma**2) for band in _bands(np.asarray(image), bad, kernel.half, level)]
+    limit = max(limit, 1e-6 * abs(level), np.finfo(np.float32).tiny)  # below it is rounding
+    lowest = limit if relative_noise is None else limit * np.nanmin(relative_noise)
+    bad = None if bad is None else np.asarray(bad, bool)
+    bands = [_measure(band, kernel, lowest, sigma**2) for band in _bands(np.asarray(image), bad, kernel.half, level)]
     found = {name: np.concatenate([band[name] for band in bands]) for name in bands[0]}
-    ny, nx = np.shape(image)
+    (ny, nx), (hx, hy) = np.shape(image), kernel.half
+    column, row = found.pop("column"), found.pop("row")
+    found["edge"] = (column < hx) | (column >= nx - hx) | (row < hy) | (row >= ny - hy)
     flux = found["height"] * kernel.volume
+    relative = 1.0 if relative_noise is None else np.asarray(relative_noise)[row, column]
+    found["noise"] = relative * np.full(len(flux), noise if skysigma is None else skysigma)
     keep = (np.abs(found["x"] - (nx + 1) / 2) <= nx / 2) & (np.abs(found["y"] - (ny + 1) / 2) <= ny / 2)
+    keep &= found["height"] >= limit * relative
     for values, low, high in ((found["sharp"], sharplo, sharphi), (found["round1"], roundlo, roundhi),
                               (found["round2"], roundlo, roundhi), (found["peak"], peakmin, peakmax),
                               (flux, fluxmin, fluxmax)):
         keep &= values >= (-np.inf if low is None else low)
         keep &= values <= (np.inf if high is None else high)
     found = {name: values[keep] for name, values in found.items()}
-    return _catalog(found, flux[keep], kernel, noise=noise if skysigma is None else skysigma, gain=gain, chip=chip)
+    return _catalog(found, flux[keep], kernel, gain=gain, chip=chip)
 
 
-def _catalog(found, flux, kernel, *, noise, gain, chip):
+def _catalog(found, flux, kernel, *, gain, chip):
     """Put what was measured into a catalog, with photon errors of a Gaussian centroid (Thompson et al. 2002)."""
-    background = 4 * np.pi * kernel.sigma[0] * kernel.sigma[1] * noise**2
+    background = 4 * np.pi * kernel.sigma[0] * kernel.sigma[1] * found["noise"] ** 2
     relative = np.sqrt((flux / gain + background) / flux**2)
-    centroid = np.sqrt((flux / gain + 2 * background) / flux**2) * kernel.sigma[0]
+    centroid = np.sqrt((flux / gain + 2 * background) / flux**2) * kernel.sigma[0] * _CENTROID_LOSS
     centroid = np.where(found["astray"], np.maximum(centroid, 1.0), centroid)
     return SourceCatalog(xy=np.column_stack([found["x"], found["y"]]), flux=flux, flux_error=relative * flux,
                          xy_error=np.column_stack([centroid, centroid]),
                          sharp=found["sharp"], round1=found["round1"], round2=found["round2"],
-                         flags=Flag.BAD_PIXEL * found["blemish"] + Flag.ASTRAY * found["astray"], chip=chip)
+                         flags=(Flag.BAD_PIXEL * found["blemish"] + Flag.ASTRAY * found["astray"]
+                                + Flag.EDGE * found["edge"]), chip=chip)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -222,13 +237,15 @@ def _bands(image, bad, half, level):
     height = max(_BAND_PIXELS // nx, 16)
     for start in range(0, ny, height):
         stop = min(start + height, ny)
-        rows = np.clip(np.arange(start - 2 * hy, stop + 2 * hy), 0, ny - 1)
-        data = np.pad(image[rows].astype(np.float32), ((0, 0), (2 * hx, 2 * hx)), mode="edge")
-        unusable = ~np.isfinite(data)
+        rows = np.clip(np.arange(start - 2 * hy - 1, stop + 2 * hy + 1), 0, ny - 1)
+        margin = ((0, 0), (2 * hx + 1, 2 * hx + 1))  # one more than needed: there are no neighbours to bridge it with
+        data = np.pad(image[rows].astype(np.result_type(image.dtype, np.float32)), margin, mode="edge")
+        unusable = ~(np.abs(data) < _ABSURD)
+        data = np.where(unusable, level, data).astype(np.float32)
         if bad is not None:
-            unusable |= np.pad(bad[rows], ((0, 0), (2 * hx, 2 * hx)), mode="edge")
+            unusable |= np.pad(bad[rows], margin, mode="edge")
         _bridge(data, unusable, level)
-        yield _Band(start, stop, ny, data, unusable)
+        yield _Band(start, stop, ny, data[1:-1, 1:-1], unusable[1:-1, 1:-1])
 
 
 def _bridge(data, unusable, level):
@@ -278,8 +295,8 @@ def _measure(band, kernel, limit, sky):
     pixels = _stamps(band.data, y + hy, x + 2 * hx, hx, hy).astype(np.float64)
     found = _shapes(_stamps(height, y, x + hx, hx, hy), pixels, kernel, sky)
     found["blemish"] = _stamps(band.unusable, y + hy, x + 2 * hx, hx, hy)[:, kernel.inside].any(axis=1)
-    found["x"] = x + 1 + found.pop("dx")
-    found["y"] = y - hy + band.start + 1 + found.pop("dy")
+    found["column"], found["row"] = x, y - hy + band.start
+    found["x"], found["y"] = found["column"] + 1 + found.pop("dx"), found["row"] + 1 + found.pop("dy")
     good = found.pop("fitted")
     return {name: values[good] for name, values in found.items()}
 

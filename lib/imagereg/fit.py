@@ -9,6 +9,7 @@ import numpy as np
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 _MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
+_ROUNDING = 1e-10  # of positions, relative to the largest
 _LOOSE = 1e-9  # least ratio of singular values of a design that determines all parameters
 
 # What multiplies the parameters in x' and in y', as functions of x and y relative to the centre.
@@ -101,7 +102,10 @@ class LinearFit:
     @property
     def rotation_error(self):
         """One-sigma error of the rotation, degrees."""
-        return float(np.rad2deg(self._error([0, 0, 0, -0.5, 0.5, 0]) / self.scale))
+        (xx, xy), (yx, yy) = self.matrix
+        sine, cosine = yx - xy, xx + yy
+        slope = np.array([0, 0, -sine, -cosine, cosine, -sine]) / (sine**2 + cosine**2)
+        return float(np.rad2deg(self._error(slope)))
 
     @property
     def scale(self):
@@ -111,7 +115,8 @@ class LinearFit:
     @property
     def scale_error(self):
         """One-sigma error of the scale."""
-        return self._error([0, 0, 0.5, 0, 0, 0.5])
+        (xx, xy), (yx, yy) = self.matrix
+        return self._error(np.array([0, 0, yy, -yx, -xy, xx]) / (2 * self.scale))
 
     def _error(self, direction):
         return float(np.sqrt(np.asarray(direction) @ self.covariance @ direction))
@@ -131,7 +136,7 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
     geometry : {'shift', 'rscale', 'general'}
         Which transforms are allowed.
     errors : (N, 2) array_like, optional
-        One-sigma errors of ``ref_xy - image_xy``; all equal where not given.
+        One-sigma errors of ``ref_xy - image_xy``; all equal where not given. NaN counts as the largest of the others.
     nclip : int
         Largest number of rounds of rejection.
     sigma : float or None
@@ -157,11 +162,12 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
         raise ValueError(f"positions have shapes {image_xy.shape} and {ref_xy.shape}, expected (N, 2) twice")
     if geometry not in _DESIGNS:
         raise ValueError(f"geometry {geometry!r} is none of {', '.join(GEOMETRIES)}")
-    errors = np.zeros_like(image_xy) if errors is None else np.nan_to_num(np.asarray(errors, float), nan=0.0)
+    errors = _known(np.zeros_like(image_xy) if errors is None else np.asarray(errors, float))
     used = np.ones(len(image_xy), bool)
+    rounding = _ROUNDING * max(np.abs(image_xy).max(initial=1.0), np.abs(ref_xy).max(initial=1.0))
     for _ in range(max(nclip, 0) + 1):
         parameters, covariance, residuals, scatter = _solve(image_xy - centre, ref_xy - centre, errors, used, geometry)
-        expected = np.sqrt(errors**2 + scatter**2)
+        expected = np.sqrt(errors**2 + scatter**2 + rounding**2)
         with np.errstate(divide="ignore", invalid="ignore"):
             pull = np.sqrt(np.nansum((residuals / expected) ** 2, axis=1) / 2)
         keep = pull <= (np.inf if sigma is None else sigma)
@@ -172,9 +178,18 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
     spread = np.zeros((6, len(parameters)))
     spread[:2, :2] = np.eye(2)
     spread[2:, 2:] = linear
+    with np.errstate(invalid="ignore"):
+        covariance = np.where((np.abs(spread) @ np.ones_like(covariance) @ np.abs(spread.T)) > 0,
+                              spread @ covariance @ spread.T, 0.0)
     return LinearFit(geometry=geometry, matrix=(fixed + linear @ parameters[2:]).reshape(2, 2), shift=parameters[:2],
-                     centre=centre.copy(), covariance=spread @ covariance @ spread.T, residuals=residuals,
+                     centre=centre.copy(), covariance=covariance, residuals=residuals,
                      used=used, scatter=scatter)
+
+
+def _known(errors):
+    """Give positions of unknown error the largest one that is known."""
+    known = np.isfinite(errors)
+    return np.where(known, errors, errors[known].max(initial=0.0))
 
 
 def _design(xy, geometry):
@@ -205,10 +220,13 @@ def _solve(image_xy, ref_xy, errors, used, geometry):
         normal = rows.T @ rows
         parameters = np.linalg.solve(normal, rows.T @ (target.T[..., None] * weight).ravel()) / norm
         residuals = target - (design @ parameters).T
-        previous, scatter = scatter, _scatter(residuals[used], errors[used], needed)
-        if abs(scatter - previous) <= 1e-3 * previous:
+        weighted_with, scatter = scatter, _scatter(residuals[used], errors[used], needed)
+        if abs(scatter - weighted_with) <= 1e-3 * weighted_with:
             break
-    return parameters, np.linalg.inv(normal) / np.outer(norm, norm), residuals, scatter
+    covariance = np.linalg.inv(normal) / np.outer(norm, norm)
+    if 2 * used.sum() == needed and not errors[used].any():  # nothing says how well the pairs are known
+        covariance = np.full_like(covariance, np.inf)
+    return parameters, covariance, residuals, weighted_with
 
 
 def _scatter(residuals, errors, parameters):

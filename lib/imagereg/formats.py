@@ -1,4 +1,4 @@
-"""Text that other people's scripts read and write: lists, catalogs, match tables, shiftfiles. No disk here."""
+"""Text that other people's scripts read and write: catalogs, match tables, shiftfiles. No disk here."""
 
 from __future__ import annotations
 
@@ -20,33 +20,6 @@ class Shift:
     scale: float = 1.0
     xrms: float = np.nan
     yrms: float = np.nan
-
-
-def parse_list(text, where):
-    """Names in an ``@list``: the first column of every line that is neither empty nor a comment.
-
-    Parameters
-    ----------
-    text : str
-        Content of the list.
-    where : str
-        Its name, for errors.
-
-    Raises
-    ------
-    InputError
-        A line has more than one column, or no line has any.
-    """
-    names = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].split()
-        if len(words) > 1:
-            raise InputError(f"{where}, line {number}: {line.strip()!r} has a second column, and inverse-variance maps "
-                             "are not available yet")
-        names += words
-    if not names:
-        raise InputError(f"{where} names no file")
-    return names
 
 
 def shiftfile_text(shifts, outwcs):

@@ -17,6 +17,7 @@ from scipy.special import gammainc
 from imagereg.errors import NotEnoughMatches, NotEnoughSources
 
 _PAIRS_AT_ONCE = 2_000_000
+_RINGS = (2.0, 6.0, 20.0)  # radii in units of the tolerance, between which chance pairs are counted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,9 +94,8 @@ def match(image_xy, ref_xy, *, searchrad, tolerance, separation=0.0, offset=(0.0
     image_index, ref_index = _mutual_nearest(image_tree.data + offset, ref_tree, tolerance)
     if not image_index.size:
         raise NotEnoughMatches(f"no two sources are within tolerance={tolerance:g} pixel of each other")
-    area = np.pi * tolerance**2
-    trials = max(1.0, (2 * searchrad) ** 2 / area) if use2dhist else 1.0
-    chance = min(1.0, trials * _chance(image_index.size, image_tree.data + offset, ref_tree.data, area))
+    trials = max(1.0, (2 * searchrad) ** 2 / (np.pi * tolerance**2)) if use2dhist else 1.0
+    chance = min(1.0, trials * _chance(image_index.size, image_tree.data + offset, ref_tree, tolerance))
     return Match(image_rows[image_index], ref_rows[ref_index], offset, chance, histogram, edges)
 
 
@@ -155,10 +155,11 @@ def _mutual_nearest(image_xy, ref_tree, tolerance):
     return image_index, partner[image_index]
 
 
-def _chance(number, image_xy, ref_xy, area):
+def _chance(number, image_xy, ref_tree, tolerance):
     """Probability of at least `number` pairs between unrelated lists of their density, one offset tried."""
-    low = np.maximum(image_xy.min(axis=0), ref_xy.min(axis=0))
-    high = np.minimum(image_xy.max(axis=0), ref_xy.max(axis=0))
-    common = max(np.prod(np.clip(high - low, 0, None)), area)
-    inside = [((xy >= low) & (xy <= high)).all(axis=1).sum() for xy in (image_xy, ref_xy)]
-    return float(gammainc(number, inside[0] * inside[1] * area / common))  # of a Poisson distribution
+    # Pairs in rings around the tolerance tell how many chance gives within it, where both lists are dense together
+    # too, as in a cluster. One more is counted than there is: none seen does not mean none expected.
+    within = np.array([ref_tree.query_ball_point(image_xy, radius * tolerance, return_length=True).sum()
+                       for radius in _RINGS])
+    expected = ((within[1:] - within[:-1] + [0, 1]) / np.diff(np.square(_RINGS))).max()
+    return float(gammainc(number, expected))  # of a Poisson distribution

@@ -33,7 +33,7 @@ class _Frame:
     chips: tuple = ()
     sources: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
     stamps: Stamps | None = None
-    optics: str = ""
+    facts: files.Facts | None = None
     problem: str = ""
 
 
@@ -68,10 +68,12 @@ def measure_exposures(paths, parameters, *, fluxmin=None, fluxmax=None, nbright=
         frames = list(pool.map(lambda path: _find(path, parameters), paths))
         if parameters.centroid == "psf":
             width = _defined(parameters, "conv_width")
-            groups = [[f for f in frames if f.optics == optics and f.stamps is not None]
-                      for optics in dict.fromkeys(f.optics for f in frames if f.stamps is not None)]
-            psfs = pool.map(lambda group: EffectivePSF.measure(Stamps.concat([f.stamps for f in group]), width), groups)
-            psf = {group[0].optics: measured for group, measured in zip(groups, psfs, strict=True)}
+            groups = {}
+            for frame in frames:
+                if frame.stamps is not None:
+                    groups.setdefault(frame.facts.optics, []).append(frame.stamps)
+            psfs = pool.map(lambda stamps: EffectivePSF.measure(Stamps.concat(stamps), width), groups.values())
+            psf = dict(zip(groups, psfs, strict=True))
             frames = list(pool.map(lambda frame: _refined(frame, psf), frames))
         return list(pool.map(lambda f: _exposure(f, fluxmin=fluxmin, fluxmax=fluxmax, nbright=nbright), frames))
 
@@ -102,18 +104,18 @@ def _find(path, parameters):
                 stamps.append(Stamps.cut(image.data, found.xy, half=half, level=level, noise=noise, gain=image.gain,
                                          bad=image.bad))
             log.info("%s[SCI,%d]: %d sources", name, extver, len(found))
-        optics = files.read_optics(path)
+        facts = files.read_facts(path)
     except InputError as error:
         log.error("%s", error)
         return _Frame(name, problem=str(error))
     stamps = Stamps.concat(stamps) if stamps else None
-    return _Frame(name, tuple(chips), SourceCatalog.concat(catalogs), stamps, optics)
+    return _Frame(name, tuple(chips), SourceCatalog.concat(catalogs), stamps, facts)
 
 
 def _refined(frame, psf):
     if frame.stamps is None:
         return frame
-    return dataclasses.replace(frame, sources=refine_positions(frame.sources, frame.stamps, psf[frame.optics]))
+    return dataclasses.replace(frame, sources=refine_positions(frame.sources, frame.stamps, psf[frame.facts.optics]))
 
 
 def _exposure(frame, *, fluxmin, fluxmax, nbright):
@@ -125,10 +127,11 @@ def _exposure(frame, *, fluxmin, fluxmax, nbright):
         sources = sources[sources.flux <= fluxmax]
     if nbright is not None:
         sources = SourceCatalog.concat(_brightest(sources[sources.chip == c.extver], nbright) for c in frame.chips)
-    return Exposure.measured(frame.name, frame.chips, sources, problem=frame.problem)
+    epoch = frame.facts.epoch if frame.facts else np.nan
+    return Exposure.measured(frame.name, frame.chips, sources, problem=frame.problem, epoch=epoch)
 
 
 def _brightest(sources, number):
     """Return the brightest sources; those that the PSF does not fit come after all that it does."""
-    order = np.lexsort((-sources.flux, sources.flags & Flag.POOR_FIT))
+    order = np.lexsort((-sources.flux, (sources.flags & Flag.UNRELIABLE) > 0))
     return sources[np.sort(order[:number])]

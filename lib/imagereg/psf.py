@@ -134,6 +134,8 @@ class EffectivePSF:
         clean = np.flatnonzero(stamps.good.all(axis=(1, 2)))
         light = (stamps.pixels.sum(axis=(1, 2)) - np.prod(stamps.pixels.shape[1:]) * stamps.level)[clean]
         stamps = stamps[clean[np.argsort(-light, kind="stable")[:_CANDIDATES]]]
+        if not len(stamps):
+            return cls.gaussian(conv_width / 2, stamps.pixels.shape[1] // 2, max(0.5, conv_width / 7))
         prior = psf = cls._first_guess(stamps, conv_width)
         for model_error in _MODEL_ERRORS:
             fit = _fit(stamps, psf, model_error)
@@ -175,13 +177,19 @@ class EffectivePSF:
         return along @ bx, along @ dx, dy @ self.coefficients @ bx
 
     def _basis(self, t):
-        """Cubic B-splines and their slopes at distances `t`, along a new last axis."""
+        """Cubic B-splines and their slopes at distances `t`, along a new last axis; four of them are not zero."""
         m = len(self.coefficients)
-        u = np.asarray(t)[..., None] / self.spacing - (np.arange(m) - (m - 1) / 2)
-        a = np.abs(u)
-        near, far = 2 / 3 - a * a + a**3 / 2, np.clip(2 - a, 0, None) ** 3 / 6
-        slope = np.where(a < 1, -2 * a + 1.5 * a * a, -np.clip(2 - a, 0, None) ** 2 / 2)
-        return np.where(a < 1, near, far), np.sign(u) * slope / self.spacing
+        u = np.clip(np.asarray(t) / self.spacing + (m - 1) / 2, 1, m - 2 - 1e-9)
+        first = np.floor(u).astype(int) - 1
+        z = u - first - 1
+        y = 1 - z
+        values = np.stack([y**3 / 6, 2 / 3 - z**2 * (1 + y) / 2, 2 / 3 - y**2 * (1 + z) / 2, z**3 / 6], axis=-1)
+        slopes = np.stack([-(y**2) / 2, 1.5 * z**2 - 2 * z, 2 * y - 1.5 * y**2, z**2 / 2], axis=-1) / self.spacing
+        basis, slope = np.zeros((2, *u.shape, m))
+        where = first[..., None] + np.arange(4)
+        np.put_along_axis(basis, where, values, axis=-1)
+        np.put_along_axis(slope, where, slopes, axis=-1)
+        return basis, slope
 
     def _corrected(self, stamps, fit, model_error):
         """Least-squares correction of this surface by the stars of `stamps`, as smooth as they allow."""
@@ -249,7 +257,9 @@ class _Fit:
 def _variance(light, stamps, model_error):
     """Variance of each pixel that holds `light` of a star, counts squared."""
     light = np.clip(light, 0, None)
-    return stamps.noise[:, None, None] ** 2 + light / stamps.gain[:, None, None] + (model_error * light) ** 2
+    rounding = 1e-6 * np.abs(stamps.pixels).max(axis=(1, 2), keepdims=True) + 1e-12
+    steady = rounding**2 + stamps.noise[:, None, None] ** 2
+    return steady + light / stamps.gain[:, None, None] + (model_error * light) ** 2
 
 
 def _fit(stamps, psf, model_error):
@@ -318,4 +328,4 @@ def refine_positions(catalog, stamps, psf):
         xy=np.where(good[:, None], stamps.centre + fit.offset, catalog.xy),
         xy_error=np.where(good[:, None], fit.error * inflation, catalog.xy_error),
         flux=np.where(good, fit.flux, catalog.flux), flux_error=np.where(good, fit.flux_error, catalog.flux_error),
-        flags=np.where(good, catalog.flags, catalog.flags | Flag.POOR_FIT))
+        flags=np.where(good, catalog.flags & ~Flag.UNRELIABLE, catalog.flags | Flag.POOR_FIT))

@@ -66,7 +66,7 @@ class Reference:
         step = (sky[new] - position[old] + 180) % 360 - 180
         position[old] += weight * step
         spread[old] = np.where(np.isfinite(own), (own + other) ** -0.5, error[new])
-        fresh = np.setdiff1d(np.flatnonzero((found.flags & (Flag.POOR_FIT | Flag.ASTRAY)) == 0), rows)
+        fresh = np.setdiff1d(np.flatnonzero((found.flags & Flag.UNRELIABLE) == 0), rows)
         added = found[fresh].replace(sky=sky[fresh], sky_error=error[fresh])
         merged = self.sources.replace(sky=position, sky_error=spread)
         return dataclasses.replace(self, sources=SourceCatalog.concat([merged, added]))

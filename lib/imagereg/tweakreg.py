@@ -15,14 +15,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-import imagereg
 from imagereg import files, formats, plots
 from imagereg.align import Alignment, Rules, Status, align
 from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError, ParameterError
 from imagereg.headers import Solution
+from imagereg.inputs import expand_input
 from imagereg.measure import measure_exposures
 from imagereg.params import ParameterSet, Spec, nearest, package_text
+from imagereg.version import __version__
 from imagereg.wcs import TangentPlane
 
 __taskname__ = "tweakreg"
@@ -138,7 +139,7 @@ def getHelpAsString(docstring=False, show_ver=True):
         Put the version into the title.
     """
     text = package_text("help_files", "tweakreg.help")
-    return text if docstring else f"tweakreg{f' {imagereg.__version__}' if show_ver else ''}\n\n{text}"
+    return text if docstring else f"tweakreg{f' {__version__}' if show_ver else ''}\n\n{text}"
 
 
 def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, flat=()):
@@ -203,12 +204,12 @@ def _distributed(values, task, finding):
 
 
 def _run(given, task, finding):
-    paths = files.expand_input(given)
+    paths = [file.path for file in expand_input(given)]
     if len(paths) < 2:
         raise InputError(f"{paths[0]} is the only image: there is nothing to align it with")
     _check_outputs(paths, task)
     with _logged(task):
-        log.info("tweakreg %s, %s", imagereg.__version__, datetime.datetime.now().isoformat(" ", "seconds"))
+        log.info("tweakreg %s, %s", __version__, datetime.datetime.now().isoformat(" ", "seconds"))
         log.info("%s\n%s\ninput: %s", task, finding, ", ".join(paths))
         exposures = measure_exposures(paths, finding, fluxmin=task.minflux, fluxmax=task.maxflux, nbright=task.nbright)
         if exposures[0].problem:

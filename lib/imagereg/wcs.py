@@ -21,7 +21,14 @@ _TPV_BLOCKS = ((1, 2), (4, 6), (7, 10), (12, 16), (17, 22), (24, 30), (31, 38))
 def pixel_to_sky(wcs, xy):
     """Right ascension and declination (N, 2), degrees, of FITS pixels (N, 2), with all distortions."""
     xy = np.reshape(xy, (-1, 2))
-    return np.column_stack(wcs.all_pix2world(xy[:, 0], xy[:, 1], 1)) if len(xy) else np.empty((0, 2))
+    if not len(xy):
+        return np.empty((0, 2))
+    return np.column_stack(wcs.all_pix2world(xy[:, 0], xy[:, 1], 1))[:, _celestial_axes(wcs)]
+
+
+def _celestial_axes(wcs):
+    """Return where longitude and latitude stand among the world axes; either may come first."""
+    return [wcs.wcs.lng, wcs.wcs.lat]
 
 
 def border(shape, steps=8):
@@ -61,8 +68,9 @@ class TangentPlane:
         outlines = [pixel_to_sky(wcs, border(shape)) for wcs, shape in chips]
         centre = _mean_direction(np.concatenate(outlines))
         wcs = _tangent_wcs(centre, np.eye(2) / _DEGREES)
-        step = wcs.wcs_world2pix(pixel_to_sky(first, middle + [[-1, 0], [1, 0], [0, -1], [0, 1]]), 1)
-        jacobian = np.column_stack([step[1] - step[0], step[3] - step[2]]) / 2
+        steps = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]]) * np.minimum((nx, ny), 40) / 2
+        step = wcs.wcs_world2pix(pixel_to_sky(first, middle + steps), 1) / np.minimum((nx, ny), 40).repeat(2)[:, None]
+        jacobian = np.column_stack([step[1] - step[0], step[3] - step[2]])
         u, singular, vt = np.linalg.svd(jacobian)  # nearest matrix with equal scales and right angles
         wcs = _tangent_wcs(centre, np.sqrt(np.prod(singular)) * (u @ vt) / _DEGREES)
         outline = np.concatenate([wcs.wcs_world2pix(sky, 1) for sky in outlines])
@@ -152,9 +160,10 @@ def corrected_wcs(wcs, shape, plane, fit):
     grid = _grid(shape)
     old_sky = pixel_to_sky(wcs, grid)
     new_sky = moved(old_sky)
-    crval = moved(np.array([wcs.wcs.crval]))[0]
-    new_world = _intermediate(wcs.wcs, crval, new_sky)
-    change = np.linalg.lstsq(_intermediate(wcs.wcs, wcs.wcs.crval, old_sky), new_world, rcond=None)[0].T
+    axes = _celestial_axes(wcs)  # a permutation of two, which is its own inverse
+    crval = moved(wcs.wcs.crval[None, axes])[0, axes]
+    new_world = _intermediate(wcs.wcs, crval, new_sky[:, axes])
+    change = np.linalg.lstsq(_intermediate(wcs.wcs, wcs.wcs.crval, old_sky[:, axes]), new_world, rcond=None)[0].T
     new = (_turned_tpv if _is_tpv(wcs) else _turned)(wcs, change)
     new.wcs.crval = crval
     new.wcs.set()
@@ -174,7 +183,7 @@ def _grid(shape):
 def _intermediate(prm, crval, sky):
     """Return projection-plane coordinates (N, 2), degrees, about `crval`, in the projection of a Wcsprm."""
     wcs = _tangent_wcs(crval, np.eye(2))
-    if not prm.ctype[0].endswith(("TPV", "TAN", "TAN-SIP")):
+    if list(prm.ctype) != ["RA---TPV", "DEC--TPV"]:
         wcs.wcs.ctype = [name.removesuffix("-SIP") for name in prm.ctype]
         wcs.wcs.set_pv(prm.get_pv())
     wcs.wcs.lonpole = prm.lonpole

@@ -12,7 +12,8 @@ from astropy.wcs import WCS
 
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.errors import InputError
-from imagereg.files import expand_input, read_exposure
+from imagereg.files import read_exposure
+from imagereg.inputs import expand_input
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False}
@@ -42,13 +43,13 @@ def test_expansion(folder, given, expected):
     os.makedirs("sub")
     Path("sub/e_flt.fits").touch()
     Path("sub/list").write_text("e_flt.fits\n")
-    assert expand_input(given) == expected
+    assert [file.path for file in expand_input(given)] == expected
 
 
 def test_directory_order_decides_nothing(folder, monkeypatch):
     for order in (sorted, lambda names: sorted(names, reverse=True)):
         monkeypatch.setattr("glob.glob", lambda pattern, order=order: order(["a_flt.fits", "b_flt.fits", "c_flt.fits"]))
-        assert expand_input("*flt.fits") == ["a_flt.fits", "b_flt.fits", "c_flt.fits"]
+        assert [file.path for file in expand_input("*flt.fits")] == ["a_flt.fits", "b_flt.fits", "c_flt.fits"]
 
 
 @pytest.mark.parametrize("given, says", [
@@ -64,7 +65,7 @@ def test_directory_order_decides_nothing(folder, monkeypatch):
 ], ids=str)
 def test_bad_expansion(folder, given, says):
     Path("empty").write_text("# nothing\n")
-    Path("columns").write_text("a_flt.fits ivm.fits\n")
+    Path("columns").write_text("a_flt.fits ivm.fits 2\n")
     os.makedirs("sub")
     Path("sub/a_flt.fits").touch()
     with pytest.raises(InputError) as error:

@@ -63,7 +63,7 @@ def aligned(number=60, outliers=OUTLIERS, name="j8bt06o1q_flt.fits"):
     flux = random.uniform(100, 1e5, number)
     reference, image = exposure("first_flt.fits", truth, flux), exposure(name, moved, flux)
     plane = TangentPlane.around(reference.outlines)
-    return align([reference, image], plane, Rules(minobj=5))[1]
+    return align([reference, image], plane, Rules(minobj=5))[0][1]
 
 
 @pytest.fixture(scope="module")
@@ -430,7 +430,7 @@ assert "matplotlib.pyplot" not in sys.modules
 def test_match_without_histogram_comes_from_use2dhist_off(alignment):
     reference = exposure("first_flt.fits", np.array([[10.0, 10], [500, 100], [900, 400]]), np.ones(3))
     image = exposure("second_flt.fits", np.array([[10.1, 10], [500, 100.1], [900, 400]]), np.ones(3))
-    found = align([reference, image], alignment.plane, Rules(minobj=1, use2dhist=False))[1]
+    found = align([reference, image], alignment.plane, Rules(minobj=1, use2dhist=False))[0][1]
     assert isinstance(found.match, Match)
     with pytest.raises(ValueError, match="no histogram"):
         plots.histogram_png(found)

@@ -1,0 +1,270 @@
+"""The plane is where the sky is; a corrected WCS moves the sky of every pixel as the fit says."""
+
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from imagereg.errors import DegenerateFit
+from imagereg.fit import fit_linear
+from imagereg.wcs import TangentPlane, border, corrected_wcs, orientation, pixel_scale, pixel_to_sky
+
+SHAPE = (400, 700)
+
+
+def fine_grid(shape):
+    """Return FITS pixels all over a chip, edges included, that are not those the code itself looks at."""
+    x, y = np.meshgrid(np.linspace(0.5, shape[1] + 0.5, 23), np.linspace(0.5, shape[0] + 0.5, 19))
+    return np.column_stack([x.ravel(), y.ravel()])
+
+
+def transform(centre, geometry="rscale", *, degrees=0.0, scale=1.0, shift=(0.0, 0.0), skew=0.0):
+    """Return a LinearFit about `centre`."""
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    matrix = scale * np.array([[cos, -sin + skew], [sin, cos]])
+    image = centre + [(0, 0), (100, 0), (0, 100), (-100, 30)]
+    return fit_linear(image, centre + (image - centre) @ matrix.T + shift, geometry=geometry, centre=centre)
+
+
+FITS = {"shift": {"geometry": "shift", "shift": (3.31, -7.62)},
+        "large shift": {"geometry": "shift", "shift": (-110, 95)},
+        "rscale": {"degrees": 0.05, "scale": 1.0003, "shift": (-4.4, 0.7)}, "turn": {"degrees": 40.0, "shift": (2, 1)},
+        "general": {"geometry": "general", "degrees": -0.4, "scale": 0.999, "skew": 0.002, "shift": (1, 2)}}
+
+
+def off_by(old, new, chip_shape, plane, fit):
+    """Return the largest distance of a WCS from the one that follows the fit, in pixels of the plane."""
+    grid = fine_grid(chip_shape)
+    expected = fit(plane.sky_to_plane(pixel_to_sky(old, grid)))
+    return np.hypot(*(plane.sky_to_plane(pixel_to_sky(new, grid)) - expected).T).max()
+
+
+# Pixels and sky
+
+
+def test_pixel_to_sky_counts_from_one_and_keeps_distortion(demo_chips):
+    for chip in demo_chips:
+        xy = np.array([(1.0, 1.0), (100.5, 60.25)])
+        ra, dec = chip.wcs.all_pix2world(xy[:, 0] - 1, xy[:, 1] - 1, 0)
+        np.testing.assert_allclose(pixel_to_sky(chip.wcs, xy), np.column_stack([ra, dec]), rtol=1e-14)
+        linear = chip.wcs.wcs_pix2world(xy, 1)
+        assert np.abs(pixel_to_sky(chip.wcs, xy) - linear).max() * 3600 > 0.01
+
+
+def test_no_pixels(demo_chips):
+    assert pixel_to_sky(demo_chips[0].wcs, np.empty((0, 2))).shape == (0, 2)
+    assert pixel_to_sky(demo_chips[0].wcs, []).shape == (0, 2)
+
+
+def test_declination_may_come_first():
+    header = fits.Header({"WCSAXES": 2, "CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": 30.0, "CRVAL2": 150.0,
+                          "CRPIX1": 200.0, "CRPIX2": 300.0, "CDELT1": 1e-5, "CDELT2": -1e-5})
+    sky = pixel_to_sky(WCS(header), np.array([(200.0, 300.0), (200.0, 400.0), (300.0, 300.0)]))
+    np.testing.assert_allclose(sky[0], (150, 30))
+    assert sky[1, 0] < 149.999
+    assert sky[2, 1] > 30.0009
+
+
+@pytest.mark.parametrize("shape", [(10, 20), (1, 1), (2048, 4096)])
+def test_border_runs_around_the_pixels(shape):
+    xy = border(shape, steps=5)
+    assert xy.shape == (20, 2)
+    np.testing.assert_allclose(xy.min(axis=0), 0.5)
+    np.testing.assert_allclose(xy.max(axis=0), (shape[1] + 0.5, shape[0] + 0.5))
+    x, y = xy.T
+    area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2
+    assert area == pytest.approx(shape[0] * shape[1])  # positive: counter-clockwise
+
+
+def test_pixel_scale_and_orientation(celestial_wcs, celestial_kind):
+    assert pixel_scale(celestial_wcs) == pytest.approx(0.05, rel=1e-9)
+    assert orientation(celestial_wcs) == pytest.approx(140 if "140" in celestial_kind else 20, abs=1e-9)
+
+
+def test_orientation_is_that_of_the_header(demo_chips, demo_header):
+    assert orientation(demo_chips[0].wcs) == pytest.approx(demo_header["ORIENTAT"], abs=1e-9)
+
+
+# The plane
+
+
+def test_round_trip(celestial_wcs):
+    plane = TangentPlane.around([(celestial_wcs, SHAPE)])
+    xy = fine_grid(plane.shape)
+    np.testing.assert_allclose(plane.sky_to_plane(plane.plane_to_sky(xy)), xy, atol=1e-6)
+
+
+@pytest.mark.parametrize("celestial_kind", ["CD", "PC", "CROTA", "ZEA", "STG", "mirrored", "other LONPOLE", "RA = 0",
+                                            "beside the pole", "at the pole", "at the south pole"], indirect=True)
+def test_plane_of_an_undistorted_chip_is_the_chip(celestial_wcs):
+    wcs = celestial_wcs
+    plane = TangentPlane.around([(wcs, SHAPE)])
+    grid = fine_grid(SHAPE)
+    difference = plane.sky_to_plane(pixel_to_sky(wcs, grid)) - grid
+    np.testing.assert_allclose(difference - difference[0], 0, atol=2e-4)  # tangent elsewhere, and ZEA is not TAN
+    assert np.abs(difference).max() < 2
+    assert np.abs(np.subtract(plane.shape, SHAPE)).max() <= 3
+
+
+def test_plane_holds_all_chips(demo_chips):
+    plane = TangentPlane.around([(chip.wcs, chip.shape) for chip in demo_chips])
+    xy = np.concatenate([plane.sky_to_plane(pixel_to_sky(chip.wcs, border(chip.shape, 50))) for chip in demo_chips])
+    assert (xy > 0.5 - 0.1).all()
+    assert (xy < np.add(plane.shape[::-1], 0.5) + 0.1).all()
+    assert (xy.min(axis=0) < 2.5).all()
+    assert (xy.max(axis=0) > np.subtract(plane.shape[::-1], 2)).all()
+    assert plane.wcs.pixel_shape == plane.shape[::-1]
+
+
+def test_plane_has_scale_and_orientation_of_the_first_chip(demo_chips):
+    for chips in (demo_chips, demo_chips[::-1]):
+        plane = TangentPlane.around([(chip.wcs, chip.shape) for chip in chips])
+        chip = chips[0]
+        middle = (np.array(chip.shape[::-1]) + 1) / 2 + [(-20, 0), (20, 0), (0, -20), (0, 20)]
+        left, right, below, above = plane.sky_to_plane(pixel_to_sky(chip.wcs, middle))
+        # no distortion is left out of the comparison: the chip is sheared and scaled by some parts in 100 at most
+        np.testing.assert_allclose((right - left) / 40, (1, 0), atol=0.03)
+        np.testing.assert_allclose((above - below) / 40, (0, 1), atol=0.03)
+        assert np.linalg.det([right - left, above - below]) / 1600 == pytest.approx(1, abs=1e-3)
+
+
+def test_plane_is_square_and_undistorted(demo_chips):
+    plane = TangentPlane.around([(chip.wcs, chip.shape) for chip in demo_chips])
+    assert list(plane.wcs.wcs.ctype) == ["RA---TAN", "DEC--TAN"]
+    assert not plane.wcs.has_distortion
+    matrix = plane.wcs.wcs.cd
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(2) * (plane.pixel_scale / 3600) ** 2, atol=1e-18)
+    assert np.linalg.det(matrix) < 0  # east is to the left of north, as on the sky
+
+
+def test_mirrored_chip_has_a_mirrored_plane(celestial_headers):
+    plane = TangentPlane.around([(WCS(celestial_headers["mirrored"]), SHAPE)])
+    assert np.linalg.det(plane.wcs.wcs.cd) > 0
+
+
+@pytest.mark.parametrize("crval", [(0.0, 0.0), (359.99995, 45.0), (0.00001, -80.0), (123.0, 90.0), (50.0, -89.9999)])
+def test_plane_around_the_places_where_coordinates_jump(celestial_headers, crval):
+    header = celestial_headers["CD"]
+    header["CRVAL1"], header["CRVAL2"] = crval
+    wcs = WCS(header)
+    plane = TangentPlane.around([(wcs, SHAPE)])
+    assert np.abs(np.subtract(plane.shape, SHAPE)).max() <= 3
+    middle = SkyCoord(*pixel_to_sky(wcs, [(350.5, 200.5)])[0], unit="deg")
+    assert SkyCoord(*plane.wcs.wcs.crval, unit="deg").separation(middle).arcsec < 1
+    sky = pixel_to_sky(wcs, fine_grid(SHAPE))
+    found = SkyCoord(plane.plane_to_sky(plane.sky_to_plane(sky)), unit="deg")
+    assert found.separation(SkyCoord(sky, unit="deg")).arcsec.max() < 1e-6
+
+
+def test_centre_is_the_reference_pixel_and_a_copy(demo_chips):
+    plane = TangentPlane.around([(demo_chips[0].wcs, demo_chips[0].shape)])
+    np.testing.assert_allclose(plane.plane_to_sky([plane.centre])[0], plane.wcs.wcs.crval)
+    plane.centre[:] = 0
+    assert (plane.centre > 50).all()
+
+
+def test_nothing_on_the_plane(demo_chips):
+    plane = TangentPlane.around([(demo_chips[0].wcs, demo_chips[0].shape)])
+    assert plane.sky_to_plane(np.empty((0, 2))).shape == plane.plane_to_sky(np.empty((0, 2))).shape == (0, 2)
+
+
+# Corrected
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_distorted_chips_follow_the_fit(demo_chips, kind):
+    plane = TangentPlane.around([(chip.wcs, chip.shape) for chip in demo_chips])
+    fit = transform(plane.centre, **FITS[kind])
+    for chip in demo_chips:
+        new = corrected_wcs(chip.wcs, chip.shape, plane, fit)
+        assert off_by(chip.wcs, new, chip.shape, plane, fit) < 1e-3
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_any_wcs_follows_the_fit(celestial_wcs, kind):
+    wcs = celestial_wcs
+    plane = TangentPlane.around([(wcs, SHAPE)])
+    fit = transform(plane.centre, **FITS[kind])
+    new = corrected_wcs(wcs, SHAPE, plane, fit)
+    assert off_by(wcs, new, SHAPE, plane, fit) < 1e-3
+
+
+@pytest.mark.parametrize("kind", ["rscale", "general"])
+def test_exposure_follows_a_fit_on_the_plane_of_another_one(celestial_wcs, kind):
+    wcs = celestial_wcs
+    other = wcs.deepcopy()
+    other.wcs.crpix = wcs.wcs.crpix + (300, -150)
+    plane = TangentPlane.around([(other, SHAPE), (wcs, SHAPE)])
+    fit = transform(plane.centre + (400, 700), **FITS[kind])
+    new = corrected_wcs(wcs, SHAPE, plane, fit)
+    assert off_by(wcs, new, SHAPE, plane, fit) < 1e-3
+
+
+def test_large_chips_follow_the_fit(celestial_headers):
+    header = celestial_headers["SIP"]
+    header.update({"CRPIX1": 2048.0, "CRPIX2": 1024.0})
+    chips = []
+    for row in (0, 2100):
+        header["CRPIX2"] = 1024.0 - row
+        chips.append((WCS(header), (2048, 4096)))
+    plane = TangentPlane.around(chips)
+    for kind in FITS.values():
+        fit = transform(plane.centre, **kind)
+        for wcs, shape in chips:
+            assert off_by(wcs, corrected_wcs(wcs, shape, plane, fit), shape, plane, fit) < 1e-3
+
+
+def test_given_wcs_is_not_changed(celestial_wcs):
+    wcs = celestial_wcs
+    before, sky = wcs.to_header_string(relax=True), pixel_to_sky(wcs, fine_grid(SHAPE))
+    plane = TangentPlane.around([(wcs, SHAPE)])
+    plane_before = plane.wcs.to_header_string()
+    corrected_wcs(wcs, SHAPE, plane, transform(plane.centre, **FITS["rscale"]))
+    assert wcs.to_header_string(relax=True) == before
+    assert plane.wcs.to_header_string() == plane_before
+    np.testing.assert_array_equal(pixel_to_sky(wcs, fine_grid(SHAPE)), sky)
+
+
+def test_what_is_not_crval_or_matrix_stays(demo_chips):
+    wcs, shape = demo_chips[0].wcs, demo_chips[0].shape
+    plane = TangentPlane.around([(wcs, shape)])
+    new = corrected_wcs(wcs, shape, plane, transform(plane.centre, **FITS["rscale"]))
+    np.testing.assert_array_equal(new.wcs.crpix, wcs.wcs.crpix)
+    assert list(new.wcs.ctype) == list(wcs.wcs.ctype)
+    for axis in ("a", "b"):
+        np.testing.assert_array_equal(getattr(new.sip, axis), getattr(wcs.sip, axis))
+    for table in ("cpdis1", "cpdis2", "det2im1"):
+        np.testing.assert_array_equal(getattr(new, table).data, getattr(wcs, table).data)
+    assert new.det2im2 is None
+    assert new.pixel_shape == wcs.pixel_shape
+
+
+def test_no_change_changes_nothing(celestial_wcs):
+    wcs = celestial_wcs
+    plane = TangentPlane.around([(wcs, SHAPE)])
+    new = corrected_wcs(wcs, SHAPE, plane, transform(plane.centre))
+    assert off_by(wcs, new, SHAPE, plane, transform(plane.centre)) < 1e-6
+    np.testing.assert_allclose(new.wcs.crval[1], wcs.wcs.crval[1], atol=1e-10)
+
+
+def test_there_and_back(demo_chips):
+    wcs, shape = demo_chips[1].wcs, demo_chips[1].shape
+    plane = TangentPlane.around([(wcs, shape)])
+    there = transform(plane.centre, degrees=0.3, scale=1.001, shift=(5, 7))
+    back = fit_linear(there([(0.0, 0), (500, 0), (0, 500), (400, 300)]), [(0, 0), (500, 0), (0, 500), (400, 300)],
+                      centre=plane.centre)
+    new = corrected_wcs(corrected_wcs(wcs, shape, plane, there), shape, plane, back)
+    np.testing.assert_allclose(new.wcs.crval, wcs.wcs.crval, atol=1e-10)
+    np.testing.assert_allclose(new.wcs.cd, wcs.wcs.cd, atol=1e-14)
+
+
+def test_wcs_that_cannot_follow(celestial_headers):
+    # A skew of a wide field in a projection that is not gnomonic is beyond CRVAL and CD.
+    header = celestial_headers["ZEA"]
+    for name in ("CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+        header[name] *= 1000
+    wcs = WCS(header)
+    plane = TangentPlane.around([(wcs, SHAPE)])
+    with pytest.raises(DegenerateFit, match="can't follow the fit: off by .* pixel"):
+        corrected_wcs(wcs, SHAPE, plane, transform(plane.centre, **FITS["general"]))
