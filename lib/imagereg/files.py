@@ -49,12 +49,25 @@ class ChipImage:
         Pixels that the data quality array rejects.
     gain : float
         Electrons per count.
+    ltm, ltv : (float, float)
+        Physical pixels: image = ltm * physical + ltv.
     """
 
     chip: Chip
     data: np.ndarray
     bad: np.ndarray | None
     gain: float
+    ltm: tuple = (1.0, 1.0)
+    ltv: tuple = (0.0, 0.0)
+
+
+def read_bytes(path, size=-1):
+    """Content of a file, or its first bytes; InputError where it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {_reason(error)}") from error
 
 
 def read_text(path):
@@ -71,7 +84,7 @@ def _reason(error):
 
 
 @contextlib.contextmanager
-def _opened(path):
+def opened(path):
     """Yield the HDUList of a whole FITS file, read lazily; every way in which it is not one is an InputError."""
     try:
         with _quietly_opened(path) as hdus:
@@ -84,7 +97,7 @@ def _opened(path):
 
 
 def _quietly_opened(path):
-    """Open a FITS file; what astropy would warn of is found out, and said, by `_opened`."""
+    """Open a FITS file; what astropy would warn of is found out, and said, by `opened`."""
     with _ONE_AT_A_TIME, warnings.catch_warnings():  # which is not safe among threads
         warnings.simplefilter("ignore")
         return fits.open(path, mode="readonly", lazy_load_hdus=False)
@@ -113,7 +126,7 @@ def _science(hdus, path):
     return images
 
 
-def read_exposure(path, *, dqbits=""):
+def read_exposure(path, *, dqbits="", quality=None):
     """Read the chips of an exposure, one at a time.
 
     Parameters
@@ -123,6 +136,8 @@ def read_exposure(path, *, dqbits=""):
     dqbits : str
         Flags of the DQ extension that make no pixel bad, as ``16,64`` or ``16+64``, or with ``~`` before them those
         that alone do; with ``None`` the extension is not used.
+    quality : str, optional
+        A file of its own that holds the flags, as WFPC2 has.
 
     Yields
     ------
@@ -135,15 +150,17 @@ def read_exposure(path, *, dqbits=""):
     ParameterError
         `dqbits` is no such list.
     """
-    with _opened(path) as hdus:
+    with opened(path) as hdus, (opened(quality) if quality else contextlib.nullcontext(hdus)) as flags:
         for index in _science(hdus, path):
             hdu = hdus[index]
             if hdu.header["NAXIS"] != 2:
                 raise InputError(f"{path}[{index}] has {hdu.header['NAXIS']} axes, expected 2")
             extver = hdu.ver if hdu.name == "SCI" else 1
             wcs = _read_wcs(hdus, index, path)
-            bad = _bad_pixels(hdus, extver, hdu.shape, dqbits)
-            yield ChipImage(Chip(extver, wcs, hdu.shape), hdu.data, bad, _gain(hdus[0].header, hdu.header))
+            bad = _bad_pixels(flags, extver, hdu.shape, dqbits, alone="SCI" if quality else None)
+            ltm = tuple(float(hdu.header.get(name, 1.0)) for name in ("LTM1_1", "LTM2_2"))
+            ltv = tuple(float(hdu.header.get(name, 0.0)) for name in ("LTV1", "LTV2"))
+            yield ChipImage(Chip(extver, wcs, hdu.shape), hdu.data, bad, _gain(hdus[0].header, hdu.header), ltm, ltv)
 
 
 def _read_wcs(hdus, index, path):
@@ -162,11 +179,13 @@ def _read_wcs(hdus, index, path):
     return wcs
 
 
-def _bad_pixels(hdus, extver, shape, dqbits):
+def _bad_pixels(hdus, extver, shape, dqbits, alone=None):
+    """Read the mask of bad pixels; in a file of flags alone they stand in extensions named `alone`."""
     flags = dqbits.strip()
-    if flags.upper() in ("NONE", "INDEF") or ("DQ", extver) not in hdus:
+    if flags.upper() in ("NONE", "INDEF"):
         return None
-    quality = hdus["DQ", extver].data
+    place = next((name for name in ("DQ", alone) if name and (name, extver) in hdus), None)
+    quality = hdus[place, extver].data if place else None
     if quality is None or quality.shape != shape:
         return None
     try:
@@ -210,7 +229,7 @@ class Facts:
 
 def read_facts(path):
     """Return the `Facts` of a FITS file."""
-    with _opened(path) as hdus:
+    with opened(path) as hdus:
         header = hdus[_science(hdus, path)[0]].header.copy()
         header.extend(hdus[0].header, unique=True)
     optics = path
@@ -253,7 +272,7 @@ def check_updatable(path):
 def check_wcsname(path, wcsname):
     """Raise InputError where a file has a WCS of that name; of a file that can't be read nothing is said here."""
     try:
-        with _opened(path) as hdus:
+        with opened(path) as hdus:
             names = {index: headers.wcs_names(hdus[index].header) for index in _science(hdus, path)}
     except InputError:
         return
@@ -287,8 +306,8 @@ def update_header(path, wcss, solution, *, reuse=False):
     ----------
     path : str
         The file; a link is followed.
-    wcss : dict of int to astropy.wcs.WCS, or None
-        New WCS by EXTVER; None names the present one anew.
+    wcss : dict of int to (astropy.wcs.WCS or None)
+        New WCS by EXTVER; None names the present one anew. Other extensions stay as they are.
     solution : headers.Solution
         What is known of it.
     reuse : bool
@@ -300,18 +319,19 @@ def update_header(path, wcss, solution, *, reuse=False):
         The file can't be read, or can't be replaced; it is then as it was.
     """
     packed = _compressed(path)
-    with _opened(path) as hdus, (gzip.open if packed else open)(path, "rb") as source:
+    with opened(path) as hdus, (gzip.open if packed else open)(path, "rb") as source:
         if packed:
             source = io.BytesIO(source.read())
         spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
                  for info in map(hdus.fileinfo, range(len(hdus)))]
         changed, tables = {}, {}
         for index in _science(hdus, path):
-            start, stop, _ = spans[index]
-            source.seek(start)
-            header = fits.Header.fromstring(source.read(stop - start))
-            wcs = wcss and wcss[hdus[index].ver if hdus[index].name == "SCI" else 1]
-            changed[index] = headers.corrected_header(header, wcs, solution, reuse)
+            extver = hdus[index].ver if hdus[index].name == "SCI" else 1
+            if extver in wcss:
+                start, stop, _ = spans[index]
+                source.seek(start)
+                header = fits.Header.fromstring(source.read(stop - start))
+                changed[index] = headers.corrected_header(header, wcss[extver], solution, reuse)
         if wcscorr.keeps_history(hdus):
             place = hdus.index_of("WCSCORR") if "WCSCORR" in hdus else len(hdus)
             changed, table = wcscorr.record(hdus, changed)
@@ -326,15 +346,21 @@ def _copy_hdus(source, target, spans, changed, tables):
     """Copy a FITS file with new headers for some of its HDUs, and with whole new tables in some places."""
     for index, (start, data, stop) in enumerate(spans):
         if index in tables:
+            target.write(_as_extension(tables[index]))
             continue
         if index in changed:
             target.write(changed[index].tostring(endcard=True, padding=True).encode("ascii"))
             start = data
         _copy_bytes(source, target, start, stop)
-    for table in tables.values():
-        buffer = io.BytesIO()
-        fits.HDUList([fits.PrimaryHDU(), table]).writeto(buffer)
-        target.write(buffer.getvalue()[_FITS_BLOCK:])
+    if len(spans) in tables:
+        target.write(_as_extension(tables[len(spans)]))
+
+
+def _as_extension(hdu):
+    """Bytes of an extension HDU."""
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer)
+    return buffer.getvalue()[_FITS_BLOCK:]
 
 
 def _copy_bytes(source, target, start, stop):

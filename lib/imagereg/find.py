@@ -181,6 +181,8 @@ def find_sources(image, *, bad=None, relative_noise=None, conv_width=3.5, thresh
     """
     kernel = Kernel(conv_width, nsigma, ratio, theta)
     level, noise = sky_sigma(image, bad)
+    if relative_noise is not None:
+        _, noise = sky_sigma((image - level) / relative_noise, bad)
     if not np.isfinite(noise):
         return SourceCatalog.empty()
     sigma = 1.5 * noise if skysigma is None else skysigma

@@ -1,7 +1,6 @@
 """What an input stands for: names, wildcards, lists, association tables; and what belongs to an exposure.
 
-Beside an exposure there may be its inverse-variance map, and, for WFPC2, a file with the flags of its pixels. A
-waivered file is made into one with an extension for every chip.
+Beside an exposure there may be its inverse-variance map, and, for WFPC2, a file with the flags of its pixels.
 """
 
 from __future__ import annotations
@@ -74,16 +73,15 @@ def expand_input(given):
         table is not one; two files share a name; a file has two inverse-variance maps, or a map several files.
     """
     items = [given] if isinstance(given, (str, os.PathLike)) else list(given or ())
+    if strange := [item for item in items if not isinstance(item, (str, os.PathLike))]:
+        raise InputError(f"{strange[0]!r} stands among the input files, expected a name")
+    words = (word.strip() for item in items for word in _COMMA.split(os.fspath(item)))
     found, done = {}, set()
-    for item in items:
-        if not isinstance(item, (str, os.PathLike)):
-            raise InputError(f"{item!r} stands among the input files, expected a name")
-        for word in filter(None, map(str.strip, _COMMA.split(os.fspath(item)))):
-            for file in _expand_word(word, (), done):
-                known = found.setdefault(file.path, file)
-                if known.ivm and file.ivm and known.ivm != file.ivm:
-                    raise InputError(f"{file.path} has two inverse-variance maps, {known.ivm} and {file.ivm}")
-                found[file.path] = known if known.ivm else file
+    for file in (file for word in words if word for file in _expand_word(word, (), done)):
+        known = found.setdefault(file.path, file)
+        if known.ivm and file.ivm and known.ivm != file.ivm:
+            raise InputError(f"{file.path} has two inverse-variance maps, {known.ivm} and {file.ivm}")
+        found[file.path] = known if known.ivm else file
     if not found:
         raise InputError("no input files are given")
     _check(found.values())
@@ -164,7 +162,7 @@ def _members(table):
 
 def _member_names(table):
     """Read the names of an association's members, in order."""
-    with files._opened(table) as hdus:
+    with files.opened(table) as hdus:
         hdu = next((hdu for hdu in hdus[1:] if hasattr(hdu, "columns")), None)
         columns = {name.upper(): hdu.data[name] for name in hdu.columns.names} if hdu is not None else {}
         if not {"MEMNAME", "MEMTYPE"} <= columns.keys():
@@ -255,7 +253,7 @@ def ensure_mef(path):
 def _is_waivered(path):
     """Whether there are two HDUs, an image or a cube, and an ASCII table that has a row for each plane."""
     try:
-        with files._opened(path) as hdus:
+        with files.opened(path) as hdus:
             shape, table = hdus[0].shape, hdus[-1].header
             return (len(hdus) == 2 and len(shape) in (2, 3) and isinstance(hdus[1], fits.TableHDU)
                     and table["NAXIS2"] in (1, shape[0])
@@ -276,7 +274,7 @@ def _convert(path):
 
     buffer = io.BytesIO()
     try:
-        with warnings.catch_warnings(), files._opened(path) as hdus:
+        with warnings.catch_warnings(), files.opened(path) as hdus:
             warnings.simplefilter("ignore")  # keywords of the nineties
             converted = convertwaiveredfits(hdus)
             for number, hdu in enumerate(converted[1:], 1):
@@ -309,7 +307,7 @@ def imsets(path):
     The chips of a camera are one exposure, whose pointing errors are the same. A file of STIS has repeated exposures
     of its one chip, each for itself.
     """
-    with files._opened(path) as hdus:
+    with files.opened(path) as hdus:
         extvers = sorted(hdu.ver for hdu in hdus if hdu.name == "SCI" and hdu.header.get("NAXIS", 0) > 0) or [1]
         stis = str(hdus[0].header.get("INSTRUME", "")).strip().upper() == "STIS"
     return [(extver,) for extver in extvers] if stis else [tuple(extvers)]
@@ -337,7 +335,7 @@ def read_ivm(path, extver, shape):
     InputError
         The file can't be read, has no map for the chip, or one of another shape.
     """
-    with files._opened(path) as hdus:
+    with files.opened(path) as hdus:
         found = next(((name, extver) for name in ("IVM", "SCI", "WHT") if (name, extver) in hdus), None)
         if found is None:
             images = [index for index, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) > 0]

@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from imagereg import files
+from imagereg import files, inputs
 from imagereg.align import Exposure
 from imagereg.catalog import Flag, SourceCatalog
 from imagereg.errors import InputError, ParameterError
 from imagereg.find import Kernel, find_sources, sky_sigma
 from imagereg.params import Spec
 from imagereg.psf import EffectivePSF, Stamps, refine_positions
+from imagereg.sextractor import find_sources_sextractor
+from imagereg.usercatalogs import limited
 
 _KERNEL = ("conv_width", "nsigma", "ratio", "theta")
 _LIMITS = ("peakmin", "peakmax", "fluxmin", "fluxmax")
@@ -25,9 +27,29 @@ _SHAPES = ("sharplo", "sharphi", "roundlo", "roundhi")
 log = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Which sources of an image to keep.
+
+    Parameters
+    ----------
+    fluxmin, fluxmax : float or None
+        Limits of the flux, both included, in `fluxunits`.
+    fluxunits : str
+        'counts', 'cps' or 'mag'.
+    nbright : int or None
+        Number of brightest sources of each chip; what is no star comes last.
+    """
+
+    fluxmin: float | None = None
+    fluxmax: float | None = None
+    fluxunits: str = "counts"
+    nbright: int | None = None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Frame:
-    """What the finder made of an exposure."""
+    """What the finder made of an exposure; stamps are those of its sources, or None where the PSF is not to be used."""
 
     name: str
     chips: tuple = ()
@@ -37,24 +59,27 @@ class _Frame:
     problem: str = ""
 
 
-def measure_exposures(paths, parameters, *, fluxmin=None, fluxmax=None, nbright=None):
+def measure_exposures(images, parameters, *, limits=None, exclusions=None, catalogs=None):
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
     ----------
-    paths : sequence of str
-        FITS files.
+    images : sequence of inputs.InputFile
+        FITS files, perhaps with inverse-variance maps.
     parameters : params.ParameterSet
-        Of imagefindpars.
-    fluxmin, fluxmax : float or None
-        Limits of the flux of the sources to keep, counts.
-    nbright : int or None
-        Number of brightest sources of each chip to keep; cosmic rays come last.
+        Of imagefindpars or refimagefindpars.
+    limits : Limits, optional
+        Which sources to keep.
+    exclusions : exclude.Exclusions, optional
+        Where not to look for sources.
+    catalogs : userlists.UserCatalogs, optional
+        Sources that the user gives, in place of the finder's.
 
     Returns
     -------
     list of align.Exposure
-        One for each path; one that can't be read has a `problem` and no sources.
+        In order; a file of STIS gives one for each of its exposures, all others give one. One that can't be read has
+        a `problem` and no sources.
 
     Raises
     ------
@@ -62,20 +87,20 @@ def measure_exposures(paths, parameters, *, fluxmin=None, fluxmax=None, nbright=
         The parameters contradict each other.
     """
     if not parameters.computesig and not parameters.skysigma:
-        raise ParameterError("imagefindpars: computesig = no needs skysigma > 0")
+        raise ParameterError(f"{parameters.task}: computesig = no needs skysigma > 0")
     # Each thread has its own work: threads of BLAS below them would only wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        frames = list(pool.map(lambda path: _find(path, parameters), paths))
-        if parameters.centroid == "psf":
-            width = _defined(parameters, "conv_width")
-            groups = {}
-            for frame in frames:
-                if frame.stamps is not None:
-                    groups.setdefault(frame.facts.optics, []).append(frame.stamps)
-            psfs = pool.map(lambda stamps: EffectivePSF.measure(Stamps.concat(stamps), width), groups.values())
-            psf = dict(zip(groups, psfs, strict=True))
-            frames = list(pool.map(lambda frame: _refined(frame, psf), frames))
-        return list(pool.map(lambda f: _exposure(f, fluxmin=fluxmin, fluxmax=fluxmax, nbright=nbright), frames))
+        found = pool.map(lambda image: _find(image, parameters, exclusions, catalogs), images)
+        frames = [frame for part in found for frame in part]
+        stamps = {}
+        for frame in frames:
+            if frame.stamps is not None:
+                stamps.setdefault(frame.facts.optics, []).append(frame.stamps)
+        width = _defined(parameters, "conv_width")
+        measured = pool.map(lambda parts: EffectivePSF.measure(Stamps.concat(parts), width), stamps.values())
+        psf = dict(zip(stamps, measured, strict=True))
+        frames = list(pool.map(lambda frame: _refined(frame, psf), frames))
+        return list(pool.map(lambda frame: _exposure(frame, limits or Limits()), frames))
 
 
 def _defined(parameters, name):
@@ -84,32 +109,90 @@ def _defined(parameters, name):
     return Spec.load(parameters.task)[name].default if value is None else value
 
 
-def _find(path, parameters):
-    """Find the sources of all chips of one file; an InputError becomes the frame's problem."""
-    name = os.path.basename(path)
+def _settings(parameters):
+    """Return what the parameters say to `find.find_sources`."""
     settings = {key: _defined(parameters, key) for key in (*_KERNEL, "threshold")}
     settings.update({key: parameters[key] for key in _LIMITS})
     settings.update({key: parameters[key] if parameters.use_sharp_round else None for key in _SHAPES})
-    settings["skysigma"] = None if parameters.computesig else parameters.skysigma
-    half = max(Kernel(*(settings[key] for key in _KERNEL)).half)
-    chips, catalogs, stamps = [], [], []
+    return settings | {"skysigma": None if parameters.computesig else parameters.skysigma}
+
+
+def _find(image, parameters, exclusions, catalogs):
+    """Find the sources of one file; returns a frame for each exposure in it. An InputError becomes its problem."""
+    name = os.path.basename(image.path)
     try:
-        for image in files.read_exposure(path, dqbits=parameters.dqbits):
-            extver = image.chip.extver
-            found = find_sources(image.data, bad=image.bad, gain=image.gain, chip=extver, **settings)
-            chips.append(image.chip)
-            catalogs.append(found)
-            if len(found):
-                level, noise = sky_sigma(image.data, image.bad)
-                stamps.append(Stamps.cut(image.data, found.xy, half=half, level=level, noise=noise, gain=image.gain,
-                                         bad=image.bad))
-            log.info("%s[SCI,%d]: %d sources", name, extver, len(found))
-        facts = files.read_facts(path)
+        facts, groups = files.read_facts(image.path), inputs.imsets(image.path)
+        quality = inputs.quality_file(image.path)
+        parts = {}
+        for number, pixels in enumerate(files.read_exposure(image.path, dqbits=parameters.dqbits, quality=quality)):
+            chip = pixels.chip
+            where = f"{name}[SCI,{chip.extver}]"
+            if catalogs is not None:
+                sources, stamps = catalogs.read(name, number, chip.extver, facts.exptime), None
+            else:
+                sources, stamps = _find_chip(pixels, parameters, _relative_noise(image, chip))
+            if exclusions is not None:
+                sources, stamps = _outside(exclusions.mask(name, number, pixels), sources, stamps, where)
+            log.info("%s: %d sources", where, len(sources))
+            parts[chip.extver] = chip, sources, stamps
     except InputError as error:
         log.error("%s", error)
-        return _Frame(name, problem=str(error))
-    stamps = Stamps.concat(stamps) if stamps else None
-    return _Frame(name, tuple(chips), SourceCatalog.concat(catalogs), stamps, facts)
+        return [_Frame(name, problem=str(error))]
+    return [_frame(name if len(groups) == 1 else f"{name}[sci,{group[0]}]", [parts[extver] for extver in group], facts)
+            for group in groups]
+
+
+def _frame(name, parts, facts):
+    """Put the chips of one exposure together."""
+    chips, sources, stamps = zip(*parts, strict=True)
+    stamps = [part for part in stamps if part is not None]
+    return _Frame(name, chips, SourceCatalog.concat(sources), Stamps.concat(stamps) if stamps else None, facts)
+
+
+def _relative_noise(image, chip):
+    """Noise of the pixels of a chip relative to the typical one, from the inverse-variance map; None without."""
+    if image.ivm is None:
+        return None
+    variance = inputs.read_ivm(image.ivm, chip.extver, chip.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise = np.where(variance > 0, variance, np.nan) ** -0.5
+    return noise / np.nanmedian(noise) if np.isfinite(noise).any() else np.full(chip.shape, np.nan)
+
+
+def _find_chip(pixels, parameters, relative_noise):
+    """Find the sources of one chip; returns them and their stamps, None where their positions are to stay."""
+    settings, bad = _settings(parameters), pixels.bad
+    more = {"gain": pixels.gain, "chip": pixels.chip.extver}
+    if relative_noise is not None:
+        bad = ~np.isfinite(relative_noise) | (False if bad is None else bad)
+        more["relative_noise"] = np.where(bad, 1.0, relative_noise)
+    if parameters.findmode == "sextractor":
+        for key in _SHAPES:
+            settings.pop(key)
+        sources = find_sources_sextractor(pixels.data, bad=bad, config=parameters.sexconfig or None, **more, **settings)
+    else:
+        sources = find_sources(pixels.data, bad=bad, **more, **settings)
+    if parameters.centroid == "marginal" or not len(sources):
+        return sources, None
+    level, noise = sky_sigma(pixels.data, bad)
+    half = max(Kernel(*(settings[key] for key in _KERNEL)).half)
+    stamps = Stamps.cut(pixels.data, sources.xy, half=half, level=level, noise=noise, gain=pixels.gain, bad=bad)
+    if relative_noise is not None:
+        _, noise = sky_sigma((pixels.data - level) / more["relative_noise"], bad)
+        x, y = (stamps.centre - 1).T
+        stamps = dataclasses.replace(stamps, noise=noise * more["relative_noise"][y, x])
+    return sources, stamps
+
+
+def _outside(mask, sources, stamps, where):
+    """Leave out the sources whose central pixel is excluded; says how many pixels and sources that were."""
+    if mask is None:
+        return sources, stamps
+    ny, nx = mask.shape
+    x, y = (np.rint(sources.xy).astype(int) - 1).T
+    good = ~mask[np.clip(y, 0, ny - 1), np.clip(x, 0, nx - 1)]
+    log.info("%s: %d pixels and %d sources are excluded", where, mask.sum(), (~good).sum())
+    return sources[good], None if stamps is None else stamps[good]
 
 
 def _refined(frame, psf):
@@ -118,20 +201,21 @@ def _refined(frame, psf):
     return dataclasses.replace(frame, sources=refine_positions(frame.sources, frame.stamps, psf[frame.facts.optics]))
 
 
-def _exposure(frame, *, fluxmin, fluxmax, nbright):
+def _exposure(frame, limits):
     """Make an exposure of a frame, with the sources that the limits leave."""
+    if frame.problem:
+        return Exposure(frame.name, (), frame.sources, frame.problem)
     sources = frame.sources
-    if fluxmin is not None:
-        sources = sources[sources.flux >= fluxmin]
-    if fluxmax is not None:
-        sources = sources[sources.flux <= fluxmax]
-    if nbright is not None:
-        sources = SourceCatalog.concat(_brightest(sources[sources.chip == c.extver], nbright) for c in frame.chips)
-    epoch = frame.facts.epoch if frame.facts else np.nan
-    return Exposure.measured(frame.name, frame.chips, sources, problem=frame.problem, epoch=epoch)
+    if limits != Limits():
+        sources = limited(sources, fluxmin=limits.fluxmin, fluxmax=limits.fluxmax, fluxunits=limits.fluxunits,
+                          exptime=frame.facts.exptime)
+    if limits.nbright is not None:
+        sources = SourceCatalog.concat(_brightest(sources[sources.chip == chip.extver], limits.nbright)
+                                       for chip in frame.chips)
+    return Exposure.measured(frame.name, frame.chips, sources, epoch=frame.facts.epoch)
 
 
 def _brightest(sources, number):
-    """Return the brightest sources; those that the PSF does not fit come after all that it does."""
+    """Return the brightest sources; those that are not to be relied on come after all others."""
     order = np.lexsort((-sources.flux, (sources.flags & Flag.UNRELIABLE) > 0))
     return sources[np.sort(order[:number])]

@@ -15,14 +15,19 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from imagereg import files, formats, plots
-from imagereg.align import Alignment, Rules, Status, align
+from imagereg import files
+from imagereg.align import Chip, Exposure, Rules, Status, align
 from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError, ParameterError
-from imagereg.headers import Solution
-from imagereg.inputs import expand_input
-from imagereg.measure import measure_exposures
+from imagereg.inputs import expand_input, mef_inputs
+from imagereg.measure import Limits, measure_exposures
+from imagereg.outputs import Output
 from imagereg.params import ParameterSet, Spec, nearest, package_text
+from imagereg.reference import ReferenceCatalog
+from imagereg.refframe import Reference
+from imagereg.tables import read_table
+from imagereg.usercatalogs import limited
+from imagereg.userlists import Exclusions, UserCatalogs
 from imagereg.version import __version__
 from imagereg.wcs import TangentPlane
 
@@ -95,8 +100,8 @@ def TweakReg(files=None, editpars=False, configobj=None, imagefindcfg=None, refi
     """Align images with the first of them."""
     if editpars:
         raise ParameterError("tweakreg: editpars = True is not available yet")
-    task, finding = gather_parameters(configobj, imagefindcfg, refimagefindcfg, input_dict)
-    return _run(task.input if files is None else files, task, finding)
+    task, *finding = gather_parameters(configobj, imagefindcfg, refimagefindcfg, input_dict)
+    return _run(task.input if files is None else files, task, *finding)
 
 
 def run(configobj):
@@ -156,8 +161,8 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
 
     Returns
     -------
-    task, finding : ParameterSet
-        Of tweakreg and of imagefindpars.
+    task, finding, ref_finding : ParameterSet
+        Of tweakreg, imagefindpars and refimagefindpars.
 
     Raises
     ------
@@ -166,12 +171,12 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
     InputError
         A file can't be read.
     """
-    specs = Spec.load("tweakreg"), Spec.load("imagefindpars")
+    specs, ref_spec = (Spec.load("tweakreg"), Spec.load("imagefindpars")), Spec.load("refimagefindpars")
     task, finding = _distributed(_mapping(configobj, specs[0]), *specs)
     finding |= specs[1].given(_mapping(imagefindcfg, specs[1]))
-    Spec.load("refimagefindpars").validate(_mapping(refimagefindcfg, Spec.load("refimagefindpars")))
+    ref_finding = ref_spec.validate(_mapping(refimagefindcfg, ref_spec))
     task_flat, finding_flat = _distributed(dict(flat), *specs)
-    return ParameterSet(specs[0], task | task_flat), ParameterSet(specs[1], finding | finding_flat)
+    return ParameterSet(specs[0], task | task_flat), ParameterSet(specs[1], finding | finding_flat), ref_finding
 
 
 def _mapping(given, spec):
@@ -203,25 +208,84 @@ def _distributed(values, task, finding):
     return task.given(mine), finding.given({name: value for name, value in flat.items() if name not in mine})
 
 
-def _run(given, task, finding):
-    paths = [file.path for file in expand_input(given)]
-    if len(paths) < 2:
-        raise InputError(f"{paths[0]} is the only image: there is nothing to align it with")
-    _check_outputs(paths, task)
+def _run(given, task, finding, ref_finding):
+    """Find, match, fit, write: the whole task."""
+    images = mef_inputs(expand_input(given))
+    _check_outputs([image.path for image in images], task)
     with _logged(task):
         log.info("tweakreg %s, %s", __version__, datetime.datetime.now().isoformat(" ", "seconds"))
-        log.info("%s\n%s\ninput: %s", task, finding, ", ".join(paths))
-        exposures = measure_exposures(paths, finding, fluxmin=task.minflux, fluxmax=task.maxflux, nbright=task.nbright)
-        if exposures[0].problem:
-            raise InputError(exposures[0].problem)
-        plane = TangentPlane.around(exposures[0].outlines)
-        output = _Output(task, dict(zip((e.name for e in exposures), paths, strict=True)))
-        alignments, reference = align(exposures, plane, _rules(task, plane),
+        log.info("%s\n%s\ninput: %s", task, finding, ", ".join(image.path for image in images))
+        exclusions = Exclusions.load(task.exclusions) if task.exclusions else None
+        columns = {name: task[name] for name in ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")}
+        catalogs = UserCatalogs.load(task.catfile, **columns) if task.catfile else None
+        limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
+        exposures = measure_exposures(images, finding, limits=limits, exclusions=exclusions, catalogs=catalogs)
+        if len(exposures) < 2 and not (task.refimage or task.refcat):
+            alone = f"{exposures[0].name} is the only image: there is nothing to align it with"
+            raise InputError(exposures[0].problem or alone)
+        plane, reference = _reference(task, ref_finding, exposures, exclusions)
+        output = Output(task, {os.path.basename(image.path): image.path for image in images})
+        alignments, reference = align(exposures, plane, _rules(task, plane), reference=reference,
                                       review=output.review if task.interactive else None)
         output.write(alignments, plane, reference)
-        result = Result(tuple(alignments), plane, reference.sources, tuple(output.written))
+        result = Result(tuple(alignments), plane, reference.at(alignments[0].exposure.epoch), tuple(output.written))
         log.info("\n%s", result)
     return result
+
+
+def _reference(task, ref_finding, exposures, exclusions):
+    """Return the plane, and what to align with: the catalog, the image, or None for the first exposure."""
+    frame, name = exposures[0], os.path.basename(task.refimage)
+    if task.refimage:
+        image, = mef_inputs(expand_input(task.refimage))
+        limits = Limits() if task.refcat else Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
+        frame = measure_exposures([image], ref_finding, limits=limits, exclusions=exclusions)[0]
+    elif task.refcat:
+        frame = next((exposure for exposure in exposures if not exposure.problem), frame)
+    if frame.problem:
+        raise InputError(frame.problem)
+    plane = TangentPlane.around(frame.outlines)
+    if not task.refcat:
+        return plane, Reference(name, frame.sources) if task.refimage else None
+    table = read_table(files.read_bytes(task.refcat), task.refcat)
+    stars = ReferenceCatalog.from_table(table, refxcol=task.refxcol, refycol=task.refycol, refxyunits=task.refxyunits,
+                                        rfluxcol=task.rfluxcol, rfluxunits=task.rfluxunits)
+    stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux, fluxunits=task.rfluxunits,
+                    nbright=task.refnbright)
+    if task.refxyunits == "pixels":
+        stars = dataclasses.replace(stars, sky=plane.plane_to_sky(stars.xy))
+    return plane, Reference(os.path.basename(task.refcat), SourceCatalog.empty(), stars)
+
+
+def align_catalogs(image, reference, *, wcs=None, **parameters):
+    """Align two catalogs, without images.
+
+    Parameters
+    ----------
+    image : SourceCatalog
+        With `xy`, pixels.
+    reference : SourceCatalog
+        With `sky` where a `wcs` is given, else with `xy` in pixels of the same scale.
+    wcs : astropy.wcs.WCS, optional
+        Of the image; its `pixel_shape` or the sources tell how large it is.
+    **parameters
+        Of tweakreg, those for matching and fitting.
+
+    Returns
+    -------
+    Alignment
+        With the offset, its `fit`, and for a `wcs` ``corrected_chips()``.
+    """
+    if wcs is None:
+        plane = TangentPlane.flat()
+        exposure = Exposure("image", (), image.replace(sky=plane.plane_to_sky(image.xy), sky_error=image.xy_error))
+        reference = reference.replace(sky=plane.plane_to_sky(reference.xy), sky_error=reference.xy_error)
+    else:
+        shape = wcs.pixel_shape or np.ceil(image.xy.max(axis=0)).astype(int)
+        chip = Chip(1, wcs, tuple(map(int, shape[::-1])))
+        plane, exposure = TangentPlane.around([(wcs, chip.shape)]), Exposure.measured("image", [chip], image)
+    rules = _rules(ParameterSet("tweakreg", parameters), plane)
+    return align([exposure], plane, rules, reference=Reference("reference", reference))[0][0]
 
 
 def _rules(task, plane):
@@ -270,106 +334,6 @@ def _logged(task):
         for handler in handlers:
             root.removeHandler(handler)
             handler.close()
-
-
-class _Output:
-    """Everything that a run writes, in order.
-
-    Parameters
-    ----------
-    task : ParameterSet
-        Of tweakreg.
-    paths : dict of str to str
-        Path by name of exposure.
-    """
-
-    def __init__(self, task, paths):
-        self.task, self.paths = task, paths
-        self.written = []
-
-    def review(self, alignment):
-        """Draw the plots of an image, and ask at a terminal what to do with it."""
-        self._plot(alignment)
-        if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-            return "accept"
-        x, y = alignment.rms
-        question = (f"{alignment.name}: {alignment.nmatches} matches, rms {x:.3f} {y:.3f} pixel: "
-                    "[a]ccept, [r]eject or [s]top? ")
-        while True:
-            answer = input(question).strip().lower() or "accept"
-            for choice in ("accept", "reject", "stop"):
-                if choice.startswith(answer):
-                    return choice
-
-    def write(self, alignments, plane, reference):
-        """Write lists, plots, shiftfile and headers."""
-        if self.task.writecat and not self.task.clean:
-            for alignment in alignments:
-                self._write_catalogs(alignment)
-            if self.task.expand_refcat:
-                text = formats.sky_catalog_text(reference.sources, reference.name)
-                self._text(f"cumulative_sky_refcat_{files.root_name(reference.name)}.coo", text)
-        for alignment in alignments:
-            self._plot(alignment)
-        if self.task.shiftfile:
-            self._text(self.task.outshifts, formats.shiftfile_text(map(_shift, alignments), self.task.outwcs))
-            files.write_reference_wcs(self.task.outwcs, plane)
-            self.written.append(self.task.outwcs)
-        if self.task.updatehdr:
-            for alignment in alignments:
-                self._update(alignment)
-
-    def _text(self, name, text):
-        files.write_text(name, text)
-        self.written.append(name)
-
-    def _write_catalogs(self, alignment):
-        sources, root = alignment.exposure.sources, files.root_name(alignment.name)
-        for number, chip in enumerate(alignment.exposure.chips, 1):
-            text = formats.chip_catalog_text(sources[sources.chip == chip.extver], alignment.name, shapes=True)
-            self._text(f"{root}_sci{number}_xy_catalog.coo", text)
-        self._text(f"{root}_sky_catalog.coo", formats.sky_catalog_text(sources, alignment.name))
-        if alignment.fit:
-            self._text(f"{root}_xy_catalog.match", formats.match_text(alignment))
-            self._text(f"{root}_catalog_fit.match", formats.fit_text(alignment))
-
-    def _plot(self, alignment):
-        """Draw the plots that are asked for and that there is something to draw in, each once."""
-        task, size = self.task, {"labelsize": self.task.labelsize}
-        wanted = {}
-        if task.see2dplot and alignment.match and alignment.match.histogram is not None:
-            wanted["hist2d"] = lambda: plots.histogram_png(alignment, **size)
-        if alignment.fit and task.residplot in ("residuals", "both"):
-            wanted["residuals"] = lambda: plots.residuals_png(alignment, ylimit=task.ylimit, **size)
-        if alignment.fit and task.residplot in ("vector", "both"):
-            wanted["vector"] = lambda: plots.vector_png(alignment, **size)
-        for kind, draw in wanted.items():
-            name = f"{kind}_{files.root_name(alignment.name)}.png"
-            if name not in self.written:
-                files.write_bytes(name, draw())
-                self.written.append(name)
-
-    def _update(self, alignment):
-        """Update the header of one image; a failed one stays as it is."""
-        if alignment.status is Status.FAILED:
-            return
-        path, chips, solution = self.paths[alignment.name], None, Solution(self.task.wcsname, "not aligned: reference")
-        if alignment.status is Status.ALIGNED:
-            chips = {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
-            rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0)) / 3600
-            solution = Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, rms)),
-                                fitgeom=alignment.fit.geometry)
-        files.update_header(path, chips, solution, reuse=self.task.reusename)
-        log.info("%s: headers updated, WCSNAME %s", path, self.task.wcsname)
-        self.written.append(path)
-
-
-def _shift(alignment: Alignment):
-    """Row of the shiftfile; NaN for an image that failed."""
-    values = [*alignment.offset, alignment.rotation, alignment.scale, *alignment.rms]
-    if alignment.status is Status.FAILED:
-        values = [np.nan] * len(values)
-    return formats.Shift(alignment.name, *map(float, values))
 
 
 def _describe():

@@ -80,6 +80,12 @@ class TangentPlane:
         wcs.wcs.set()
         return cls(wcs, tuple(wcs.pixel_shape[::-1]))
 
+    @classmethod
+    def flat(cls, pixel_scale=1.0):
+        """Return a plane for positions that have no WCS: of `pixel_scale` arcsec, its reference pixel at 0, 0."""
+        wcs = _tangent_wcs([180.0, 0.0], np.diag([-pixel_scale, pixel_scale]) / _DEGREES)
+        return cls(wcs, (1, 1))
+
     @property
     def centre(self):
         """(2,) reference pixel, about which fits rotate and scale."""

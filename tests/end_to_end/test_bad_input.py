@@ -175,7 +175,7 @@ def test_identical_images(visit, capsys):
     (["*flt.fits", "threshold=4", "thresh=5"], "given as '4' and as '5'"),
     (["*flt.fits", "computesig=no"], "skysigma"),
     (["*flt.fits", "dqbits=hot"], "dqbits = 'hot'"),
-    (["*flt.fits", "refcat=gaia.csv"], "refcat' = 'gaia.csv' is not available yet"),
+    (["*flt.fits", "updatewcs=yes"], "updatewcs' = 'yes' is not available yet"),
     (["*flt.fits", "headerlet=yes"], "not available yet"),
     (["*flt.fits", "runfile=nosuch/run.log"], "nosuch"),
     (["*flt.fits", "shiftfile=yes", "outshifts=folder"], "folder can't be written"),

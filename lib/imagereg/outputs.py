@@ -1,0 +1,115 @@
+"""What a run of tweakreg writes: lists, plots, shiftfile, headers."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import numpy as np
+
+from imagereg import files, formats, plots
+from imagereg.align import Status
+from imagereg.headers import Solution
+
+log = logging.getLogger(__name__)
+
+
+class Output:
+    """Everything that a run writes, in order.
+
+    Parameters
+    ----------
+    task : ParameterSet
+        Of tweakreg.
+    paths : dict of str to str
+        Path by name of file.
+    """
+
+    def __init__(self, task, paths):
+        self.task, self.paths = task, paths
+        self.written = []
+
+    def review(self, alignment):
+        """Draw the plots of an image, and ask at a terminal what to do with it."""
+        self._plot(alignment)
+        if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+            return "accept"
+        x, y = alignment.rms
+        question = (f"{alignment.name}: {alignment.nmatches} matches, rms {x:.3f} {y:.3f} pixel: "
+                    "[a]ccept, [r]eject or [s]top? ")
+        while True:
+            answer = input(question).strip().lower() or "accept"
+            for choice in ("accept", "reject", "stop"):
+                if choice.startswith(answer):
+                    return choice
+
+    def write(self, alignments, plane, reference):
+        """Write lists, plots, shiftfile and headers."""
+        if self.task.writecat and not self.task.clean:
+            for alignment in alignments:
+                self._write_catalogs(alignment)
+            if self.task.expand_refcat:
+                text = formats.sky_catalog_text(reference.at(None), reference.name)
+                self._text(f"cumulative_sky_refcat_{files.root_name(reference.name)}.coo", text)
+        for alignment in alignments:
+            self._plot(alignment)
+        if self.task.shiftfile:
+            self._text(self.task.outshifts, formats.shiftfile_text(map(_shift, alignments), self.task.outwcs))
+            files.write_reference_wcs(self.task.outwcs, plane)
+            self.written.append(self.task.outwcs)
+        if self.task.updatehdr:
+            for alignment in alignments:
+                self._update(alignment)
+
+    def _text(self, name, text):
+        files.write_text(name, text)
+        self.written.append(name)
+
+    def _write_catalogs(self, alignment):
+        sources, root = alignment.exposure.sources, files.root_name(alignment.name)
+        for number, chip in enumerate(alignment.exposure.chips, 1):
+            text = formats.chip_catalog_text(sources[sources.chip == chip.extver], alignment.name, shapes=True)
+            self._text(f"{root}_sci{number}_xy_catalog.coo", text)
+        self._text(f"{root}_sky_catalog.coo", formats.sky_catalog_text(sources, alignment.name))
+        if alignment.fit:
+            self._text(f"{root}_xy_catalog.match", formats.match_text(alignment))
+            self._text(f"{root}_catalog_fit.match", formats.fit_text(alignment))
+
+    def _plot(self, alignment):
+        """Draw the plots that are asked for and that there is something to draw in, each once."""
+        task, size = self.task, {"labelsize": self.task.labelsize}
+        wanted = {}
+        if task.see2dplot and alignment.match and alignment.match.histogram is not None:
+            wanted["hist2d"] = lambda: plots.histogram_png(alignment, **size)
+        if alignment.fit and task.residplot in ("residuals", "both"):
+            wanted["residuals"] = lambda: plots.residuals_png(alignment, ylimit=task.ylimit, **size)
+        if alignment.fit and task.residplot in ("vector", "both"):
+            wanted["vector"] = lambda: plots.vector_png(alignment, **size)
+        for kind, draw in wanted.items():
+            name = f"{kind}_{files.root_name(alignment.name)}.png"
+            if name not in self.written:
+                files.write_bytes(name, draw())
+                self.written.append(name)
+
+    def _update(self, alignment):
+        """Update the header of one image; a failed one stays as it is."""
+        if alignment.status is Status.FAILED:
+            return
+        exposure, solution = alignment.exposure, Solution(self.task.wcsname, "not aligned: reference")
+        path, wcss = self.paths[alignment.name.partition("[sci,")[0]], {chip.extver: None for chip in exposure.chips}
+        if alignment.status is Status.ALIGNED:
+            wcss = {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
+            rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0)) / 3600
+            solution = Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, rms)),
+                                fitgeom=alignment.fit.geometry)
+        files.update_header(path, wcss, solution, reuse=self.task.reusename)
+        log.info("%s: headers updated, WCSNAME %s", path, self.task.wcsname)
+        self.written.append(path)
+
+
+def _shift(alignment):
+    """Row of the shiftfile; NaN for an image that failed."""
+    values = [*alignment.offset, alignment.rotation, alignment.scale, *alignment.rms]
+    if alignment.status is Status.FAILED:
+        values = [np.nan] * len(values)
+    return formats.Shift(alignment.name, *map(float, values))

@@ -1,0 +1,109 @@
+"""What a user gives for each chip: source catalogs (catfile) and areas to leave out (exclusions)."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+from astropy.io import fits
+
+from imagereg import files
+from imagereg.catalog import SourceCatalog
+from imagereg.errors import InputError
+from imagereg.exclusions import parse_exclusions
+from imagereg.regions import RegionList, is_region_text, mask_from_image, parse_regions
+from imagereg.tables import read_table
+from imagereg.usercatalogs import image_catalog, parse_chip_files
+
+
+@dataclasses.dataclass(frozen=True)
+class UserCatalogs:
+    """Catalogs of the chips of images.
+
+    Parameters
+    ----------
+    path : str
+        The catfile, for errors.
+    names : dict of str to tuple of (str or None)
+        Files by image, one for each chip in order of EXTVER.
+    columns : dict
+        Arguments of `usercatalogs.image_catalog`.
+    """
+
+    path: str
+    names: dict
+    columns: dict
+
+    @classmethod
+    def load(cls, path, **columns):
+        """Read a catfile; names in it are relative to its folder."""
+        folder = os.path.dirname(path)
+        names = {os.path.basename(image): tuple(name and os.path.join(folder, name) for name in chips)
+                 for image, chips in parse_chip_files(files.read_text(path), path).items()}
+        return cls(path, names, columns)
+
+    def read(self, image, number, extver, exptime):
+        """Return the sources of one chip, `number` counting from 0; none where the list has no catalog for it."""
+        if image not in self.names:
+            raise InputError(f"{self.path} has no line for {image}")
+        chips = self.names[image]
+        if number >= len(chips) or chips[number] is None:
+            return SourceCatalog.empty()
+        name = chips[number]
+        return image_catalog(read_table(files.read_bytes(name), name), chip=extver, exptime=exptime, **self.columns)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Exclusions:
+    """Areas of the chips of images to leave out.
+
+    Parameters
+    ----------
+    areas : dict of str to (RegionList or ndarray or list of ndarray)
+        Regions or mask images by file name.
+    names : dict of str to tuple of (str or None), or None
+        Files by image, one for each chip in order of EXTVER; None where one file holds for all.
+    """
+
+    areas: dict
+    names: dict | None = None
+
+    @classmethod
+    def load(cls, path):
+        """Read a list of exclusions with the files that it names, or one region file or mask for all images."""
+        if not _is_fits(path) and not is_region_text(files.read_text(path)):
+            folder = os.path.dirname(path)
+            names = {image: tuple(name and os.path.join(folder, name) for name in chips)
+                     for image, chips in parse_exclusions(files.read_text(path), path).items()}
+            used = dict.fromkeys(name for chips in names.values() for name in chips if name)
+            return cls({name: _read_area(name) for name in used}, names)
+        return cls({path: _read_area(path)})
+
+    def mask(self, image, number, pixels):
+        """Return the mask (ny, nx) of one chip, `number` counting from 0; True is excluded. None where nothing is."""
+        chips = tuple(self.areas) * (number + 1) if self.names is None else self.names.get(image, ())
+        if number >= len(chips) or chips[number] is None:
+            return None
+        area, chip = self.areas[chips[number]], pixels.chip
+        if isinstance(area, RegionList):
+            return area.mask(chip.shape, wcs=chip.wcs, ltm=pixels.ltm, ltv=pixels.ltv)
+        return mask_from_image(area[min(number, len(area) - 1)], chip.shape, chips[number])
+
+
+def _is_fits(path):
+    return files.read_bytes(path, 6) == b"SIMPLE" or files.read_bytes(path, 2) == b"\x1f\x8b"
+
+
+def _read_area(path):
+    """Read a region file, or the images of a FITS file, one for each chip."""
+    if not _is_fits(path):
+        return parse_regions(files.read_text(path), path)
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            images = [np.array(hdu.data) for hdu in hdus if hdu.is_image and hdu.data is not None]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} can't be read as FITS: {error}") from error
+    if not images:
+        raise InputError(f"{path} holds no mask image")
+    return images
