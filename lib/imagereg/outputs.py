@@ -10,6 +10,7 @@ import numpy as np
 from imagereg import files, formats, plots
 from imagereg.align import Status
 from imagereg.headers import Solution
+from imagereg.reference import sky_table_text
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,9 @@ class Output:
             for alignment in alignments:
                 self._write_catalogs(alignment)
             if self.task.expand_refcat:
-                text = formats.sky_catalog_text(reference.at(None), reference.name)
-                self._text(f"cumulative_sky_refcat_{files.root_name(reference.name)}.coo", text)
+                root, final = f"cumulative_sky_refcat_{files.root_name(reference.name)}", reference.at(None)
+                self._text(f"{root}.coo", formats.sky_catalog_text(final, reference.name))
+                self._text(f"{root}.ecsv", sky_table_text(final, reference.name))
         for alignment in alignments:
             self._plot(alignment)
         if self.task.shiftfile:

@@ -27,21 +27,25 @@ class UserCatalogs:
         The catfile, for errors.
     names : dict of str to tuple of (str or None)
         Files by image, one for each chip in order of EXTVER.
+    tables : dict of str to tables.Table
+        Content of the files.
     columns : dict
         Arguments of `usercatalogs.image_catalog`.
     """
 
     path: str
     names: dict
+    tables: dict
     columns: dict
 
     @classmethod
     def load(cls, path, **columns):
-        """Read a catfile; names in it are relative to its folder."""
+        """Read a catfile and all catalogs that it names, relative to its folder."""
         folder = os.path.dirname(path)
         names = {os.path.basename(image): tuple(name and os.path.join(folder, name) for name in chips)
                  for image, chips in parse_chip_files(files.read_text(path), path).items()}
-        return cls(path, names, columns)
+        used = dict.fromkeys(name for chips in names.values() for name in chips if name)
+        return cls(path, names, {name: read_table(files.read_bytes(name), name) for name in used}, columns)
 
     def read(self, image, number, extver, exptime):
         """Return the sources of one chip, `number` counting from 0; none where the list has no catalog for it."""
@@ -50,8 +54,7 @@ class UserCatalogs:
         chips = self.names[image]
         if number >= len(chips) or chips[number] is None:
             return SourceCatalog.empty()
-        name = chips[number]
-        return image_catalog(read_table(files.read_bytes(name), name), chip=extver, exptime=exptime, **self.columns)
+        return image_catalog(self.tables[chips[number]], chip=extver, exptime=exptime, **self.columns)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,7 +101,12 @@ def _is_fits(path):
 def _read_area(path):
     """Read a region file, or the images of a FITS file, one for each chip."""
     if not _is_fits(path):
-        return parse_regions(files.read_text(path), path)
+        text = files.read_text(path)
+        regions = parse_regions(text, path)
+        if any(outline.excluded for outline in regions.outlines):
+            return regions
+        # Without any that says so itself, all are to be ignored: it is a file of exclusions (tweakreg 1.0.2).
+        return parse_regions(text, path, plain="exclude")
     try:
         with fits.open(path, memmap=False) as hdus:
             images = [np.array(hdu.data) for hdu in hdus if hdu.is_image and hdu.data is not None]

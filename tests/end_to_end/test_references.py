@@ -313,3 +313,17 @@ def test_alignments_hold_their_reference(visit):
     plane = result.plane
     np.testing.assert_allclose(plane.sky_to_plane(alignment.reference.sky[alignment.ref_rows]), alignment.ref_xy)
     assert dataclasses.replace(alignment).reference is alignment.reference
+
+
+@pytest.mark.parametrize("text, inside", [
+    ("image\ncircle(256,128,90)\n", False),  # an exclusions file of the help text: areas to ignore
+    ("image\n-circle(256,128,90)\n", False),
+    ("256 128 90\n", False),
+    ("image\n+circle(256,128,90)\n", True),
+    ("image\ncircle(256,128,90)\n-circle(256,128,5)\n", True),  # of DS9: search there, but not in the middle
+])
+def test_meaning_of_regions(visit, text, inside):
+    Path("areas.reg").write_text(text)
+    sources = TweakReg(visit.names[:2], exclusions="areas.reg", minobj=5, **QUIET).alignments[0].exposure.sources
+    distance = np.hypot(*(sources.xy - (256, 128)).T)
+    assert (distance.max() < 91) if inside else (distance.min() > 89)
