@@ -1,5 +1,6 @@
 """Settings and fixtures that several test modules share."""
 
+import os
 import warnings
 
 import numpy as np
@@ -123,3 +124,26 @@ def celestial_wcs(celestial_header):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(celestial_header)
+
+
+# In continuous integration IMAGEREG_PARTS names the system parts that were installed for the tests (.ci/run). A test
+# says in its reason for being skipped which part it misses; of an installed one that is a failure.
+_PARTS = os.environ.get("IMAGEREG_PARTS", "").split()
+_wrongly_skipped = []
+
+
+def pytest_runtest_logreport(report):
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if any(part in reason.replace(",", " ").split() for part in _PARTS):
+            _wrongly_skipped.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session):
+    if _wrongly_skipped:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in _wrongly_skipped:
+        terminalreporter.write_line(f"FAILED: skipped although the part is installed: {line}")

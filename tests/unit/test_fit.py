@@ -95,8 +95,10 @@ def test_rms_is_about_zero_and_of_used_pairs():
     image = scattered(40)
     ref = image + random.normal(0, (0.1, 0.3), image.shape)
     ref[7] += 50
-    fit = fit_linear(image, ref, geometry="shift")
+    error = random.uniform(0.1, 1, image.shape)  # unequal: the mean of the residuals is not zero
+    fit = fit_linear(image, ref, geometry="shift", errors=error)
     assert not fit.used[7]
+    assert np.abs(fit.mean_residual).min() > 0.005
     used = fit.residuals[fit.used]
     np.testing.assert_allclose(fit.rms, np.sqrt((used**2).mean(axis=0)))
     np.testing.assert_allclose(fit.mean_residual, used.mean(axis=0))
@@ -114,7 +116,8 @@ def test_agrees_with_iraf_geomap(geometry):
     assert fit.used.all()
 
 
-@pytest.mark.skipif(not shutil.which("irafcl") or not all(path.exists() for path in IRAF_FILES), reason="needs IRAF")
+@pytest.mark.skipif(not shutil.which("irafcl") or not all(path.exists() for path in IRAF_FILES),
+                    reason="needs IRAF: install the Debian packages iraf and iraf-noao")
 @pytest.mark.slow
 def test_frozen_numbers_are_those_of_iraf(tmp_path):
     np.savetxt(tmp_path / "pairs.txt", PAIRS, fmt="%.3f")
@@ -165,6 +168,16 @@ def test_scatter_beyond_the_errors(scatter):
     fit = fit_linear(image, ref, errors=error)
     assert fit.scatter == pytest.approx(scatter, rel=0.12)
     assert fit_linear(image, ref).scatter == pytest.approx(scatter, rel=0.15)
+
+
+@pytest.mark.parametrize(("geometry", "count"), [("shift", 3), ("rscale", 5), ("general", 6)])
+def test_scatter_of_few_pairs(geometry, count):
+    found = []
+    for seed in range(200):
+        image = scattered(count, seed)
+        ref = image + np.random.default_rng((seed, 1)).normal(0, 0.1, image.shape)
+        found.append(fit_linear(image, ref, geometry=geometry, sigma=None).scatter)
+    assert np.median(found) == pytest.approx(0.1, rel=0.1)
 
 
 def test_one_tiny_error_does_not_rule_where_there_is_scatter():
