@@ -231,13 +231,13 @@ def align(exposures, plane, rules, *, reference=None, review=None):
     """
     queue = list(exposures)
     cover = None if rules.enforce_user_order else coverage(exposures, plane)
-    verdicts, stopped, reached = {}, "", np.zeros(len(queue), bool)
+    verdicts, stopped, reached = [None] * len(queue), "", np.zeros(len(queue), bool)
     if reference is None:
-        first = queue[0 if cover is None else _most_overlap(cover, cover.sum(axis=0) > 1, ~reached)]
+        number = 0 if cover is None else _most_overlap(cover, cover.sum(axis=0) > 1, ~reached)
+        first, reached[number] = queue[number], True
         reference = Reference(first.name, first.sources)
-        reached[queue.index(first)] = True
-        verdicts[first.name] = _reference_verdict(first, plane, rules)
-        if verdicts[first.name].status is Status.FAILED:
+        verdicts[number] = _reference_verdict(first, plane, rules)
+        if verdicts[number].status is Status.FAILED:
             stopped = f"the reference {first.name} can't be used"
     while not reached.all():
         number = _following(cover, reached)
@@ -250,8 +250,8 @@ def align(exposures, plane, rules, *, reference=None, review=None):
             stopped = "stopped before this image"
         if rules.expand_refcat and verdict.status is Status.ALIGNED:
             reference = reference.grown(exposure, verdict.fit, plane, rows=verdict.rows, ref_rows=verdict.ref_rows)
-        verdicts[exposure.name] = verdict
-    return [verdicts[exposure.name] for exposure in exposures], reference
+        verdicts[number] = verdict
+    return verdicts, reference
 
 
 def _following(cover, reached):
@@ -311,7 +311,7 @@ def _reference_verdict(reference, plane, rules):
 
 def _align_one(exposure, reference, plane, rules):
     """Match and fit one exposure; every AlignmentError becomes a status here."""
-    if exposure.name == reference.name:
+    if exposure.name == reference.image:
         return _reference_verdict(exposure, plane, rules)
     catalog = reference.at(exposure.epoch)
     found = {"reference": catalog}
@@ -325,7 +325,7 @@ def _align_one(exposure, reference, plane, rules):
                       separation=rules.separation, offset=(-rules.xoffset, -rules.yoffset))
         found["match"] = first
         errors = exposure.sources.sky_error[rows] / plane.pixel_scale, catalog.sky_error[ref_rows] / plane.pixel_scale
-        pairs, fit = _iterate(first, image_xy, ref_xy, errors, plane.centre, rules)
+        pairs, fit = _iterate(first, image_xy, ref_xy, errors, centre=plane.centre, rules=rules)
         found.update(chance=min(1.0, pairs.chance * _trials(rules)), fit=fit,
                      rows=rows[pairs.image_index], ref_rows=ref_rows[pairs.ref_index],
                      image_xy=image_xy[pairs.image_index], ref_xy=ref_xy[pairs.ref_index])
@@ -348,12 +348,14 @@ def _selection(sources, rules, problem=""):
     return rows
 
 
-def _iterate(pairs, image_xy, ref_xy, errors, centre, rules):
+def _iterate(pairs, image_xy, ref_xy, errors, *, centre, rules):
     """Fit, match again with the fit applied, until the pairs stay; returns the last pairs and fit."""
-    for _ in range(_REMATCHES):
+    for remaining in reversed(range(_REMATCHES)):
         i, r = pairs.image_index, pairs.ref_index
         fit = fit_linear(image_xy[i], ref_xy[r], geometry=rules.fitgeometry, nclip=rules.nclip, sigma=rules.sigma,
                          errors=np.hypot(errors[0][i], errors[1][r]), centre=centre)
+        if not remaining:
+            break
         again = match(fit(image_xy), ref_xy, searchrad=rules.tolerance, tolerance=rules.tolerance,
                       separation=rules.separation, use2dhist=False)
         if np.array_equal(again.image_index, i) and np.array_equal(again.ref_index, r):

@@ -179,7 +179,7 @@ def _read_wcs(hdus, index, path):
     return wcs
 
 
-def _bad_pixels(hdus, extver, shape, dqbits, alone=None):
+def _bad_pixels(hdus, extver, shape, dqbits, *, alone=None):
     """Read the mask of bad pixels; in a file of flags alone they stand in extensions named `alone`."""
     flags = dqbits.strip()
     if flags.upper() in ("NONE", "INDEF"):
@@ -339,10 +339,10 @@ def update_header(path, wcss, solution, *, reuse=False):
         with _replacing(path) as target:
             plain = contextlib.nullcontext(target)
             with gzip.GzipFile(fileobj=target, mode="wb", filename="") if packed else plain as out:
-                _copy_hdus(source, out, spans, changed, tables)
+                _copy_hdus(source, out, spans, changed=changed, tables=tables)
 
 
-def _copy_hdus(source, target, spans, changed, tables):
+def _copy_hdus(source, target, spans, *, changed, tables):
     """Copy a FITS file with new headers for some of its HDUs, and with whole new tables in some places."""
     for index, (start, data, stop) in enumerate(spans):
         if index in tables:

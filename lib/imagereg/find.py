@@ -294,9 +294,9 @@ def _measure(band, kernel, limit, sky):
     height = np.pad(height[:, hx:-hx], ((0, 0), (hx, hx)), mode="edge")  # heights too continue beyond the edge
     usable = ~band.unusable[y + hy, x + 2 * hx]
     y, x = y[usable], x[usable]
-    pixels = _stamps(band.data, y + hy, x + 2 * hx, hx, hy).astype(np.float64)
-    found = _shapes(_stamps(height, y, x + hx, hx, hy), pixels, kernel, sky)
-    found["blemish"] = _stamps(band.unusable, y + hy, x + 2 * hx, hx, hy)[:, kernel.inside].any(axis=1)
+    pixels = _stamps(band.data, y + hy, x + 2 * hx, (hx, hy)).astype(np.float64)
+    found = _shapes(_stamps(height, y, x + hx, (hx, hy)), pixels, kernel, sky)
+    found["blemish"] = _stamps(band.unusable, y + hy, x + 2 * hx, (hx, hy))[:, kernel.inside].any(axis=1)
     found["column"], found["row"] = x, y - hy + band.start
     found["x"], found["y"] = found["column"] + 1 + found.pop("dx"), found["row"] + 1 + found.pop("dy")
     good = found.pop("fitted")
@@ -318,8 +318,9 @@ def _local_maxima(height, kernel, limit):
     return y, x - hx
 
 
-def _stamps(array, y, x, hx, hy):
+def _stamps(array, y, x, half):
     """Boxes of `array` around pixels: (N, 2 hy + 1, 2 hx + 1)."""
+    hx, hy = half
     return np.lib.stride_tricks.sliding_window_view(array, (2 * hy + 1, 2 * hx + 1))[y - hy, x - hx]
 
 

@@ -166,7 +166,8 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
     used = np.ones(len(image_xy), bool)
     rounding = _ROUNDING * max(np.abs(image_xy).max(initial=1.0), np.abs(ref_xy).max(initial=1.0))
     for _ in range(max(nclip, 0) + 1):
-        parameters, covariance, residuals, scatter = _solve(image_xy - centre, ref_xy - centre, errors, used, geometry)
+        parameters, covariance, residuals, scatter = _solve(image_xy - centre, ref_xy - centre, errors, used,
+                                                           geometry=geometry)
         expected = np.sqrt(errors**2 + scatter**2 + rounding**2)
         with np.errstate(divide="ignore", invalid="ignore"):
             pull = np.sqrt(np.nansum((residuals / expected) ** 2, axis=1) / 2)
@@ -199,7 +200,7 @@ def _design(xy, geometry):
     return np.array([[np.broadcast_to(term, x.shape) for term in row] for row in rows]).swapaxes(1, 2)
 
 
-def _solve(image_xy, ref_xy, errors, used, geometry):
+def _solve(image_xy, ref_xy, errors, used, *, geometry):
     """Solve with the scatter that fits the residuals; returns parameters, covariance, residuals and scatter."""
     design = _design(image_xy, geometry)
     target = ref_xy - image_xy @ np.reshape(_MATRICES[geometry][0], (2, 2)).T

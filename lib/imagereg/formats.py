@@ -60,7 +60,7 @@ def parse_shiftfile(text, where):
         A row has another number of columns, or one of them is not a number.
     """
     shifts, outwcs = [], ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if line.startswith("#"):
             key, _, value = line[1:].partition(":")
             if key.strip() in ("refimage", "reference"):

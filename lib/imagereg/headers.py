@@ -14,6 +14,7 @@ from imagereg.wcs import orientation
 # Keywords of a WCS that have a twin for every alternate (Greisen & Calabretta 2002, A&A 395, 1061), without letter.
 _KEYWORDS = re.compile(r"(WCSAXES|WCSNAME|WCSTYPE|(CRPIX|CRVAL|CTYPE|CUNIT|CDELT|CRDER|CSYER)[12]|(CD|PC)[12]_[12]"
                        r"|P[VS][12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX)$")
+_LAST_OF_TAN = 4  # PV terms up to here may belong to a projection
 _ORIGINAL = "O"  # stwcs keeps the WCS of the first calibration there
 _UNNAMED = "PRE-TWEAKREG"
 
@@ -71,8 +72,8 @@ def archived(header, reuse=""):
         All letters are taken.
     """
     header = header.copy()
-    name = str(header.get("WCSNAME", _UNNAMED))
-    if name.upper() == reuse.upper():
+    name = str(header.get("WCSNAME", "")).strip() or _UNNAMED
+    if reuse and name.upper() == reuse.upper():
         return header
     used = {keyword[-1] for keyword in _alternate_keywords(header)} | {_ORIGINAL}
     free = [key for key in string.ascii_uppercase if key not in used]
@@ -81,12 +82,34 @@ def archived(header, reuse=""):
     others = {taken.upper() for key, taken in wcs_names(header).items() if key != " "}
     unique = next(n for n in (name, *(f"{name}-{i}" for i in range(1, 30))) if n.upper() not in others)
     primary = [card for card in header.cards if _KEYWORDS.match(card.keyword)]
-    cards = [(card.keyword + free[0], card.value, card.comment) for card in primary]
+    cards = {card.keyword: (card.value, card.comment) for card in primary} | _of_alternate(header)
+    cards["WCSNAME"] = (unique, "name of this coordinate description")
     position = max(header.index(card.keyword) for card in primary)
-    for card in reversed([card for card in cards if not card[0].startswith("WCSNAME")] + [
-            ("WCSNAME" + free[0], unique, "name of this coordinate description")]):
-        header.insert(position, card, after=True)
+    for keyword, (value, comment) in reversed(cards.items()):
+        header.insert(position, (keyword + free[0], value, comment), after=True)
     return header
+
+
+def _of_alternate(header):
+    """Return what an alternate needs because what the primary WCS has in its place holds for that alone.
+
+    CROTA has no alternate, and a distortion in PV terms has one only where CTYPE says TPV, as SCAMP's does not.
+    """
+    cards = {}
+    if "CROTA2" in header and not any(f"{name}1_1" in header for name in ("CD", "PC")):
+        turn, ratio = np.deg2rad(header["CROTA2"]), header.get("CDELT2", 1.0) / header.get("CDELT1", 1.0)
+        pc = [[np.cos(turn), -np.sin(turn) * ratio], [np.sin(turn) / ratio, np.cos(turn)]]
+        cards.update({f"PC{i}_{j}": (float(pc[i - 1][j - 1]), "from CROTA2") for i in (1, 2) for j in (1, 2)})
+    if is_tpv(header):
+        cards.update({f"CTYPE{i}": (header[f"CTYPE{i}"].replace("-TAN", "-TPV"), "") for i in (1, 2)})
+    return cards
+
+
+def is_tpv(header):
+    """Whether distortion comes as PV terms; CTYPE may say TPV, or, as SCAMP's, TAN."""
+    ctype = str(header.get("CTYPE1", ""))
+    many = any(re.fullmatch(r"PV[12]_\d+", name) and int(name[4:]) > _LAST_OF_TAN for name in header)
+    return ctype.endswith("-TPV") or (ctype.endswith("-TAN") and many)
 
 
 def _alternate_keywords(header):
@@ -147,7 +170,9 @@ def _numbers(header, wcs):
     """Return the keywords in which the new WCS differs, with their values."""
     changed = {f"CRVAL{i}": float(wcs.wcs.crval[i - 1]) for i in (1, 2)}
     terms = {name: value for name, value in wcs.to_header(relax=True).items() if re.fullmatch(r"PV[12]_\d+", name)}
-    if header.get("CTYPE1", "").endswith("TPV"):
+    if "LONPOLE" not in header and wcs.wcs.lonpole != 180:
+        changed["LONPOLE"] = float(wcs.wcs.lonpole)  # what is left out changes its meaning at the pole
+    if is_tpv(header):
         return changed | terms
     if wcs.wcs.has_cd():
         return changed | {f"CD{i}_{j}": float(wcs.wcs.cd[i - 1, j - 1]) for i in (1, 2) for j in (1, 2)}

@@ -90,7 +90,7 @@ def match(image_xy, ref_xy, *, searchrad, tolerance, separation=0.0, offset=(0.0
     offset, histogram, edges = np.array(offset, float), None, None
     if use2dhist:
         histogram, edges = _offset_histogram(image_tree.data, ref_tree, offset, searchrad)
-        offset = _peak(histogram, edges, image_tree.data, ref_tree, tolerance)
+        offset = _peak(histogram, edges, image_tree.data, ref_tree, tolerance=tolerance)
     image_index, ref_index = _mutual_nearest(image_tree.data + offset, ref_tree, tolerance)
     if not image_index.size:
         raise NotEnoughMatches(f"no two sources are within tolerance={tolerance:g} pixel of each other")
@@ -100,11 +100,12 @@ def match(image_xy, ref_xy, *, searchrad, tolerance, separation=0.0, offset=(0.0
 
 
 def _apart(xy, separation):
-    """Return the indices of the positions that have no other within `separation`."""
-    if separation <= 0 or len(xy) < 2:
-        return np.arange(len(xy))
-    nearest = cKDTree(xy).query(xy, k=2)[0][:, 1]
-    return np.flatnonzero(nearest >= separation)
+    """Return the indices of the positions that are finite and have no other within `separation`."""
+    finite = np.flatnonzero(np.isfinite(xy).all(axis=1))
+    if separation <= 0 or len(finite) < 2:
+        return finite
+    nearest = cKDTree(xy[finite]).query(xy[finite], k=2)[0][:, 1]
+    return finite[nearest >= separation]
 
 
 def _differences(image_xy, ref_tree, centre, radius):
@@ -129,7 +130,7 @@ def _offset_histogram(image_xy, ref_tree, centre, searchrad):
     return histogram, edges
 
 
-def _peak(histogram, edges, image_xy, ref_tree, tolerance):
+def _peak(histogram, edges, image_xy, ref_tree, *, tolerance):
     """Offset at which most differences lie: the fullest bins, then the mean of what is near their mean."""
     smooth = histogram
     for axis in (0, 1):

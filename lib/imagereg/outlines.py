@@ -21,18 +21,20 @@ PIXEL_SYSTEMS = ("image", "physical")
 LARGEST_ANGLE = 10.0  # degrees, of a region from its centre
 _ASTROPY_FRAMES = {"ecliptic": "barycentricmeanecliptic"}
 _CIRCLE = np.array([[np.cos(t), np.sin(t)] for t in np.arange(32) * np.pi / 16])
-_FLAT = 0.02  # pixels, by which a region may bend and still be taken as an affine image of itself
+_FLAT = 0.04  # pixels, by which a region may bend and still be taken as an affine image of itself
 _STEP = 128.0  # pixels, longest straight piece of an outline that is not flat
 _HALVINGS = 40
 _CLOSE = 1e-4  # pixels
 _ITERATIONS = 30
-_MOST_CORNERS = 500_000
+_MOST_CORNERS = 1_000_000
+_TOGETHER = 256  # outlines that are traced together
 _AT_ONCE = 2_000_000  # crossings of rows and outlines that are worked on at a time
 _MOST_WORK = 4e9  # pixels, and crossings times _CROSSING
 _CROSSING = 10
+_EDGE = 1e-9  # pixels; what is this near to a circle is not inside, however the sums are rounded
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Outline:
     """A unit circle, or a polygon, stretched and moved.
 
@@ -66,15 +68,15 @@ class Outline:
     weight: int = 1
 
 
-def excluded_pixels(outlines, chip):
-    """Mask (ny, nx) of the pixels that outlines, the later ones over the earlier, exclude from a chip.
+def excluded_pixels(outlines, chip, *, elsewhere=False):
+    """Mask (ny, nx) of the pixels of a chip that outlines exclude, the later ones over the earlier.
 
-    Where any of them brings pixels back, all pixels are excluded to start with, else none.
+    `elsewhere` is whether pixels are excluded that no outline holds.
     """
     outlines = tuple(outlines)
     centre, axes, polygons = chip.place(outlines)
     weights = np.array([outline.weight for outline in outlines], np.int32)
-    mask = np.full(chip.shape, any(not outline.excluded for outline in outlines))
+    mask = np.full(chip.shape, elsewhere)
     work = 0
     for excluded, run in itertools.groupby(range(len(outlines)), lambda i: outlines[i].excluded):
         run = list(run)
@@ -158,13 +160,11 @@ class ChipPlane:
         on_chip, bent = np.zeros_like(sky), np.zeros(len(sky), bool)
         affine = np.zeros_like(axes)
         on_chip[near], affine[near], bent[near] = self._linearised(sky[near], axes[near])
-        polygons = {}
-        for k in near:
-            corners = outlines[k].corners
-            if bent[k]:
-                polygons[k] = self._trace(sky[k], axes[k], outlines[k])
-            elif corners is not None:
-                polygons[k] = on_chip[k] + corners @ affine[k].T
+        polygons = {k: on_chip[k] + outlines[k].corners @ affine[k].T for k in near
+                    if not bent[k] and outlines[k].corners is not None}
+        bent = np.flatnonzero(bent)
+        for some in np.split(bent, np.arange(_TOGETHER, len(bent), _TOGETHER)) if len(bent) else []:
+            polygons.update(zip(some, self._trace([outlines[k] for k in some], sky[some], axes[some]), strict=True))
         return on_chip, affine, polygons
 
     def _linearised(self, sky, axes):
@@ -175,27 +175,42 @@ class ChipPlane:
         affine = np.stack([xy[:, 1] - xy[:, 2], xy[:, 3] - xy[:, 4]], axis=2) / 2
         return xy[:, 0], affine, ~(bend < _FLAT)
 
-    def _trace(self, sky, axes, outline):
-        """Corners (K, 2) on the chip of an outline on the sky, close enough to each other where they matter."""
-        points = _CIRCLE if outline.corners is None else outline.corners
-        high = np.array(self.shape[::-1])
+    def _trace(self, outlines, sky, axes):
+        """Corners (K, 2) on the chip of every outline on the sky, as close to each other as they must be there."""
+        starts = [_CIRCLE if outline.corners is None else outline.corners for outline in outlines]
+        owner = np.repeat(np.arange(len(starts)), [len(points) for points in starts])
+        arc = np.array([outline.corners is None for outline in outlines])
+
+        def on_chip(points, owner):
+            steps = (axes[owner] @ points[:, :, None])[:, :, 0]
+            return self._sky_to_pixel(_moved(sky[owner], steps))
+
+        points = np.concatenate(starts)
+        xy, is_open = on_chip(points, owner), np.ones(len(points), bool)
         for _ in range(_HALVINGS):
-            middle = (points + np.roll(points, -1, axis=0)) / 2
-            if outline.corners is None:
-                middle /= np.hypot(*middle.T)[:, None]
-            xy, between = np.split(self._sky_to_pixel(_moved(sky, np.concatenate([points, middle]) @ axes.T)), 2)
-            following = np.roll(xy, -1, axis=0)
-            length = np.abs(following - xy).max(axis=1)
-            bend = np.abs(between - (xy + following) / 2).max(axis=1)
-            beside = np.minimum(xy, following) - length[:, None] > high
-            beside |= np.maximum(xy, following) + length[:, None] < 0
-            split = ((bend > _FLAT) | (length > _STEP)) & ~beside.any(axis=1)
+            first = np.flatnonzero(is_open)
+            second = _following(owner)[first]
+            middle, whose = (points[first] + points[second]) / 2, owner[first]
+            middle[arc[whose]] /= np.hypot(*middle[arc[whose]].T)[:, None]
+            between = on_chip(middle, whose)
+            split = self._is_rough(xy[first], between, xy[second])
+            is_open[first] = split
             if not split.any():
                 break
             if len(points) + split.sum() > _MOST_CORNERS:
-                raise InputError(f"{self.where}, line {outline.line}: the region has too many corners")
-            points = np.insert(points, np.flatnonzero(split) + 1, middle[split], axis=0)
-        return xy
+                raise InputError(f"{self.where}, line {outlines[0].line}: too many corners from here on")
+            at = first[split] + 1
+            points, xy = np.insert(points, at, middle[split], axis=0), np.insert(xy, at, between[split], axis=0)
+            owner, is_open = np.insert(owner, at, whose[split]), np.insert(is_open, at, True)
+        return np.split(xy, np.flatnonzero(np.diff(owner)) + 1)
+
+    def _is_rough(self, start, middle, stop):
+        """Whether the straight line for a piece of an outline is too far from it where it matters."""
+        length = np.abs(stop - start).max(axis=1)
+        bend = np.abs(middle - (start + stop) / 2).max(axis=1)
+        beside = np.minimum(start, stop) - length[:, None] > np.array(self.shape[::-1])
+        beside |= np.maximum(start, stop) + length[:, None] < 0
+        return ((bend > _FLAT) | (length > _STEP)) & ~beside.any(axis=1)
 
     def _own_frame(self, system, sky):
         """Positions (N, 2) in the frame of the WCS, and matrices (N, 2, 2) that turn west and north to its own."""
@@ -272,7 +287,7 @@ class _Tally:
             s = np.clip((row - self.centre[item, 1]) / major[item], -1, 1)
             x = self.centre[item, 0] + s * slope[item]
             width = half[item] * np.sqrt((1 - s) * (1 + s))
-            start, stop = np.floor(x - width) + 1, np.ceil(x + width)
+            start, stop = np.floor(x - width + _EDGE) + 1, np.ceil(x + width - _EDGE)
             some = stop > start
             self._add(row[some], start[some], weights[item[some]])
             self._add(row[some], stop[some], -weights[item[some]])
@@ -311,6 +326,14 @@ class _Tally:
 
     def _add(self, row, x, weight):
         np.add.at(self.count.reshape(-1), self._index(row, x), weight)
+
+
+def _following(owner):
+    """Index of the next corner of the same outline, for the corners of outlines one after the other."""
+    following = np.arange(1, len(owner) + 1)
+    last = np.flatnonzero(np.diff(owner, append=-1))
+    following[last] = np.concatenate([[0], last[:-1] + 1])
+    return following
 
 
 def _sizes(first, behind):

@@ -21,11 +21,14 @@ class Reference:
         Those that stand still, with `sky` and `sky_error`.
     moving : reference.ReferenceCatalog or None
         Those that are to be had for a date, by ``at(epoch)``.
+    image : str
+        Name of the exposure that it is, where it is one of those to align.
     """
 
     name: str
     sources: SourceCatalog
     moving: object = None
+    image: str = ""
 
     def at(self, epoch):
         """Return all sources as they are at an epoch, a Julian year; those with motions come first."""
@@ -60,12 +63,13 @@ class Reference:
         fixed = ref_rows - (len(self.moving) if self.moving is not None else 0)
         joined = fit.used & (fixed >= 0)
         old, new = fixed[joined], rows[joined]
-        own, other = self.sources.sky_error[old] ** -2, error[new] ** -2
-        weight = np.where(np.isfinite(own), other / (own + other), 0.5)
+        own, other = (np.nan_to_num(e**-2.0) for e in (self.sources.sky_error[old], error[new]))  # unknown: no weight
+        total = own + other
+        weight = np.divide(other, total, out=np.full_like(total, 0.5), where=total > 0)
         position, spread = self.sources.sky.copy(), self.sources.sky_error.copy()
         step = (sky[new] - position[old] + 180) % 360 - 180
         position[old] += weight * step
-        spread[old] = np.where(np.isfinite(own), (own + other) ** -0.5, error[new])
+        spread[old] = np.where(total > 0, np.maximum(total, 1e-300) ** -0.5, np.nan)
         fresh = np.setdiff1d(np.flatnonzero((found.flags & Flag.UNRELIABLE) == 0), rows)
         added = found[fresh].replace(sky=sky[fresh], sky_error=error[fresh])
         merged = self.sources.replace(sky=position, sky_error=spread)

@@ -70,6 +70,7 @@ _COMMENTED = re.compile(rf"\s*#\s*[-+]?(?P<shape>{'|'.join(_WITHOUT_AREA)})\s*\(
 _QUOTED = re.compile(r"\{[^}]*\}?|\"[^\"]*\"?|'[^']*'?")
 _LONGEST_WORD = 40
 _LARGEST_NUMBER = 1e9
+_MOST_REGIONS = 200_000
 _SQUARE = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
 
 
@@ -83,14 +84,18 @@ class RegionList:
         Theirs; a ring has two.
     where : str
         Name of the file, for errors.
+    elsewhere : bool
+        Whether pixels outside of all regions are excluded.
     """
 
     outlines: tuple
     where: str
+    elsewhere: bool = False
 
     def mask(self, shape, *, wcs=None, ltm=(1.0, 1.0), ltv=(0.0, 0.0)):
         """Mask of the pixels of a chip that the regions exclude; see `mask_from_regions`."""
-        return excluded_pixels(self.outlines, ChipPlane(tuple(shape), wcs, ltm, ltv, self.where))
+        chip = ChipPlane(tuple(shape), wcs, ltm, ltv, self.where)
+        return excluded_pixels(self.outlines, chip, elsewhere=self.elsewhere)
 
 
 def mask_from_regions(text, shape, *, wcs=None, where="", plain="include", ltm=(1.0, 1.0), ltv=(0.0, 0.0)):
@@ -174,7 +179,7 @@ def parse_regions(text, where="", *, plain="include"):
     for number, line in enumerate(text.splitlines(), 1):
         reader.read_line(number, line)
     reader.report()
-    return RegionList(tuple(reader.outlines), reader.where)
+    return RegionList(tuple(reader.outlines), reader.where, reader.searches_only)
 
 
 class _Reader:
@@ -190,12 +195,17 @@ class _Reader:
         text = self.text if len(self.text) < 100 else self.text[:97] + "..."
         return InputError(f"{self.where}, line {self.number}: {text!r}, expected {expected}")
 
+    @property
+    def searches_only(self):
+        """Whether nothing but what the regions bring in is searched."""
+        return not self.plain_excludes and any(not outline.excluded for outline in self.outlines)
+
     def report(self):
         """Log what the user may not expect."""
         if self.without_area:
             lines = ", ".join(map(str, self.without_area[:10])) + (", ..." if len(self.without_area) > 10 else "")
             _log.info("%s: %d without area exclude nothing (line %s)", self.where, len(self.without_area), lines)
-        if not self.signed and any(not outline.excluded for outline in self.outlines):
+        if self.searches_only and not self.signed:
             _log.warning("%s: only its regions are searched for sources; one with - before it is ignored", self.where)
 
     def read_line(self, number, line):
@@ -285,7 +295,7 @@ class _Reader:
         self.add(system, tuple(centre), _round(reach), True, corners=steps / reach, excluded=excluded)
 
     def read_with_package(self, shape, words, excluded):
-        """Have the package `regions` read a shape whose words are known to be well formed."""
+        """Have the package `regions` read a shape, in a plane about its centre: on the sky that is too slow there."""
         from regions import Regions
 
         system, centre = self.places(words[:2])
@@ -294,17 +304,18 @@ class _Reader:
         angular = system not in PIXEL_SYSTEMS
         if any(size[1] != angular for size in sizes) or not all(angle):
             raise self.fault(f"{_FORMS[shape]} with sizes in {'units of angle' if angular else 'pixels'}")
-        values = [*map(repr, centre), *(repr(size[0]) for size in sizes)]
-        values += [repr(float(match[1])) + match[2].lower() for match in angle]
-        ds9 = f"{system if angular else 'image'}\n{shape}({','.join(values)})"
+        values = ["0", "0", *(repr(size[0]) for size in sizes)]
+        values += [repr(self.small(float(match[1]))) + match[2].lower() for match in angle]
         try:
-            found = Regions.parse(ds9, format="ds9")
-        except (ValueError, TypeError) as error:
+            found = Regions.parse(f"image\n{shape}({','.join(values)})", format="ds9")
+        except ValueError as error:
             raise self.fault(f"{_FORMS[shape]} with sizes that grow") from error
-        for axes, corners, weight in itertools.chain.from_iterable(_parts(region, angular) for region in found):
+        for axes, corners, weight in itertools.chain.from_iterable(map(_parts, found)):
             self.add(system, centre, axes, angular, corners=corners, weight=weight, excluded=excluded)
 
     def add(self, system, centre, axes, angular, **more):
+        if len(self.outlines) >= _MOST_REGIONS:
+            raise InputError(f"{self.where} has more than {_MOST_REGIONS} regions")
         self.outlines.append(Outline(self.number, system=system, centre=centre, axes=axes, angular=angular, **more))
 
     def places(self, words):
@@ -375,19 +386,16 @@ def _round(radius):
     return (radius, 0.0), (0.0, radius)
 
 
-def _parts(region, angular):
+def _parts(region):
     """Axes, corners and weight of the outlines of a region of the package `regions`."""
-    def plain(value):
-        return value.to_value("deg") if angular else float(value)
-
     turn = region.angle.to_value("rad") if hasattr(region, "angle") else 0.0
-    cos, sin = np.cos(turn), np.sin(turn)
+    cos, sin = float(np.cos(turn)), float(np.sin(turn))
     corners = _SQUARE if "Rectangle" in type(region).__name__ else None
     for prefix, weight in (("", 1), ("outer_", 1), ("inner_", -1)):
         if hasattr(region, prefix + "width"):
-            x, y = (plain(getattr(region, prefix + name)) / 2 for name in ("width", "height"))
+            x, y = (getattr(region, prefix + name) / 2 for name in ("width", "height"))
         elif hasattr(region, prefix + "radius"):
-            x = y = plain(getattr(region, prefix + "radius"))
+            x = y = getattr(region, prefix + "radius")
         else:
             continue
         yield ((x * cos, -y * sin), (x * sin, y * cos)), corners, weight

@@ -223,7 +223,7 @@ def _run(given, task, finding, ref_finding):
         if len(exposures) < 2 and not (task.refimage or task.refcat):
             alone = f"{exposures[0].name} is the only image: there is nothing to align it with"
             raise InputError(exposures[0].problem or alone)
-        plane, reference = _reference(task, ref_finding, exposures, exclusions)
+        plane, reference = _reference(task, ref_finding, exposures, images=images, exclusions=exclusions)
         output = Output(task, {os.path.basename(image.path): image.path for image in images})
         alignments, reference = align(exposures, plane, _rules(task, plane), reference=reference,
                                       review=output.review if task.interactive else None)
@@ -233,20 +233,21 @@ def _run(given, task, finding, ref_finding):
     return result
 
 
-def _reference(task, ref_finding, exposures, exclusions):
+def _reference(task, ref_finding, exposures, *, images, exclusions):
     """Return the plane, and what to align with: the catalog, the image, or None for the first exposure."""
     frame, name = exposures[0], os.path.basename(task.refimage)
     if task.refimage:
         image, = mef_inputs(expand_input(task.refimage))
         limits = Limits() if task.refcat else Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
         frame = measure_exposures([image], ref_finding, limits=limits, exclusions=exclusions)[0]
+        same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
     elif task.refcat:
         frame = next((exposure for exposure in exposures if not exposure.problem), frame)
     if frame.problem:
         raise InputError(frame.problem)
     plane = TangentPlane.around(frame.outlines)
     if not task.refcat:
-        return plane, Reference(name, frame.sources) if task.refimage else None
+        return plane, Reference(name, frame.sources, image=os.path.basename(same)) if task.refimage else None
     table = read_table(files.read_bytes(task.refcat), task.refcat)
     stars = ReferenceCatalog.from_table(table, refxcol=task.refxcol, refycol=task.refycol, refxyunits=task.refxyunits,
                                         rfluxcol=task.rfluxcol, rfluxunits=task.rfluxunits)

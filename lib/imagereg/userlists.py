@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 
 import numpy as np
-from astropy.io import fits
 
 from imagereg import files
 from imagereg.catalog import SourceCatalog
@@ -15,6 +15,8 @@ from imagereg.exclusions import parse_exclusions
 from imagereg.regions import RegionList, is_region_text, mask_from_image, parse_regions
 from imagereg.tables import read_table
 from imagereg.usercatalogs import image_catalog, parse_chip_files
+
+_SIGNED = re.compile(r"(^|;)\s*[-+!]\s*[a-z]", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,16 +104,10 @@ def _read_area(path):
     """Read a region file, or the images of a FITS file, one for each chip."""
     if not _is_fits(path):
         text = files.read_text(path)
-        regions = parse_regions(text, path)
-        if any(outline.excluded for outline in regions.outlines):
-            return regions
-        # Without any that says so itself, all are to be ignored: it is a file of exclusions (tweakreg 1.0.2).
-        return parse_regions(text, path, plain="exclude")
-    try:
-        with fits.open(path, memmap=False) as hdus:
-            images = [np.array(hdu.data) for hdu in hdus if hdu.is_image and hdu.data is not None]
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} can't be read as FITS: {error}") from error
+        # Where no region has a sign all are to be ignored, as tweakreg 1.0.2 had it; else the file means what DS9 means.
+        return parse_regions(text, path, plain="include" if _SIGNED.search(text) else "exclude")
+    with files.opened(path) as hdus:
+        images = [np.array(hdu.data) for hdu in hdus if hdu.is_image and hdu.data is not None]
     if not images:
         raise InputError(f"{path} holds no mask image")
     return images

@@ -242,6 +242,35 @@ def test_source_that_does_not_fit_keeps_what_it_had():
         np.testing.assert_array_equal(getattr(refined, name), getattr(found, name))
 
 
+def test_gain_is_that_of_the_photons():
+    field = star_field(2.0)
+    counts = refine_positions(catalog_at(field.xy), stamps_of(field, field.xy), field.psf)
+    stamps = Stamps.cut(field.image / 4, field.xy, half=HALF, level=SKY / 4, noise=NOISE / 4, gain=4.0)
+    other = refine_positions(catalog_at(field.xy), stamps, EffectivePSF.measure(stamps, CONV_WIDTH))
+    np.testing.assert_allclose(other.xy, counts.xy, atol=1e-6)
+    np.testing.assert_allclose(other.xy_error, counts.xy_error, rtol=1e-4)
+    np.testing.assert_allclose(other.flux, counts.flux / 4, rtol=1e-5)
+    np.testing.assert_array_equal(other.flags, counts.flags)
+
+
+def test_lopsided_stars():
+    # The origin of the PSF is where its first moments, weighted with a Gaussian of the kernel's width, vanish.
+    field = star_field(2.0, flux_range=(2e4, 1e5))
+    image = 0.7 * field.image + 0.3 * np.roll(field.image, (1, 2), (0, 1))  # a coma to the right and up
+    stamps = stamps_of(field, field.xy, image)
+    refined = refine_positions(catalog_at(field.xy), stamps, EffectivePSF.measure(stamps, CONV_WIDTH))
+    good = (refined.flags & Flag.POOR_FIT) == 0
+    assert good.mean() > 0.9
+    fine, sigma, origin = np.arange(-3, 5, 0.05), 0.23 * CONV_WIDTH, np.zeros(2)
+    core, coma = (np.outer(pixel_light(fine - y, 2.0), pixel_light(fine - x, 2.0)) for x, y in ((0, 0), (2, 1)))
+    for _ in range(50):
+        x, y = fine - origin[0], fine[:, None] - origin[1]
+        light = (0.7 * core + 0.3 * coma) * np.exp(-(x**2 + y**2) / (2 * sigma**2))
+        origin += np.array([(light * x).sum(), (light * y).sum()]) / light.sum()
+    assert origin.min() > 0.05
+    np.testing.assert_allclose(np.median((refined.xy - field.xy)[good], axis=0), origin, atol=0.03)
+
+
 # Awkward input
 
 

@@ -143,13 +143,15 @@ def test_mirrored_chip_has_a_mirrored_plane(celestial_headers):
     assert np.linalg.det(plane.wcs.wcs.cd) > 0
 
 
-@pytest.mark.parametrize("crval", [(0.0, 0.0), (359.99995, 45.0), (0.00001, -80.0), (123.0, 90.0), (50.0, -89.9999)])
+@pytest.mark.parametrize("crval", [(0.0, 0.0), (359.99995, 45.0), (0.00001, -80.0), (250.0, 10.0),
+                                   (123.0, 90.0), (50.0, -89.9999)])
 def test_plane_around_the_places_where_coordinates_jump(celestial_headers, crval):
     header = celestial_headers["CD"]
     header["CRVAL1"], header["CRVAL2"] = crval
     wcs = WCS(header)
     plane = TangentPlane.around([(wcs, SHAPE)])
     assert np.abs(np.subtract(plane.shape, SHAPE)).max() <= 3
+    assert 0 <= plane.wcs.wcs.crval[0] <= 360
     middle = SkyCoord(*pixel_to_sky(wcs, [(350.5, 200.5)])[0], unit="deg")
     assert SkyCoord(*plane.wcs.wcs.crval, unit="deg").separation(middle).arcsec < 1
     sky = pixel_to_sky(wcs, fine_grid(SHAPE))
