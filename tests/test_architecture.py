@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 FLOORS = {
     "errors": 0, "version": 0, "parameter": 0.5,
     "params": 1, "catalog": 1,
-    "find": 2, "psf": 2, "match": 2, "fit": 2, "outlines": 2, "regions": 2.5,
-    "wcs": 3, "formats": 3, "exclusions": 3, "table": 3, "tables": 3.5, "usercatalogs": 3.5,
+    "find": 2, "psf": 2, "match": 2, "geometry": 2, "fit": 2.5, "outlines": 2, "regions": 2.5,
+    "wcs": 3, "formats": 3, "table": 3, "tables": 3.5, "usercatalogs": 3.5, "exclusions": 3.7,
     "headers": 4, "refframe": 4, "reference": 4, "wcscorr": 4.5, "align": 4.5, "joint": 4.5,
     "files": 5, "sextractor": 5, "plots": 5, "report": 5,
     "inputs": 5.5, "userlists": 5.5, "measure": 5.7, "outputs": 5.8,

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import posixpath
-
 from imagereg.errors import InputError
 from imagereg.regions import is_region_text
+from imagereg.usercatalogs import parse_chip_files
 
-_PLACEHOLDERS = ("NONE", "INDEF")
 _EXPECTED = "the name of an image and one region file, None or INDEF for each of its chips"
 
 
 def parse_exclusions(text, where=""):
-    """Read a list with one line an image: its name, then one column a chip in the order of EXTVER.
-
-    A chip whose column is None or INDEF, in any case, or is missing has no regions; nor has an image that stands
-    alone in its line. A ``#`` that begins a line or follows a space begins a comment.
+    """Read a list of exclusions; see `usercatalogs.parse_chip_files`, which lists of catalogs are read with too.
 
     Parameters
     ----------
@@ -32,22 +27,11 @@ def parse_exclusions(text, where=""):
     Raises
     ------
     InputError
-        A line does not begin with the name of an image, or an image has two lines.
+        A line does not begin with the name of an image, or an image has two lines, or none has any.
     """
-    where, found, lines = where or "exclusions", {}, {}
+    where = where or "exclusions"
     for number, line in enumerate(text.splitlines(), 1):
-        words = _before_comment(line).split()
-        if not words:
-            continue
-        name = posixpath.basename(words[0])
-        if not name or name.upper() in _PLACEHOLDERS or is_region_text(line):
+        words = line.split()
+        if words and (words[0].upper() in ("NONE", "INDEF") or is_region_text(line)):
             raise InputError(f"{where}, line {number}: {line.strip()[:100]!r}, expected {_EXPECTED}")
-        if name in found:
-            raise InputError(f"{where}, line {number}: {name} has a line already, line {lines[name]}")
-        found[name] = tuple(None if word.upper() in _PLACEHOLDERS else word for word in words[1:])
-        lines[name] = number
-    return found
-
-
-def _before_comment(line):
-    return f" {line}".replace("\t", " ").partition(" #")[0]
+    return parse_chip_files(text, where)

@@ -334,7 +334,8 @@ def update_header(path, wcss, solution, *, reuse=False):
                 changed[index] = headers.corrected_header(header, wcss[extver], solution, reuse)
         if wcscorr.keeps_history(hdus):
             place = hdus.index_of("WCSCORR") if "WCSCORR" in hdus else len(hdus)
-            changed, table = wcscorr.record(hdus, changed)
+            with _ONE_AT_A_TIME:
+                changed, table = wcscorr.record(hdus, changed)
             tables = {place: table} if table else {}
         with _replacing(path) as target:
             plain = contextlib.nullcontext(target)

@@ -5,26 +5,18 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy.special import fdtrc
 
+from imagereg import geometry as families
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 _MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
 _ROUNDING = 1e-10  # of positions, relative to the largest
-_LOOSE = 1e-9  # least ratio of singular values of a design that determines all parameters
+_LADDER = ("shift", "rshift", "rscale", "general")  # each contains the one before
+_LEVEL = 1e-3  # of the F-test of each step up the ladder
+_LOOSE_CORNER = 1.0  # largest error at the corners of the field, in errors of one match
 
-# What multiplies the parameters in x' and in y', as functions of x and y relative to the centre.
-_DESIGNS = {
-    "shift": lambda x, y: ([1, 0], [0, 1]),
-    "rscale": lambda x, y: ([1, 0, x, -y], [0, 1, y, x]),
-    "general": lambda x, y: ([1, 0, x, y, 0, 0], [0, 1, 0, 0, x, y]),
-}
-# Matrix entries (xx, xy, yx, yy) = fixed part + these times the parameters after the shift.
-_MATRICES = {
-    "shift": (np.array([1.0, 0, 0, 1]), np.zeros((4, 0))),
-    "rscale": (np.zeros(4), np.array([[1.0, 0], [0, -1], [0, 1], [1, 0]])),
-    "general": (np.zeros(4), np.eye(4)),
-}
-GEOMETRIES = tuple(_DESIGNS)
+GEOMETRIES = tuple(families.GEOMETRIES)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +28,8 @@ class LinearFit:
     Parameters
     ----------
     geometry : str
-        ``shift``, ``rscale`` (one rotation, one scale) or ``general``.
+        ``shift``, ``rshift`` (and rotation), ``rscale`` (one rotation, one scale), ``xyscale`` (a scale for each axis,
+        no rotation) or ``general``; where `auto` was asked for, what it chose.
     matrix : (2, 2) ndarray
         Rotation, scale and skew.
     shift : (2,) ndarray
@@ -118,8 +111,45 @@ class LinearFit:
         (xx, xy), (yx, yy) = self.matrix
         return self._error(np.array([0, 0, yy, -yx, -xy, xx]) / (2 * self.scale))
 
+    def errors_at(self, image_xy):
+        """Return the one-sigma errors (N, 2), pixels, that the transform has at image-plane positions (N, 2)."""
+        step = np.asarray(image_xy, float) - self.centre
+        axes = self.covariance[np.ix_([0, 2, 3], [0, 2, 3])], self.covariance[np.ix_([1, 4, 5], [1, 4, 5])]
+        lever = np.column_stack([np.ones(len(step)), step])
+        return np.sqrt(np.column_stack([np.einsum("ni,ij,nj->n", lever, axis, lever) for axis in axes]))
+
     def _error(self, direction):
         return float(np.sqrt(np.asarray(direction) @ self.covariance @ direction))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Pairs:
+    """What is to be fitted: positions relative to the centre (N, 2), their errors (N, 2), and how they round."""
+
+    image_xy: np.ndarray
+    ref_xy: np.ndarray
+    errors: np.ndarray
+    rounding: float
+
+    def variance(self, scatter):
+        return self.errors**2 + scatter**2 + self.rounding**2
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Solution:
+    """Coefficients of one geometry, with what they leave."""
+
+    geometry: str
+    coefficients: np.ndarray
+    covariance: np.ndarray
+    residuals: np.ndarray
+    scatter: float
+
+    def as_fit(self, used, centre):
+        family = families.GEOMETRIES[self.geometry]
+        return LinearFit(geometry=self.geometry, matrix=family.matrix(self.coefficients), shift=self.coefficients[:2],
+                         centre=centre.copy(), covariance=family.covariance(self.covariance),
+                         residuals=self.residuals, used=used, scatter=self.scatter)
 
 
 def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sigma=3.0, centre=(0.0, 0.0)):
@@ -133,8 +163,9 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
     ----------
     image_xy, ref_xy : (N, 2) array_like
         Pairs of positions, pixels of one plane.
-    geometry : {'shift', 'rscale', 'general'}
-        Which transforms are allowed.
+    geometry : {'shift', 'rshift', 'rscale', 'xyscale', 'general', 'auto'}
+        Which transforms are allowed. Shift; shift and rotation; these and one scale; shift and a scale for each axis;
+        any; the richest of shift, rshift, rscale and general that the pairs carry, see Notes.
     errors : (N, 2) array_like, optional
         One-sigma errors of ``ref_xy - image_xy``; all equal where not given. NaN counts as the largest of the others.
     nclip : int
@@ -151,40 +182,45 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
     Raises
     ------
     NotEnoughMatches
-        Fewer pairs than the geometry needs: 1, 2 or 3.
+        Fewer pairs than the geometry needs: 1 for `shift` and `auto`, 3 for `general`, 2 for the others.
     DegenerateFit
-        The pairs do not determine the transform: coincident, or for `general` all on one line.
+        The pairs do not determine the transform: coincident, for `general` all on one line, for `xyscale` all on a
+        line along an axis.
     ValueError
         Positions of different shapes or an unknown geometry.
+
+    Notes
+    -----
+    `auto` begins with `shift` and takes each richer geometry in turn (one that fails does not end the climb), where
+
+    - it leaves at least as many degrees of freedom as it has parameters: 3, 4 and 6 pairs for `rshift`, `rscale` and
+      `general`;
+    - none of its parameters is loose: its error at the corners of the box around the pairs is nowhere and in neither
+      axis larger than the median error of one pair (evenly spread pairs reach that with 3, 4 and 7);
+    - it is better than the one taken so far by an F-test of the extra sum of squares at a level of 0.001 (Bevington &
+      Robinson, Data Reduction and Error Analysis, 3rd ed. 2003, section 11.4; Draper & Smith, Applied Regression
+      Analysis, 3rd ed. 1998, chapter 6). Both are compared with the weights of the richer one, on the pairs that
+      neither rejects, so that no outlier makes a rotation; errors that are given are believed to be no smaller.
     """
     image_xy, ref_xy, centre = (np.asarray(v, float) for v in (image_xy, ref_xy, centre))
     if image_xy.shape != ref_xy.shape or image_xy.ndim != 2 or image_xy.shape[1] != 2:
         raise ValueError(f"positions have shapes {image_xy.shape} and {ref_xy.shape}, expected (N, 2) twice")
-    if geometry not in _DESIGNS:
-        raise ValueError(f"geometry {geometry!r} is none of {', '.join(GEOMETRIES)}")
+    if geometry not in (*GEOMETRIES, "auto"):
+        raise ValueError(f"geometry {geometry!r} is none of {', '.join(GEOMETRIES)}, auto")
+    needed = 1 if geometry == "auto" else families.GEOMETRIES[geometry].needed
+    if len(image_xy) < needed:
+        raise NotEnoughMatches(f"fitgeometry={geometry} needs {needed} matches, there are {len(image_xy)}")
     errors = _known(np.zeros_like(image_xy) if errors is None else np.asarray(errors, float))
-    used = np.ones(len(image_xy), bool)
     rounding = _ROUNDING * max(np.abs(image_xy).max(initial=1.0), np.abs(ref_xy).max(initial=1.0))
-    for _ in range(max(nclip, 0) + 1):
-        parameters, covariance, residuals, scatter = _solve(image_xy - centre, ref_xy - centre, errors, used,
-                                                           geometry=geometry)
-        expected = np.sqrt(errors**2 + scatter**2 + rounding**2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pull = np.sqrt(np.nansum((residuals / expected) ** 2, axis=1) / 2)
-        keep = pull <= (np.inf if sigma is None else sigma)
-        if nclip <= 0 or (keep == used).all() or 2 * keep.sum() < len(parameters) + 1:
-            break
-        used, nclip = keep, nclip - 1
-    fixed, linear = _MATRICES[geometry]
-    spread = np.zeros((6, len(parameters)))
-    spread[:2, :2] = np.eye(2)
-    spread[2:, 2:] = linear
-    with np.errstate(invalid="ignore"):
-        covariance = np.where((np.abs(spread) @ np.ones_like(covariance) @ np.abs(spread.T)) > 0,
-                              spread @ covariance @ spread.T, 0.0)
-    return LinearFit(geometry=geometry, matrix=(fixed + linear @ parameters[2:]).reshape(2, 2), shift=parameters[:2],
-                     centre=centre.copy(), covariance=covariance, residuals=residuals,
-                     used=used, scatter=scatter)
+    pairs = _Pairs(image_xy - centre, ref_xy - centre, errors, rounding)
+    if geometry == "auto":
+        solution, used = _richest(pairs, nclip=nclip, sigma=sigma)
+    else:
+        solution, used = _clipped(pairs, geometry, nclip=nclip, sigma=sigma)
+    if solution is None:
+        raise DegenerateFit(f"{used.sum()} matches that coincide or lie on one line do not determine "
+                            f"fitgeometry={geometry}")
+    return solution.as_fit(used, centre)
 
 
 def _known(errors):
@@ -193,41 +229,86 @@ def _known(errors):
     return np.where(known, errors, errors[known].max(initial=0.0))
 
 
-def _design(xy, geometry):
-    """Design matrix (2, N, p) for x' and y'."""
-    x, y = xy.T
-    rows = _DESIGNS[geometry](x, y)
-    return np.array([[np.broadcast_to(term, x.shape) for term in row] for row in rows]).swapaxes(1, 2)
+def _richest(pairs, *, nclip, sigma):
+    """Solve for the richest geometry of the ladder that the pairs carry; returns solution and used pairs."""
+    taken = _clipped(pairs, _LADDER[0], nclip=nclip, sigma=sigma)
+    for geometry in _LADDER[1:]:
+        if len(pairs.image_xy) < families.GEOMETRIES[geometry].freedom:
+            break
+        richer = _clipped(pairs, geometry, nclip=nclip, sigma=sigma)
+        if richer[0] is not None and not _is_loose(pairs, *richer) and _is_better(pairs, taken, richer):
+            taken = richer
+    return taken
 
 
-def _solve(image_xy, ref_xy, errors, used, *, geometry):
-    """Solve with the scatter that fits the residuals; returns parameters, covariance, residuals and scatter."""
-    design = _design(image_xy, geometry)
-    target = ref_xy - image_xy @ np.reshape(_MATRICES[geometry][0], (2, 2)).T
-    needed = design.shape[2]
-    if 2 * used.sum() < needed:
-        raise NotEnoughMatches(f"fitgeometry={geometry} needs {needed // 2} matches, there are {used.sum()}")
-    norm = np.sqrt((design[:, used] ** 2).mean(axis=(0, 1)))
-    norm = np.where(norm > 0, norm, 1)
+def _is_loose(pairs, solution, used):
+    """Whether the transform is known worse than one pair is, at a corner of the box around the pairs."""
+    xy = pairs.image_xy[used]
+    x, y = np.array([xy.min(axis=0), xy.max(axis=0)]).T
+    corners = np.array([(x[0], y[0]), (x[0], y[1]), (x[1], y[0]), (x[1], y[1])])
+    one = np.median(np.sqrt(pairs.variance(solution.scatter)[used]), axis=0)
+    return (solution.as_fit(used, np.zeros(2)).errors_at(corners) > _LOOSE_CORNER * one).any()
+
+
+def _is_better(pairs, poorer, richer):
+    """F-test of the extra sum of squares, on the pairs that both use and with the weights of the richer solution."""
+    common = poorer[1] & richer[1]
+    extra, parameters = (families.GEOMETRIES[solution.geometry].freedom for solution, _ in (poorer, richer))
+    extra, freedom = parameters - extra, 2 * int(common.sum()) - parameters
+    if freedom < parameters:
+        return False
+    variance = pairs.variance(richer[0].scatter)
+    sums = [_sum_of_squares(pairs, solution.geometry, np.where(common[:, None], variance, np.inf))
+            for solution, _ in (poorer, richer)]
+    if None in sums:
+        return False
+    least = (pairs.variance(0.0) / variance)[common].mean()
+    ratio = (sums[0] - sums[1]) / extra / max(sums[1] / freedom, least)
+    return fdtrc(extra, freedom, max(ratio, 0.0)) < _LEVEL
+
+
+def _sum_of_squares(pairs, geometry, variance):
+    """Return the least weighted sum of squares that a geometry leaves; None where it is not determined."""
+    family = families.GEOMETRIES[geometry]
+    design, target = family.design(pairs.image_xy), family.target(pairs.image_xy, pairs.ref_xy)
+    found = families.weighted_solution(family, design, target, variance)
+    return None if found is None else float(((target - (design @ found[0]).T) ** 2 / variance).sum())
+
+
+def _clipped(pairs, geometry, *, nclip, sigma):
+    """Solve and reject in turns; returns the solution, None where the pairs do not determine it, and used pairs."""
+    used = np.ones(len(pairs.image_xy), bool)
+    needed = families.GEOMETRIES[geometry].needed
+    for remaining in reversed(range(max(nclip, 0) + 1)):
+        solution = _solve(pairs, used, geometry)
+        if not remaining or solution is None:
+            break
+        pull = np.sqrt((solution.residuals**2 / pairs.variance(solution.scatter)).sum(axis=1) / 2)
+        keep = pull <= (np.inf if sigma is None else sigma)
+        if (keep == used).all() or keep.sum() <= needed:
+            break
+        used = keep
+    return solution, used
+
+
+def _solve(pairs, used, geometry):
+    """Solve with the scatter that fits the residuals; None where the pairs do not determine the coefficients."""
+    family = families.GEOMETRIES[geometry]
+    design, target = family.design(pairs.image_xy), family.target(pairs.image_xy, pairs.ref_xy)
     scatter = float(np.median(np.hypot(*(target - np.median(target, axis=0)).T)))
     for _ in range(20):
-        variance = errors**2 + scatter**2 + 1e-24
-        weight = np.sqrt(used[:, None] / variance).T[..., None]
-        rows = (design / norm * weight).reshape(-1, needed)
-        _, singular, _ = np.linalg.svd(rows, full_matrices=False)
-        if singular[-1] <= _LOOSE * singular[0]:
-            raise DegenerateFit(f"{used.sum()} matches that coincide or lie on one line do not determine "
-                                f"fitgeometry={geometry}")
-        normal = rows.T @ rows
-        parameters = np.linalg.solve(normal, rows.T @ (target.T[..., None] * weight).ravel()) / norm
-        residuals = target - (design @ parameters).T
-        weighted_with, scatter = scatter, _scatter(residuals[used], errors[used], needed)
+        variance = np.where(used[:, None], pairs.errors**2 + scatter**2 + 1e-24, np.inf)
+        found = families.weighted_solution(family, design, target, variance)
+        if found is None:
+            return None
+        coefficients, covariance = found
+        residuals = target - (design @ coefficients).T
+        weighted_with, scatter = scatter, _scatter(residuals[used], pairs.errors[used], family.freedom)
         if abs(scatter - weighted_with) <= 1e-3 * weighted_with:
             break
-    covariance = np.linalg.inv(normal) / np.outer(norm, norm)
-    if 2 * used.sum() == needed and not errors[used].any():  # nothing says how well the pairs are known
+    if 2 * used.sum() == family.freedom and not pairs.errors[used].any():  # nothing says how well pairs are known
         covariance = np.full_like(covariance, np.inf)
-    return parameters, covariance, residuals, weighted_with
+    return _Solution(geometry, coefficients, covariance, residuals, weighted_with)
 
 
 def _scatter(residuals, errors, parameters):

@@ -81,13 +81,27 @@ def archived(header, reuse=""):
         raise InputError("all 25 letters for alternate WCSs are taken")
     others = {taken.upper() for key, taken in wcs_names(header).items() if key != " "}
     unique = next(n for n in (name, *(f"{name}-{i}" for i in range(1, 30))) if n.upper() not in others)
+    _insert_alternate(header, free[0], unique)
+    return header
+
+
+def with_original(header, before):
+    """Return a header that has the primary WCS of `before` under the letter that stwcs keeps the first one under."""
+    header, kept = header.copy(), before.copy()
+    if _ORIGINAL not in wcs_names(header):
+        _insert_alternate(kept, _ORIGINAL, "OPUS")
+        header.extend(card for card in kept.cards if card.keyword not in header and card.keyword[-1:] == _ORIGINAL)
+    return header
+
+
+def _insert_alternate(header, key, name):
+    """Copy the primary WCS of a header, in place, to an alternate after it."""
     primary = [card for card in header.cards if _KEYWORDS.match(card.keyword)]
     cards = {card.keyword: (card.value, card.comment) for card in primary} | _of_alternate(header)
-    cards["WCSNAME"] = (unique, "name of this coordinate description")
+    cards["WCSNAME"] = (name, "name of this coordinate description")
     position = max(header.index(card.keyword) for card in primary)
     for keyword, (value, comment) in reversed(cards.items()):
-        header.insert(position, (keyword + free[0], value, comment), after=True)
-    return header
+        header.insert(position, (keyword + key, value, comment), after=True)
 
 
 def _of_alternate(header):

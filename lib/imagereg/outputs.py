@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -60,8 +62,7 @@ class Output:
             files.write_reference_wcs(self.task.outwcs, plane)
             self.written.append(self.task.outwcs)
         if self.task.updatehdr:
-            for alignment in alignments:
-                self._update(alignment)
+            self._update_headers([a for a in alignments if a.status is not Status.FAILED])
 
     def _text(self, name, text):
         files.write_text(name, text)
@@ -93,20 +94,27 @@ class Output:
                 files.write_bytes(name, draw())
                 self.written.append(name)
 
-    def _update(self, alignment):
-        """Update the header of one image; a failed one stays as it is."""
-        if alignment.status is Status.FAILED:
-            return
-        exposure, solution = alignment.exposure, Solution(self.task.wcsname, "not aligned: reference")
-        path, wcss = self.paths[alignment.name.partition("[sci,")[0]], {chip.extver: None for chip in exposure.chips}
-        if alignment.status is Status.ALIGNED:
-            wcss = {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
-            rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0)) / 3600
-            solution = Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, rms)),
-                                fitgeom=alignment.fit.geometry)
-        files.update_header(path, wcss, solution, reuse=self.task.reusename)
+    def _update_headers(self, alignments):
+        """Update the headers of images, several files at a time; those of failed images are not among them."""
+        files_of = {}
+        for alignment in alignments:
+            files_of.setdefault(self.paths[alignment.name.partition("[sci,")[0]], []).append(alignment)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            self.written += pool.map(self._update_file, files_of, files_of.values())
+
+    def _update_file(self, path, alignments):
+        """Update the headers of one file, which may hold several exposures; returns its name."""
+        for alignment in alignments:
+            wcss = {chip.extver: None for chip in alignment.exposure.chips}
+            solution = Solution(self.task.wcsname, "not aligned: reference")
+            if alignment.status is Status.ALIGNED:
+                wcss = {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
+                rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0)) / 3600
+                solution = Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, rms)),
+                                    fitgeom=alignment.fit.geometry)
+            files.update_header(path, wcss, solution, reuse=self.task.reusename)
         log.info("%s: headers updated, WCSNAME %s", path, self.task.wcsname)
-        self.written.append(path)
+        return path
 
 
 def _shift(alignment):

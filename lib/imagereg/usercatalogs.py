@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import posixpath
 import re
 
 import numpy as np
@@ -139,7 +140,7 @@ def parse_chip_files(text, where):
     Returns
     -------
     dict of str to tuple of (str or None)
-        By name of the image, as written; as long as the line is, perhaps shorter than the image has chips.
+        By name of the image without its folder; as long as the line is, perhaps shorter than the image has chips.
 
     Raises
     ------
@@ -150,11 +151,15 @@ def parse_chip_files(text, where):
     for number, line in enumerate(text.splitlines(), 1):
         if _CONTROL.search(line):
             raise InputError(f"{where}, line {number}: {line[:60]!r}, expected the name of an image and of files")
-        image, *names = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split() or [""]
+        words = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split()
+        if not words:
+            continue
+        image, names = posixpath.basename(words[0]), words[1:]
+        if not image:
+            raise InputError(f"{where}, line {number}: {line[:60]!r}, expected the name of an image and of files")
         if image in images:
             raise InputError(f"{where}, line {number}: {image} stands there a second time")
-        if image:
-            images[image] = tuple(None if name.upper() in ("NONE", "INDEF") else name for name in names)
+        images[image] = tuple(None if name.upper() in ("NONE", "INDEF") else name for name in names)
     if not images:
         raise InputError(f"{where} names no image")
     return images

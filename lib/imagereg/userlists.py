@@ -44,7 +44,7 @@ class UserCatalogs:
     def load(cls, path, **columns):
         """Read a catfile and all catalogs that it names, relative to its folder."""
         folder = os.path.dirname(path)
-        names = {os.path.basename(image): tuple(name and os.path.join(folder, name) for name in chips)
+        names = {image: tuple(name and os.path.join(folder, name) for name in chips)
                  for image, chips in parse_chip_files(files.read_text(path), path).items()}
         used = dict.fromkeys(name for chips in names.values() for name in chips if name)
         return cls(path, names, {name: read_table(files.read_bytes(name), name) for name in used}, columns)
@@ -104,7 +104,7 @@ def _read_area(path):
     """Read a region file, or the images of a FITS file, one for each chip."""
     if not _is_fits(path):
         text = files.read_text(path)
-        # Where no region has a sign all are to be ignored, as tweakreg 1.0.2 had it; else the file means what DS9 means.
+        # Where no region has a sign all are to be ignored, as in tweakreg 1.0.2; else the file means what DS9 means.
         return parse_regions(text, path, plain="include" if _SIGNED.search(text) else "exclude")
     with files.opened(path) as hdus:
         images = [np.array(hdu.data) for hdu in hdus if hdu.is_image and hdu.data is not None]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 
 from astropy.io import fits
 
-from imagereg.headers import without_alternates
+from imagereg.headers import with_original, without_alternates
+
+_DISTORTION = re.compile(r"[AB]P?_(ORDER|DMAX|\d_\d)$|(CPDIS|D2IMDIS|CPERR|D2IMERR)[12]$|(DP|D2IM)[12](\.|$)")
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +49,10 @@ def record(hdus, changed):
     table : astropy.io.fits.BinTableHDU or None
         The table; None where stwcs can't make one, which is logged.
     """
-    copy = _Unflushed(hdus)
-    before = {index: hdus[index].header for index in changed}
+    changed = {index: with_original(header, hdus[index].header) for index, header in changed.items()}
+    before = [with_original(hdus[index].header, hdus[index].header) for index in changed]
+    copy = _Unflushed([fits.PrimaryHDU(header=hdus[0].header), *map(_light, before)])
+    copy.extend(hdu for hdu in hdus if hdu.name == "WCSCORR")
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed), warnings.catch_warnings():
@@ -55,14 +60,24 @@ def record(hdus, changed):
             from stwcs.wcsutil import wcscorr
 
             wcscorr.init_wcscorr(copy)
-            opus = {index: [card for card in header.cards if card.keyword.endswith("O") and card.keyword[:-1] in header]
-                    for index, header in before.items()}
-            for index, header in changed.items():
-                header.extend(card for card in opus[index] if card.keyword not in header)
-                copy[index].header = without_alternates(header)  # those before have their rows
+            for place, header in enumerate(changed.values(), 1):
+                copy[place] = _light(without_alternates(header))  # those before have their rows
             wcscorr.update_wcscorr(copy)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError) as error:
         log.warning("the table WCSCORR is left as it is: %s", str(error) or type(error).__name__)
         return changed, None
     log.debug("%s", printed.getvalue())
-    return {0: copy[0].header, **changed}, copy["WCSCORR"]
+    primary = hdus[0].header
+    if "NEXTEND" in primary:
+        primary["NEXTEND"] = len(hdus) - ("WCSCORR" in hdus)
+    return {0: primary, **changed}, copy["WCSCORR"]
+
+
+def _light(header):
+    """Return an HDU with a header less its distortion: rows hold none, and it takes long to read."""
+    header = header.copy()
+    for name in [name for name in header if _DISTORTION.match(name)]:
+        header.remove(name, ignore_missing=True, remove_all=True)
+    for name in [name for name in header if name.startswith("CTYPE")]:
+        header[name] = header[name].removesuffix("-SIP")
+    return fits.ImageHDU(header=header, name=header["EXTNAME"], ver=header.get("EXTVER", 1))

@@ -268,6 +268,17 @@ def test_unrelated_sources_of_a_cluster(count, width):
     assert min(chances) > 1e-6
 
 
+def test_unrelated_sources_in_columns():
+    # Bad columns, or the trails of bright stars: sources meet along a line, and nowhere beside it.
+    chances = []
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        image, ref = (np.column_stack([random.choice([100, 300, 500], 200), random.uniform(0, 1000, 200)])
+                      + random.normal(0, 0.1, (200, 2)) for _ in range(2))
+        chances.append(match(image, ref, searchrad=20, tolerance=1).chance)
+    assert min(chances) > 1e-6
+
+
 @pytest.mark.parametrize("width", [150, 300])
 def test_true_matches_of_a_cluster(width):
     random = np.random.default_rng(3)

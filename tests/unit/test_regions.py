@@ -315,7 +315,7 @@ def test_a_list_names_images(line):
 
 
 def test_a_list_names_an_image_once():
-    with pytest.raises(InputError, match=r"list.txt, line 3: a.fits has a line already, line 1"):
+    with pytest.raises(InputError, match=r"list.txt, line 3: a.fits stands there a second time"):
         parse_exclusions("a.fits x.reg\nb.fits\nraw/a.fits y.reg", "list.txt")
 
 

@@ -1,0 +1,145 @@
+"""Families of linear transforms, and the one of a family that comes closest to weighted pairs of positions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+_LOOSE = 1e-9  # least ratio of singular values of a design that determines all coefficients
+_IDENTITY, _NOTHING = np.array([1.0, 0, 0, 1]), np.zeros(4)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Geometry:
+    """A family of transforms that is linear in its coefficients; the first two are the shift.
+
+    Parameters
+    ----------
+    freedom : int
+        Number of free parameters. One less than the coefficients where these are bound to be a pure rotation.
+    terms : callable
+        What multiplies the coefficients in x' and in y', as functions of x and y.
+    fixed : (4,) ndarray
+        Part of the matrix entries xx, xy, yx, yy that is always there.
+    entries : (4, K) ndarray
+        What each coefficient after the shift adds to the matrix entries.
+    """
+
+    freedom: int
+    terms: Callable
+    fixed: np.ndarray
+    entries: np.ndarray
+
+    @property
+    def needed(self):
+        """Number of pairs that determine the transform."""
+        return (self.freedom + 1) // 2
+
+    @property
+    def is_rigid(self):
+        """Whether the coefficients after the shift are the cosine and the sine of one angle."""
+        return self.freedom < 2 + self.entries.shape[1]
+
+    def design(self, xy):
+        """Return what multiplies the coefficients at positions (N, 2): (2, N, 2 + K), for x' and y'."""
+        x, y = xy.T
+        return np.array([[np.broadcast_to(term, x.shape) for term in row] for row in self.terms(x, y)]).swapaxes(1, 2)
+
+    def target(self, image_xy, ref_xy):
+        """Return what the design times the coefficients should be, (N, 2)."""
+        return ref_xy - image_xy @ self.fixed.reshape(2, 2).T
+
+    def matrix(self, coefficients):
+        """Return the matrix (2, 2) that belongs to coefficients."""
+        return (self.fixed + self.entries @ coefficients[2:]).reshape(2, 2)
+
+    def covariance(self, covariance):
+        """Return the covariance (6, 6) of x, y, xx, xy, yx, yy that belongs to one of the coefficients."""
+        spread = np.zeros((6, len(covariance)))
+        spread[:2, :2] = np.eye(2)
+        spread[2:, 2:] = self.entries
+        with np.errstate(invalid="ignore"):  # infinite times zero is zero here
+            reached = np.abs(spread) @ np.ones_like(covariance) @ np.abs(spread.T) > 0
+            return np.where(reached, spread @ covariance @ spread.T, 0.0)
+
+
+_TURN = np.array([[1.0, 0], [0, -1], [0, 1], [1, 0]])
+GEOMETRIES = {
+    "shift": Geometry(2, lambda x, y: ([1, 0], [0, 1]), _IDENTITY, np.zeros((4, 0))),
+    "rshift": Geometry(3, lambda x, y: ([1, 0, x, -y], [0, 1, y, x]), _NOTHING, _TURN),
+    "rscale": Geometry(4, lambda x, y: ([1, 0, x, -y], [0, 1, y, x]), _NOTHING, _TURN),
+    "xyscale": Geometry(4, lambda x, y: ([1, 0, x, 0], [0, 1, 0, y]), _NOTHING, np.eye(4)[:, [0, 3]]),
+    "general": Geometry(6, lambda x, y: ([1, 0, x, y, 0, 0], [0, 1, 0, 0, x, y]), _NOTHING, np.eye(4)),
+}
+
+
+def weighted_solution(geometry, design, target, variance):
+    """Solve for the coefficients by weighted least squares.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        That the design is of.
+    design : (2, N, P) ndarray
+        What multiplies the coefficients.
+    target : (N, 2) ndarray
+        What the product should be.
+    variance : (N, 2) ndarray
+        Of the target; infinite for what does not count.
+
+    Returns
+    -------
+    (coefficients, covariance) : (P,) and (P, P) ndarray, or None where the pairs do not determine them
+    """
+    weight = (1 / np.sqrt(variance)).T[..., None]
+    counts = np.isfinite(variance).all(axis=1)
+    norm = np.sqrt((design[:, counts] ** 2).mean(axis=(0, 1)))
+    norm = np.where(norm > 0, norm, 1)
+    rows = (design / norm * weight).reshape(-1, len(norm))
+    directions, triangle = np.linalg.qr(rows)
+    singular = np.linalg.svd(triangle, compute_uv=False)
+    if singular[-1] <= _LOOSE * singular[0]:
+        return None
+    coefficients = np.linalg.solve(triangle, directions.T @ (target.T[..., None] * weight).ravel()) / norm
+    free = np.eye(len(norm))
+    if geometry.is_rigid:
+        coefficients, free = _rigid(triangle * norm, coefficients)
+    root = np.linalg.inv(np.linalg.qr(triangle @ free, mode="r"))
+    half = free @ root / norm[:, None]
+    return coefficients, half @ half.T
+
+
+def _rigid(triangle, coefficients):
+    """Return the coefficients of the shift and rotation that costs least, and in which directions they are free.
+
+    The cost of coefficients c other than those of least squares is ``|triangle @ (c - coefficients)|**2``; the lower
+    right corner of the triangle is what is left of it after the best shift for a given rotation.
+    """
+    angle = _cheapest_turn(triangle[2:, 2:], coefficients[2:])
+    turn = np.array([np.cos(angle), np.sin(angle)])
+    shift = coefficients[:2] + np.linalg.solve(triangle[:2, :2], triangle[:2, 2:] @ (coefficients[2:] - turn))
+    free = np.zeros((4, 3))
+    free[:2, :2] = np.eye(2)
+    free[2:, 2] = -turn[1], turn[0]
+    return np.concatenate([shift, turn]), free
+
+
+def _cheapest_turn(root, start):
+    """Return the angle, radian, that minimizes ``|root @ ((cos, sin) - start)|**2``.
+
+    The derivative is a polynomial of degree 4 in z = exp(i angle); the best of its zeros, and Newton's steps from it.
+    """
+    cost = root.T @ root
+    p, q = cost @ start
+    half = cost[0, 1] + 0.5j * (cost[0, 0] - cost[1, 1])
+    zeros = np.roots([half, -q - 1j * p, 0, -q + 1j * p, half.conjugate()])
+    angles = np.append(np.angle(zeros), np.arctan2(start[1], start[0]))
+    turns = np.array([np.cos(angles), np.sin(angles)])
+    angle = angles[np.argmin(((root @ (turns - start[:, None])) ** 2).sum(axis=0))]
+    for _ in range(3):
+        turn, along = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+        slope, curvature = along @ cost @ (turn - start), along @ cost @ along - turn @ cost @ (turn - start)
+        angle -= slope / curvature if curvature > abs(slope) else 0.0
+    return angle
