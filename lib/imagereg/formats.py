@@ -131,10 +131,12 @@ def fit_text(alignment):
                -fit.residuals[used], ref.xy, image.xy, ref.ident, image.ident, image.chip,
                plane.plane_to_sky(fitted), ref.origin]
     (dx, dy), (xrms, yrms) = alignment.offset, alignment.rms
+    matrix = np.linalg.inv(fit.matrix).T  # of the shiftfile's direction, as drizzlepac has it
+    (sx, sy), (rx, ry) = np.hypot(*matrix), np.rad2deg(np.arctan2([0 - matrix[0, 1], matrix[1, 0]], np.diagonal(matrix)))
     head = [f"# Input image: {alignment.name}", "# Coordinate mapping parameters: ",
             f"#    X and Y rms: {xrms:.4g}  {yrms:.4g}", f"#    X and Y shift: {dx:.4f}  {dy:.4f}",
-            f"#    X and Y scale: {alignment.scale:.10g}  {alignment.scale:.10g}",
-            f"#    X and Y rotation: {alignment.rotation:.10g}  {alignment.rotation:.10g}", "# ",
+            f"#    X and Y scale: {sx:.10g}  {sy:.10g}", f"#    X and Y rotation: {rx:.10g}  {ry:.10g}",
+            f"#    <rotation> and skew: {(rx + ry) / 2:.10g}  {ry - rx:.10g}", "# ",
             "# Input Coordinate Listing",
             *(f"#     Column {number}: {title}" for number, title in enumerate(_FIT_COLUMNS, 1)), "#"]
     layout = ["%15.6f"] * 12 + ["%8d"] * 3 + ["%20.12f"] * 2 + ["   %s"]

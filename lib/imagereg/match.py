@@ -17,6 +17,7 @@ from scipy.special import gammainc
 from imagereg.errors import NotEnoughMatches, NotEnoughSources
 
 _PAIRS_AT_ONCE = 2_000_000
+_SIDES, _ASIDE = 8, (3.5, 5.5)  # directions, and distances in units of the tolerance, of such counts
 _RINGS = (2.0, 6.0, 20.0)  # radii in units of the tolerance, between which chance pairs are counted
 
 
@@ -163,4 +164,9 @@ def _chance(number, image_xy, ref_tree, tolerance):
     within = np.array([ref_tree.query_ball_point(image_xy, radius * tolerance, return_length=True).sum()
                        for radius in _RINGS])
     expected = ((within[1:] - within[:-1] + [0, 1]) / np.diff(np.square(_RINGS))).max()
+    # Along a line, a column of a detector say, pairs go with the radius: what the tolerance holds to one side tells.
+    turns = np.arange(_SIDES) * 2 * np.pi / _SIDES
+    for step in tolerance * np.column_stack([np.cos(turns), np.sin(turns)]):
+        beside = [ref_tree.query_ball_point(image_xy + far * step, tolerance, return_length=True).sum() for far in _ASIDE]
+        expected = max(expected, np.mean(beside))
     return float(gammainc(number, expected))  # of a Poisson distribution

@@ -31,6 +31,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from scipy import ndimage, optimize, spatial
 
 from imagereg import tweakreg
+from imagereg.catalog import Flag
 
 _DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "hatp32"
 _PARAMETERS = {"threshold": 10.0, "conv_width": 5.0, "searchrad": 5.0, "searchunits": "pixels",
@@ -88,7 +89,8 @@ def measured(path, alignment):
     with fits.open(path) as hdus, warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         wcs, gaussians = WCS(hdus[0].header), centres(hdus[0].data.astype(float))
-    sources = alignment.exposure.sources.xy[alignment.exposure.stars] - 1
+    sources = alignment.exposure.sources
+    sources = sources.xy[(sources.flags & Flag.UNRELIABLE) == 0] - 1
     return star_sky(wcs, sources), star_sky(wcs, gaussians), np.deg2rad(np.sqrt(np.prod(proj_plane_pixel_scales(wcs))))
 
 
