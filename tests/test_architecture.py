@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 FLOORS = {
     "errors": 0, "version": 0, "parameter": 0.5,
     "params": 1, "catalog": 1,
-    "find": 2, "psf": 2, "match": 2, "geometry": 2, "fit": 2.5, "outlines": 2, "regions": 2.5,
+    "find": 2, "psf": 2, "match": 2, "geometry": 2, "fit": 2.5, "outlines": 2, "regions": 2.5, "pattern": 2.5,
     "wcs": 3, "formats": 3, "table": 3, "tables": 3.5, "usercatalogs": 3.5, "exclusions": 3.7,
     "headers": 4, "refframe": 4, "reference": 4, "wcscorr": 4.5, "align": 4.5, "joint": 4.5,
     "files": 5, "sextractor": 5, "plots": 5, "report": 5,
@@ -32,7 +32,7 @@ DATA = {"pars", "help_files"}  # sub-packages without code
 # Third-party packages that a module may import at all, by their first name; numpy goes without saying.
 THIRD_PARTY = {
     "params": {"configobj"}, "parameter": {"configobj"},
-    "find": {"scipy"}, "psf": {"scipy"}, "match": {"scipy"}, "fit": {"scipy"}, "joint": {"scipy"},
+    "find": {"scipy"}, "psf": {"scipy"}, "match": {"scipy"}, "fit": {"scipy"}, "pattern": {"scipy"}, "joint": {"scipy"},
     "outlines": {"astropy"}, "regions": {"astropy", "regions"}, "table": {"astropy"}, "tables": {"astropy"},
     "wcs": {"astropy"}, "headers": {"astropy"}, "wcscorr": {"astropy", "stwcs"},
     "reference": {"astropy"}, "refframe": {"astropy"}, "align": {"astropy"},

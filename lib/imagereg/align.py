@@ -13,10 +13,10 @@ from imagereg.catalog import Flag, SourceCatalog
 from imagereg.errors import AlignmentError, NotEnoughMatches, NotEnoughSources
 from imagereg.fit import LinearFit, fit_linear
 from imagereg.match import Match, match
+from imagereg.pattern import match_pattern
 from imagereg.refframe import Reference
 from imagereg.wcs import TangentPlane, border, corrected_wcs, pixel_scale, pixel_to_sky
 
-_LARGEST_CHANCE = 1e-6
 _REMATCHES = 8
 _TURNS = 10.0  # distinct rotations and scales that a fit which starts from an offset may end in
 
@@ -104,6 +104,8 @@ class Rules:
     nclip: int = 3
     sigma: float | None = 3.0
     minobj: int = 15
+    maxchance: float = 1e-6
+    matching: str = "auto"
     expand_refcat: bool = False
     enforce_user_order: bool = True
 
@@ -122,7 +124,7 @@ class Alignment:
     status : Status
         The verdict.
     reason : str
-        Why it is so, one sentence; empty for a success.
+        Why it is so, one sentence; empty for a success that needs no word.
     plane : TangentPlane
         On which the fit was made.
     match : Match or None
@@ -309,30 +311,90 @@ def _reference_verdict(reference, plane, rules):
     return Alignment(reference, Status.REFERENCE, "", plane, reference=reference.sources)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Lists:
+    """What of an exposure and of its reference is to be matched: indices, plane positions, their errors, fluxes."""
+
+    rows: np.ndarray
+    ref_rows: np.ndarray
+    image_xy: np.ndarray
+    ref_xy: np.ndarray
+    errors: tuple
+    fluxes: tuple
+
+    @classmethod
+    def of(cls, exposure, catalog, plane, rules):
+        """Select the sources; NotEnoughSources where there are too few."""
+        rows, ref_rows = _selection(exposure.sources, rules, exposure.problem), _selection(catalog, rules)
+        image, ref = exposure.sources, catalog
+        return cls(rows, ref_rows, plane.sky_to_plane(image.sky[rows]), plane.sky_to_plane(ref.sky[ref_rows]),
+                   (image.sky_error[rows] / plane.pixel_scale, ref.sky_error[ref_rows] / plane.pixel_scale),
+                   (image.flux[rows], ref.flux[ref_rows]))
+
+
 def _align_one(exposure, reference, plane, rules):
     """Match and fit one exposure; every AlignmentError becomes a status here."""
     if exposure.name == reference.image:
         return _reference_verdict(exposure, plane, rules)
     catalog = reference.at(exposure.epoch)
-    found = {"reference": catalog}
+    found, reason = {"reference": catalog}, ""
     try:
-        rows, ref_rows = _selection(exposure.sources, rules, exposure.problem), _selection(catalog, rules)
-        image_xy = plane.sky_to_plane(exposure.sources.sky[rows])
-        ref_xy = plane.sky_to_plane(catalog.sky[ref_rows])
-        if np.array_equal(image_xy, ref_xy):
+        lists = _Lists.of(exposure, catalog, plane, rules)
+        if np.array_equal(lists.image_xy, lists.ref_xy):
             raise AlignmentError(f"its sources are those of {reference.name} to the last digit: the same exposure")
-        first = match(image_xy, ref_xy, searchrad=rules.searchrad, tolerance=rules.tolerance, use2dhist=rules.use2dhist,
-                      separation=rules.separation, offset=(-rules.xoffset, -rules.yoffset))
-        found["match"] = first
-        errors = exposure.sources.sky_error[rows] / plane.pixel_scale, catalog.sky_error[ref_rows] / plane.pixel_scale
-        pairs, fit = _iterate(first, image_xy, ref_xy, errors, centre=plane.centre, rules=rules)
-        found.update(chance=min(1.0, pairs.chance * _trials(rules)), fit=fit,
-                     rows=rows[pairs.image_index], ref_rows=ref_rows[pairs.ref_index],
-                     image_xy=image_xy[pairs.image_index], ref_xy=ref_xy[pairs.ref_index])
-        _judge(len(pairs), fit, found["chance"], rules)
+        try:
+            if rules.matching != "triangles":
+                _match_by_offset(found, lists, plane, rules)
+        except NotEnoughMatches as failure:
+            if rules.matching == "tolerance":
+                raise
+            log.info("%s: %s; trying patterns", exposure.name, failure)
+            reason = _match_by_pattern(found, lists, plane, rules=rules, otherwise=str(failure))
+        if rules.matching == "triangles":
+            reason = _match_by_pattern(found, lists, plane, rules=rules)
     except AlignmentError as error:
         return Alignment(exposure, Status.FAILED, str(error), plane, **found)
-    return Alignment(exposure, Status.ALIGNED, "", plane, **found)
+    return Alignment(exposure, Status.ALIGNED, reason, plane, **found)
+
+
+def _match_by_offset(found, lists, plane, rules):
+    """Match by the offset within searchrad, fit and judge; what is found goes into a dict as far as it comes."""
+    first = match(lists.image_xy, lists.ref_xy, searchrad=rules.searchrad, tolerance=rules.tolerance,
+                  separation=rules.separation, offset=(-rules.xoffset, -rules.yoffset), use2dhist=rules.use2dhist)
+    found["match"] = first
+    pairs = _fit_into(found, first, lists, plane, rules=rules)
+    found["chance"] = min(1.0, pairs.chance * _trials(rules))
+    _judge(len(pairs), found["fit"], found["chance"], rules)
+
+
+def _match_by_pattern(found, lists, plane, *, rules, otherwise=""):
+    """Match by patterns, fit and judge; returns what is to be said of it.
+
+    Where nothing is found, the error of the offsets, `otherwise`, is the one to tell.
+    """
+    try:
+        pattern = match_pattern(lists.image_xy, lists.ref_xy, tolerance=rules.tolerance, image_flux=lists.fluxes[0],
+                                ref_flux=lists.fluxes[1])
+    except (NotEnoughMatches, NotEnoughSources) as error:
+        raise NotEnoughMatches(otherwise or str(error)) from error
+    start = match(pattern(lists.image_xy), lists.ref_xy, searchrad=rules.tolerance, tolerance=rules.tolerance,
+                  separation=rules.separation, use2dhist=False)
+    pairs = _fit_into(found, start, lists, plane, rules=rules)
+    found["chance"] = pattern.chance
+    _judge(len(pairs), found["fit"], pattern.chance, rules)
+    middle = lists.image_xy.mean(axis=0)
+    offset = np.hypot(*(found["fit"](middle) - middle)) * plane.pixel_scale
+    return (f"found by pattern match: offset {offset:.1f} arcsec, rotation {found['fit'].rotation:.3f} degree, "
+            f"{len(pairs)} matches, chance {pattern.chance:.0e}")
+
+
+def _fit_into(found, start, lists, plane, *, rules):
+    """Fit from first pairs on, and put the fit and its pairs into a dict; returns the last Match."""
+    pairs, fit = _iterate(start, lists.image_xy, lists.ref_xy, lists.errors, centre=plane.centre, rules=rules)
+    i, r = pairs.image_index, pairs.ref_index
+    found.update(fit=fit, rows=lists.rows[i], ref_rows=lists.ref_rows[r], image_xy=lists.image_xy[i],
+                 ref_xy=lists.ref_xy[r])
+    return pairs
 
 
 def _selection(sources, rules, problem=""):
@@ -375,5 +437,5 @@ def _judge(matches, fit, chance, rules):
     if fit.nmatches < rules.minobj:
         raise NotEnoughMatches(f"{fit.nmatches} matches within tolerance={rules.tolerance:g} pixel, "
                                f"minobj={rules.minobj} are needed")
-    if chance > _LARGEST_CHANCE:
+    if chance > rules.maxchance:
         raise NotEnoughMatches(f"{matches} matches, as unrelated sources would give with probability {chance:.2g}")

@@ -14,7 +14,7 @@ _MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
 _ROUNDING = 1e-10  # of positions, relative to the largest
 _LADDER = ("shift", "rshift", "rscale", "general")  # each contains the one before
 _LEVEL = 1e-3  # of the F-test of each step up the ladder
-_LOOSE_CORNER = 1.0  # largest error at the corners of the field, in errors of one match
+_LOOSE_CORNER = 1.5  # largest error at the corners of the field, in errors of one match
 
 GEOMETRIES = tuple(families.GEOMETRIES)
 
@@ -116,10 +116,18 @@ class LinearFit:
         step = np.asarray(image_xy, float) - self.centre
         axes = self.covariance[np.ix_([0, 2, 3], [0, 2, 3])], self.covariance[np.ix_([1, 4, 5], [1, 4, 5])]
         lever = np.column_stack([np.ones(len(step)), step])
-        return np.sqrt(np.column_stack([np.einsum("ni,ij,nj->n", lever, axis, lever) for axis in axes]))
+        with np.errstate(invalid="ignore"):  # infinite where nothing says how well the pairs are known
+            variance = np.column_stack([np.einsum("ni,ij,nj->n", lever, axis, lever) for axis in axes])
+        return np.sqrt(np.where(np.isnan(variance), np.inf, variance))
 
     def _error(self, direction):
-        return float(np.sqrt(np.asarray(direction) @ self.covariance @ direction))
+        free = direction != 0
+        direction, covariance = direction[free], self.covariance[np.ix_(free, free)]
+        if not np.isfinite(covariance).all():
+            return np.inf
+        variance = direction @ covariance @ direction
+        rounding = 1e-13 * (np.abs(direction) @ np.abs(covariance) @ np.abs(direction))
+        return float(np.sqrt(variance)) if variance > rounding else 0.0  # what is bound has no error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -196,11 +204,14 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
     - it leaves at least as many degrees of freedom as it has parameters: 3, 4 and 6 pairs for `rshift`, `rscale` and
       `general`;
     - none of its parameters is loose: its error at the corners of the box around the pairs is nowhere and in neither
-      axis larger than the median error of one pair (evenly spread pairs reach that with 3, 4 and 7);
+      axis larger than 1.5 times the median error of one pair;
     - it is better than the one taken so far by an F-test of the extra sum of squares at a level of 0.001 (Bevington &
       Robinson, Data Reduction and Error Analysis, 3rd ed. 2003, section 11.4; Draper & Smith, Applied Regression
       Analysis, 3rd ed. 1998, chapter 6). Both are compared with the weights of the richer one, on the pairs that
-      neither rejects, so that no outlier makes a rotation; errors that are given are believed to be no smaller.
+      neither rejects, so that no single pair, outlying or far from the others, makes a rotation. Where errors are given
+      the variance in the denominator is not less than theirs.
+
+    Three tests at that level make something else of a pure shift in about 0.3 % of all cases or fewer.
     """
     image_xy, ref_xy, centre = (np.asarray(v, float) for v in (image_xy, ref_xy, centre))
     if image_xy.shape != ref_xy.shape or image_xy.ndim != 2 or image_xy.shape[1] != 2:
@@ -315,10 +326,11 @@ def _scatter(residuals, errors, parameters):
     """Scatter that, added to the errors, makes the median residual what is expected; 0 where the errors suffice."""
     n = len(residuals)
     residuals = residuals * np.sqrt(2 * n / max(2 * n - parameters, 1))
+    square, known, ranks = residuals.T**2, errors.T**2, [(n - 1) // 2, n // 2]
 
     def excess(scatter):
-        variance = errors**2 + scatter**2
-        return np.median((residuals**2 / np.where(variance > 0, variance, 1e-300)).sum(axis=1)) - _MEDIAN_CHI2
+        in_x, in_y = square / np.maximum(known + scatter**2, 1e-300)
+        return np.partition(in_x + in_y, ranks)[ranks].sum() / 2 - _MEDIAN_CHI2  # np.median takes four times longer
 
     low, high = 0.0, float(np.abs(residuals).max()) * 2 + 1e-12
     if excess(1e-12) <= 0:

@@ -132,7 +132,8 @@ def fit_text(alignment):
                plane.plane_to_sky(fitted), ref.origin]
     (dx, dy), (xrms, yrms) = alignment.offset, alignment.rms
     matrix = np.linalg.inv(fit.matrix).T  # of the shiftfile's direction, as drizzlepac has it
-    (sx, sy), (rx, ry) = np.hypot(*matrix), np.rad2deg(np.arctan2([0 - matrix[0, 1], matrix[1, 0]], np.diagonal(matrix)))
+    (sx, sy), sines = np.hypot(*matrix), [0 - matrix[0, 1], matrix[1, 0]]
+    rx, ry = np.rad2deg(np.arctan2(sines, np.diagonal(matrix)))
     head = [f"# Input image: {alignment.name}", "# Coordinate mapping parameters: ",
             f"#    X and Y rms: {xrms:.4g}  {yrms:.4g}", f"#    X and Y shift: {dx:.4f}  {dy:.4f}",
             f"#    X and Y scale: {sx:.10g}  {sy:.10g}", f"#    X and Y rotation: {rx:.10g}  {ry:.10g}",

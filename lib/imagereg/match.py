@@ -167,6 +167,6 @@ def _chance(number, image_xy, ref_tree, tolerance):
     # Along a line, a column of a detector say, pairs go with the radius: what the tolerance holds to one side tells.
     turns = np.arange(_SIDES) * 2 * np.pi / _SIDES
     for step in tolerance * np.column_stack([np.cos(turns), np.sin(turns)]):
-        beside = [ref_tree.query_ball_point(image_xy + far * step, tolerance, return_length=True).sum() for far in _ASIDE]
-        expected = max(expected, np.mean(beside))
+        beside = [ref_tree.query_ball_point(image_xy + far * step, tolerance, return_length=True) for far in _ASIDE]
+        expected = max(expected, np.sum(beside) / len(_ASIDE))
     return float(gammainc(number, expected))  # of a Poisson distribution

@@ -293,7 +293,7 @@ def _rules(task, plane):
     """Return what the parameters of the task say of matching and fitting."""
     scale = plane.pixel_scale if task.searchunits == "arcseconds" else 1.0
     names = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
-             "expand_refcat", "enforce_user_order")
+             "maxchance", "matching", "expand_refcat", "enforce_user_order")
     same = {name: task[name] for name in names}
     return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0, yoffset=task.yoffset or 0.0, **same)
 

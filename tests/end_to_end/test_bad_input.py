@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from astropy.io import fits
 
 from imagereg import formats
 from imagereg.cli import main
+from imagereg.demo import simulate_visit
 from imagereg.errors import InputError, ParameterError
 from imagereg.tweakreg import TweakReg
 
@@ -86,9 +88,12 @@ def keep_one_star(path):
 
 
 def other_sky(path):
-    with fits.open(path, mode="update") as hdus:
-        for extver in (1, 2):
-            hdus["SCI", extver].header["CRVAL2"] += 1.0
+    """Put other stars where those of the field should be."""
+    with tempfile.TemporaryDirectory() as folder:
+        visit = simulate_visit(folder, seed=77, n_exposures=1, chip_shape=(256, 512), n_stars=90, n_cosmic_rays=60)
+        with fits.open(path, mode="update") as hdus:
+            for extver in (1, 2):
+                hdus["SCI", extver].data[:] = fits.getdata(visit.files[0], ("SCI", extver))
 
 
 def three_axes(path):
@@ -109,7 +114,7 @@ BAD = {
     flatten: "0 sources found",
     flag_all: "0 sources found",
     keep_one_star: "1 sources found",
-    other_sky: "within searchrad",
+    other_sky: "minobj=15 are needed",
     three_axes: "3 axes, expected 2",
 }
 
@@ -171,7 +176,7 @@ def test_identical_images(visit, capsys):
     (["*flt.fits", "searchrad=-1"], "searchrad"),
     (["*flt.fits", "searchrad=far"], "'far'"),
     (["*flt.fits", "nclip=2.5"], "nclip"),
-    (["*flt.fits", "fitgeometry=spline"], "'shift', 'rscale', 'general'"),
+    (["*flt.fits", "fitgeometry=spline"], "'shift', 'rshift', 'rscale', 'xyscale', 'general', 'auto'"),
     (["*flt.fits", "threshold=4", "thresh=5"], "given as '4' and as '5'"),
     (["*flt.fits", "computesig=no"], "skysigma"),
     (["*flt.fits", "dqbits=hot"], "dqbits = 'hot'"),
@@ -264,3 +269,11 @@ def test_result_is_never_none(visit):
     keep_one_star(Path(LAST))
     result = TweakReg(visit.names, **QUIET)
     assert result.table()["reason"][2] and not result.ok
+
+
+def test_what_chance_may_be(visit):
+    """The odds that are believed are a parameter: with 0 nothing is."""
+    result = TweakReg(visit.names, maxchance=0.0, minobj=5, **QUIET)
+    assert all(a.chance < 1e-20 for a in result.alignments[1:])
+    strict = TweakReg(visit.names, fluxmin=40000, minobj=2, maxchance=1e-300, **QUIET)
+    assert not strict.ok and "unrelated sources would give" in strict.alignments[1].reason

@@ -14,7 +14,7 @@ from astropy.wcs import WCS
 
 from imagereg.catalog import SourceCatalog
 from imagereg.cli import main
-from imagereg.demo import simulate_visit
+from imagereg.demo import PointingError, simulate_visit
 from imagereg.errors import InputError
 from imagereg.tweakreg import TweakReg, align_catalogs
 
@@ -327,3 +327,17 @@ def test_meaning_of_regions(visit, text, inside):
     sources = TweakReg(visit.names[:2], exclusions="areas.reg", minobj=5, **QUIET).alignments[0].exposure.sources
     distance = np.hypot(*(sources.xy - (256, 128)).T)
     assert (distance.max() < 91) if inside else (distance.min() > 89)
+
+
+@pytest.mark.parametrize("matching", ["auto", "triangles"])
+def test_large_rotation_and_offset(tmp_path, monkeypatch, matching):
+    """An image turned by 25 degrees and off by 6 arcsec, with searchrad=1: found by its pattern, as the table says."""
+    monkeypatch.chdir(tmp_path)
+    errors = [PointingError(), PointingError(dx=5.0, dy=-3.5, roll=25.0, scale=1.0)]
+    visit = simulate_visit(tmp_path, seed=9, n_exposures=2, n_chips=1, chip_shape=(400, 400), n_stars=150,
+                           pointing_errors=errors, n_cosmic_rays=60)
+    names = [path.name for path in visit.files]
+    assert not TweakReg(names, matching="tolerance", **QUIET).ok
+    result = TweakReg(names, matching=matching, updatehdr=True, **QUIET)
+    assert result.ok and "pattern" in result.table()["reason"][1] and "rotation 25" in str(result)
+    assert visit.residuals(names)[1] < 1.5

@@ -56,6 +56,58 @@ def test_linear_transforms_are_recovered(seed, count, matrix, shift, centre):
     assert fit.used.all()
 
 
+@given(seed=seeds, count=st.integers(2, 60), degrees=st.floats(-180, 180), shift=shifts, centre=shifts)
+@example(seed=0, count=2, degrees=180, shift=(0, 0), centre=(0, 0))
+def test_rotations_are_recovered(seed, count, degrees, shift, centre):
+    random = np.random.default_rng(seed)
+    image = random.uniform(-2000, 2000, (count, 2))
+    ref = centre + (image - centre) @ rotated(degrees, 1).T + shift
+    for errors in (None, random.uniform(0.01, 1, image.shape)):
+        fit = fit_linear(image, ref, geometry="rshift", centre=centre, errors=errors)
+        np.testing.assert_allclose(fit(image), ref, atol=1e-6)
+        np.testing.assert_allclose(fit.matrix @ fit.matrix.T, np.eye(2), atol=1e-14)
+        assert (fit.rotation - degrees + 180) % 360 - 180 == pytest.approx(0, abs=1e-6)
+        assert fit.scale_error == 0
+
+
+@given(seed=seeds, ratio=st.sampled_from([1.0, 3.0, 30.0]), degrees=st.floats(-180, 180))
+def test_no_rotation_is_better(seed, ratio, degrees):
+    random = np.random.default_rng(seed)
+    image = random.uniform(-1000, 1000, (12, 2))
+    errors = random.uniform(0.1, 0.3, image.shape) * (1, ratio)
+    ref = image @ rotated(degrees, 1.1).T + random.normal(0, errors)
+    fit = fit_linear(image, ref, geometry="rshift", errors=errors, sigma=None)
+    weight = 1 / (errors**2 + fit.scatter**2)
+
+    def cost(angle):
+        left = ref - image @ rotated(angle, 1).T
+        return (weight * (left - (weight * left).sum(axis=0) / weight.sum(axis=0)) ** 2).sum()
+
+    best = cost(fit.rotation)
+    for step in (0.001, 0.1, 3, 90, 180):
+        assert min(cost(fit.rotation + step), cost(fit.rotation - step)) > best * (1 - 1e-4)
+
+
+@given(seed=seeds, count=st.integers(2, 60), scales=st.tuples(st.floats(-2, 2), st.floats(-2, 2)), shift=shifts)
+def test_scales_of_the_axes_are_recovered(seed, count, scales, shift):
+    image = np.random.default_rng(seed).uniform(-2000, 2000, (count, 2))
+    assume(np.ptp(image, axis=0).min() > 1)
+    fit = fit_linear(image, image * scales + shift, geometry="xyscale")
+    np.testing.assert_allclose(fit.matrix, np.diag(scales), atol=1e-8)
+    np.testing.assert_allclose(fit.shift, shift, atol=1e-5)
+
+
+@given(seed=seeds, count=st.integers(8, 40), degrees=st.floats(-180, 180), scale=st.floats(0.9, 1.1), shift=shifts)
+@example(seed=0, count=8, degrees=0, scale=1, shift=(0, 0))
+def test_auto_is_exact_where_the_pairs_are(seed, count, degrees, scale, shift):
+    image = np.random.default_rng(seed).uniform(-2000, 2000, (count, 2))
+    ref = image @ rotated(degrees, scale).T + shift
+    fit = fit_linear(image, ref, geometry="auto")
+    np.testing.assert_allclose(fit(image), ref, atol=1e-4)
+    assert fit.used.all()
+    assert fit.geometry != "general"
+
+
 @given(seed=seeds, shift=shifts)
 def test_shifts_are_recovered(seed, shift):
     image = np.random.default_rng(seed).uniform(-2000, 2000, (20, 2))
@@ -139,16 +191,20 @@ def test_no_shift_makes_the_fit_better(seed, geometry, nclip, sigma):
 def test_any_pairs_give_a_fit_or_an_alignment_error(image, ref, geometry, nclip):
     count = min(len(image), len(ref))
     image, ref = (np.reshape(xy[:count], (-1, 2)).astype(float) for xy in (image, ref))
-    needed = {"shift": 1, "rscale": 2, "general": 3}[geometry]
+    needed = {"shift": 1, "general": 3}.get(geometry, 2)
     try:
         fit = fit_linear(image, ref, geometry=geometry, nclip=nclip)
+        fit_linear(image, ref, geometry="auto", nclip=nclip)  # needs one pair, and is never degenerate
     except NotEnoughMatches:
         assert count < needed
         return
     except DegenerateFit:
         assert geometry != "shift"
         centred = image - image.mean(axis=0)
-        assert np.linalg.matrix_rank(centred) < (2 if geometry == "general" else 1) or nclip
+        if geometry == "xyscale":
+            assert not np.ptp(image, axis=0).all() or nclip
+        else:
+            assert np.linalg.matrix_rank(centred) < (2 if geometry == "general" else 1) or nclip
         return
     assert count >= needed
     assume(count)

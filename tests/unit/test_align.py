@@ -300,8 +300,16 @@ def test_unrelated_sources():
 
 
 def test_offset_outside_the_search_box():
-    result = verdicts(pair((35, 0), count=12), PLANE, EASY)[1]
+    result = verdicts(pair((35, 0), count=12), PLANE, dataclasses.replace(EASY, matching="tolerance"))[1]
     assert_failed(result)
+
+
+@pytest.mark.parametrize("matching", ["auto", "triangles"])
+def test_pattern_finds_what_is_outside_the_search_box(matching):
+    result = verdicts(pair((35, 0), count=12), PLANE, dataclasses.replace(EASY, matching=matching))[1]
+    assert result.status is Status.ALIGNED and result.chance < 1e-6
+    assert result.reason.startswith("found by pattern match: offset ")
+    np.testing.assert_allclose(result.offset, (35, 0), atol=0.05)
 
 
 @pytest.mark.parametrize("searchrad", [5.0, 20.0])
