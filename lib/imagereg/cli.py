@@ -42,6 +42,9 @@ def main(arguments=None):
     except ImageregError as error:
         print(f"tweakreg: {str(error).removeprefix('tweakreg: ')}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # a pager or head has seen enough
+        sys.stdout = None
+        return 0
     except KeyboardInterrupt:
         print("tweakreg: interrupted", file=sys.stderr)
         return 130

@@ -25,7 +25,7 @@ _CANDIDATES, _STARS = 2000, 500  # the brightest sources are looked at, the brig
 _TRIAL_WIDTHS = np.array([0.3, 0.4, 0.52, 0.68, 0.9, 1.2])  # FWHM of the first guess, of the kernel's
 _LEAST_SNR = 20.0
 _REACH = 1.0  # a centre lies within this many pixels of the brightest pixel
-_STEPS = 6
+_STEPS, _STILL = 6, 1e-3  # steps of a fit at most; a source that moves by less, pixels, has come to rest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -270,13 +270,17 @@ def _fit(stamps, psf, model_error):
     value = psf(*state.distances(stamps))[0] * stamps.good
     light = (stamps.pixels - state.sky[:, None, None]) * stamps.good
     flux = (light * value).sum(axis=(1, 2)) / np.maximum((value**2).sum(axis=(1, 2)), 1e-12)
-    state = dataclasses.replace(state, flux=flux)
+    offset, sky, moving = state.offset.copy(), state.sky.copy(), np.arange(n)
     for _ in range(_STEPS):
-        normal, step, _ = _equations(state, stamps, psf, model_error)
+        part = dataclasses.replace(state, offset=offset, flux=flux, sky=sky)[moving]
+        normal, step, _ = _equations(part, stamps[moving], psf, model_error)
         step = np.linalg.solve(normal, step[..., None])[..., 0]
-        state = dataclasses.replace(
-            state, offset=np.clip(state.offset + np.clip(step[:, :2], -0.4, 0.4), -_REACH, _REACH),
-            flux=state.flux + step[:, 2], sky=state.sky + step[:, 3])
+        offset[moving] = np.clip(part.offset + np.clip(step[:, :2], -0.4, 0.4), -_REACH, _REACH)
+        flux[moving], sky[moving] = part.flux + step[:, 2], part.sky + step[:, 3]
+        moving = moving[(np.abs(step[:, :2]) > _STILL).any(axis=1)]
+        if not moving.size:
+            break
+    state = dataclasses.replace(state, offset=offset, flux=flux, sky=sky)
     normal, _, chi2 = _equations(state, stamps, psf, model_error)
     error = np.sqrt(np.abs(np.diagonal(np.linalg.inv(normal), axis1=1, axis2=2)))
     spare = stamps.good.sum(axis=(1, 2)) - 4
