@@ -339,5 +339,5 @@ def test_large_rotation_and_offset(tmp_path, monkeypatch, matching):
     names = [path.name for path in visit.files]
     assert not TweakReg(names, matching="tolerance", **QUIET).ok
     result = TweakReg(names, matching=matching, updatehdr=True, **QUIET)
-    assert result.ok and "pattern" in result.table()["reason"][1] and "rotation 25" in str(result)
+    assert result.ok and "pattern" in result.table()["reason"][1] and "rotation -25.0" in str(result)
     assert visit.residuals(names)[1] < 1.5

@@ -141,7 +141,8 @@ def test_given_offset_is_what_the_shiftfile_has(visit):
     dx, dy, _, _ = TweakReg(visit.names[:2], threshold=10, **QUIET).table()[1]["dx", "dy", "rot", "scale"]
     result = TweakReg(visit.names[:2], threshold=10, use2dhist=False, xoffset=dx, yoffset=dy, **QUIET)
     assert result.ok and result.alignments[1].offset == pytest.approx((dx, dy), abs=1e-3)
-    elsewhere = TweakReg(visit.names[:2], threshold=10, searchrad=0.2, xoffset=dx + 30, yoffset=dy, **QUIET)
+    elsewhere = TweakReg(visit.names[:2], threshold=10, searchrad=0.2, xoffset=dx + 30, yoffset=dy,
+                         matching="tolerance", **QUIET)
     assert not elsewhere.ok
 
 
