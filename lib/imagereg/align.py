@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 from imagereg.catalog import Flag, SourceCatalog
 from imagereg.errors import AlignmentError, NotEnoughMatches, NotEnoughSources
 from imagereg.fit import LinearFit, fit_linear
-from imagereg.match import Match, match
+from imagereg.match import Match, chance_of, match
 from imagereg.pattern import match_pattern
 from imagereg.refframe import Reference
 from imagereg.wcs import TangentPlane, border, corrected_wcs, pixel_scale, pixel_to_sky
@@ -360,10 +360,12 @@ def _align_one(exposure, reference, plane, rules):
 def _match_by_offset(found, lists, plane, rules):
     """Match by the offset within searchrad, fit and judge; what is found goes into a dict as far as it comes."""
     first = match(lists.image_xy, lists.ref_xy, searchrad=rules.searchrad, tolerance=rules.tolerance,
-                  separation=rules.separation, offset=(-rules.xoffset, -rules.yoffset), use2dhist=rules.use2dhist)
+                  separation=rules.separation, offset=(-rules.xoffset, -rules.yoffset), use2dhist=rules.use2dhist,
+                  odds=False)
     found["match"] = first
     pairs = _fit_into(found, first, lists, plane, rules=rules)
-    found["chance"] = min(1.0, pairs.chance * _trials(rules))
+    chance = chance_of(len(pairs), found["fit"](lists.image_xy), lists.ref_xy, rules.tolerance)
+    found["chance"] = min(1.0, chance * _trials(rules))
     _judge(len(pairs), found["fit"], found["chance"], rules)
 
 
@@ -378,7 +380,7 @@ def _match_by_pattern(found, lists, plane, *, rules, otherwise=""):
     except (NotEnoughMatches, NotEnoughSources) as error:
         raise NotEnoughMatches(otherwise or str(error)) from error
     start = match(pattern(lists.image_xy), lists.ref_xy, searchrad=rules.tolerance, tolerance=rules.tolerance,
-                  separation=rules.separation, use2dhist=False)
+                  separation=rules.separation, use2dhist=False, odds=False)
     pairs = _fit_into(found, start, lists, plane, rules=rules)
     found["chance"] = pattern.chance
     _judge(len(pairs), found["fit"], pattern.chance, rules)
@@ -419,7 +421,7 @@ def _iterate(pairs, image_xy, ref_xy, errors, *, centre, rules):
         if not remaining:
             break
         again = match(fit(image_xy), ref_xy, searchrad=rules.tolerance, tolerance=rules.tolerance,
-                      separation=rules.separation, use2dhist=False)
+                      separation=rules.separation, use2dhist=False, odds=False)
         if np.array_equal(again.image_index, i) and np.array_equal(again.ref_index, r):
             break
         pairs = again

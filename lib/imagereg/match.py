@@ -51,7 +51,8 @@ class Match:
         return len(self.image_index)
 
 
-def match(image_xy, ref_xy, *, searchrad, tolerance, separation=0.0, offset=(0.0, 0.0), use2dhist=True):
+def match(image_xy, ref_xy, *, searchrad, tolerance, separation=0.0, offset=(0.0, 0.0), use2dhist=True,
+          odds=True):
     """Match two lists of positions that differ by an offset.
 
     Parameters
@@ -70,6 +71,8 @@ def match(image_xy, ref_xy, *, searchrad, tolerance, separation=0.0, offset=(0.0
         First guess of reference minus image; the centre of the search box.
     use2dhist : bool
         Look for the offset; otherwise `offset` is taken as it is.
+    odds : bool
+        Work out `Match.chance`, which takes longer than the rest; NaN otherwise.
 
     Returns
     -------
@@ -96,7 +99,9 @@ def match(image_xy, ref_xy, *, searchrad, tolerance, separation=0.0, offset=(0.0
     if not image_index.size:
         raise NotEnoughMatches(f"no two sources are within tolerance={tolerance:g} pixel of each other")
     trials = max(1.0, (2 * searchrad) ** 2 / (np.pi * tolerance**2)) if use2dhist else 1.0
-    chance = min(1.0, trials * _chance(image_index.size, image_tree.data + offset, ref_tree, tolerance))
+    chance = np.nan
+    if odds:
+        chance = min(1.0, trials * chance_of(image_index.size, image_tree.data + offset, ref_tree, tolerance))
     return Match(image_rows[image_index], ref_rows[ref_index], offset, chance, histogram, edges)
 
 
@@ -157,8 +162,21 @@ def _mutual_nearest(image_xy, ref_tree, tolerance):
     return image_index, partner[image_index]
 
 
-def _chance(number, image_xy, ref_tree, tolerance):
-    """Probability of at least `number` pairs between unrelated lists of their density, one offset tried."""
+def chance_of(number, image_xy, ref_xy, tolerance):
+    """Probability of at least `number` pairs between unrelated lists of their density, one transform tried.
+
+    Parameters
+    ----------
+    number : int
+        Pairs within the tolerance.
+    image_xy, ref_xy : (N, 2) array_like or cKDTree
+        Positions in both lists, with the transform applied; the reference may be a tree. Rows that are not finite
+        are left out.
+    tolerance : float
+        Pixels.
+    """
+    image_xy = np.asarray(image_xy)[np.isfinite(image_xy).all(axis=1)]
+    ref_tree = ref_xy if isinstance(ref_xy, cKDTree) else cKDTree(ref_xy[np.isfinite(ref_xy).all(axis=1)])
     # Pairs in rings around the tolerance tell how many chance gives within it, where both lists are dense together
     # too, as in a cluster. One more is counted than there is: none seen does not mean none expected.
     within = np.array([ref_tree.query_ball_point(image_xy, radius * tolerance, return_length=True).sum()
