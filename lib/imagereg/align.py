@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import logging
 
 import numpy as np
@@ -202,7 +203,11 @@ class Alignment:
         return np.column_stack([east * np.cos(np.deg2rad(ref_sky[:, 1])), ref_sky[:, 1] - image_sky[:, 1]]) * 3600
 
     def corrected_chips(self):
-        """Return the exposure's chips with the fit in their WCS."""
+        """Return the exposure's chips with the fit in their WCS; DegenerateFit where that can't follow it."""
+        return self._corrected
+
+    @functools.cached_property
+    def _corrected(self):
         return tuple(dataclasses.replace(chip, wcs=corrected_wcs(chip.wcs, chip.shape, self.plane, self.fit))
                      for chip in self.exposure.chips)
 
@@ -352,9 +357,11 @@ def _align_one(exposure, reference, plane, rules):
             reason = _match_by_pattern(found, lists, plane, rules=rules, otherwise=str(failure))
         if rules.matching == "triangles":
             reason = _match_by_pattern(found, lists, plane, rules=rules)
+        verdict = Alignment(exposure, Status.ALIGNED, reason, plane, **found)
+        verdict.corrected_chips()  # a fit that no WCS can follow must show before any header is written
     except AlignmentError as error:
         return Alignment(exposure, Status.FAILED, str(error), plane, **found)
-    return Alignment(exposure, Status.ALIGNED, reason, plane, **found)
+    return verdict
 
 
 def _match_by_offset(found, lists, plane, rules):

@@ -27,6 +27,7 @@ from stsci.tools import bitmask
 from imagereg import headers, wcscorr
 from imagereg.align import Chip
 from imagereg.errors import InputError, ParameterError
+from imagereg.reference import julian_year
 from imagereg.wcs import orientation, pixel_scale
 
 _SPACE_TELESCOPES = ("HST", "JWST")
@@ -258,7 +259,7 @@ def _epoch(header, exptime):
         except ValueError:
             return np.nan
         mjd = (moment - datetime.datetime(1858, 11, 17)).total_seconds() / 86400 + half
-    return 2000 + (mjd - 51544.5) / 365.25
+    return julian_year(mjd)
 
 
 def check_updatable(path):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from imagereg import formats
+from imagereg import align, formats
 from imagereg.cli import main
 from imagereg.demo import simulate_visit
-from imagereg.errors import InputError, ParameterError
+from imagereg.errors import DegenerateFit, InputError, ParameterError
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10}
@@ -277,3 +277,21 @@ def test_what_chance_may_be(visit):
     assert all(a.chance < 1e-20 for a in result.alignments[1:])
     strict = TweakReg(visit.names, fluxmin=40000, minobj=2, maxchance=1e-300, **QUIET)
     assert not strict.ok and "unrelated sources would give" in strict.alignments[1].reason
+
+
+def test_fit_that_no_wcs_can_follow(visit, monkeypatch):
+    """It shows in the verdict, before any header is written."""
+    follow = align.corrected_wcs
+
+    def refuse_the_last(wcs, shape, plane, fit):
+        if np.allclose(wcs.wcs.crval, last):
+            raise DegenerateFit("a WCS of type TAN can't follow the fit")
+        return follow(wcs, shape, plane, fit)
+
+    last = [fits.getheader(LAST, ("SCI", 2))[name] for name in ("CRVAL1", "CRVAL2")]
+    before = Path(LAST).read_bytes()
+    monkeypatch.setattr(align, "corrected_wcs", refuse_the_last)
+    result = TweakReg(visit.names, updatehdr=True, shiftfile=True, **QUIET)
+    assert [a.status.value for a in result.alignments] == ["reference", "aligned", "failed"]
+    assert "can't follow the fit" in result.alignments[2].reason and Path(LAST).read_bytes() == before
+    assert Path("shifts.txt").read_text().splitlines()[-1].split()[1] == "nan"
