@@ -193,6 +193,4 @@ def _numbers(header, wcs):
     for name in ("CROTA1", "CROTA2"):
         header.remove(name, ignore_missing=True)
     pc = wcs.wcs.get_pc()
-    if "CDELT1" not in header:
-        pc = np.diag(wcs.wcs.cdelt) @ pc
     return changed | {f"PC{i}_{j}": float(pc[i - 1, j - 1]) for i in (1, 2) for j in (1, 2)}
