@@ -58,8 +58,9 @@ def _dispatch(options):
         return 0
     given = _parameters([word for word in options.words if _is_parameter(word)])
     names = [word for word in options.words if not _is_parameter(word)]
-    if options.demo:
-        return _demo(options.demo, given)
+    for name, action in _ACTIONS.items():
+        if (value := getattr(options, name)) is not None:
+            return action(value, names, given)
     result = tweakreg.TweakReg(names or None, **given)
     print(result)
     return 0 if result.ok else 1
@@ -98,7 +99,7 @@ def _full_name(name, specs):
     return known[0] if known else name
 
 
-def _demo(folder, given):
+def _demo(folder, _, given):
     """Simulate a visit, align it, and print what was found beside the truth."""
     from imagereg import demo, tweakreg
 
@@ -119,6 +120,9 @@ def _demo(folder, given):
     print(f"\nIn {folder}: the log tweakreg.log, the shifts shifts.txt, plots of every image as *.png")
     return 0 if result.ok else 1
 
+
+# What an option does in place of an alignment: a function of its value, of the file names and of the parameters.
+_ACTIONS = {"demo": _demo}
 
 if __name__ == "__main__":
     sys.exit(main())
