@@ -77,7 +77,8 @@ NOT_SERVED = {
     "updatewcs",
     *DRIZZLEPAC["HEADERLET CREATION"],
 }  # fmt: skip
-OURS = {"updatewcs", "maxchance", "matching"}
+OURS = {"updatewcs", "maxchance", "matching", "group", "magclip", "loss",
+        "onlybetter"}
 GREYING = {"triggers", "active_if", "inactive_if", "executes", "when", "code", "default"}
 
 

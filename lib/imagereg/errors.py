@@ -28,7 +28,15 @@ class InputError(ImageregError):
 
 
 class AlignmentError(ImageregError):
-    """An image can't be aligned with the reference."""
+    """An image can't be aligned with the reference.
+
+    Attributes
+    ----------
+    attempt : object
+        How far it got before, for a look at it; None where there is nothing to see.
+    """
+
+    attempt = None
 
 
 class NotEnoughSources(AlignmentError):

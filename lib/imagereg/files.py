@@ -221,11 +221,14 @@ class Facts:
         Julian year of the middle of the exposure; NaN where it is not known.
     exptime : float
         Exposure time, seconds; NaN where it is not known.
+    visit : str
+        Exposures of one visit share their guide stars; empty where it is not known.
     """
 
     optics: str
     epoch: float
     exptime: float
+    visit: str = ""
 
 
 def read_facts(path):
@@ -239,7 +242,9 @@ def read_facts(path):
         optics = " ".join(str(header.get(keyword, "")) for keyword in keywords)
     exptime = header.get("EXPTIME")
     exptime = float(exptime) if isinstance(exptime, (int, float)) else np.nan
-    return Facts(optics, _epoch(header, exptime), exptime)
+    # HST names exposures ipppssoot: programme and visit come first (HST Data Handbook).
+    visit = {"HST": str(header.get("ROOTNAME", ""))[:6], "JWST": str(header.get("VISIT_ID", ""))}
+    return Facts(optics, _epoch(header, exptime), exptime, visit.get(header.get("TELESCOP"), ""))
 
 
 def _epoch(header, exptime):

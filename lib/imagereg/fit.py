@@ -12,6 +12,11 @@ from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 _MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
 _ROUNDING = 1e-10  # of positions, relative to the largest
+_LOSSES = {  # weight of a pair by its residual in units of what is expected
+    "linear": np.ones_like,
+    "huber": lambda pull: 1.345 / np.maximum(pull, 1.345),
+    "cauchy": lambda pull: 1 / (1 + (pull / 2.385) ** 2),
+}
 _LADDER = ("shift", "rshift", "rscale", "general")  # each contains the one before
 _LEVEL = 1e-3  # of the F-test of each step up the ladder
 _LOOSE_CORNER = 1.5  # largest error at the corners of the field, in errors of one match
@@ -61,6 +66,26 @@ class LinearFit:
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
+
+    def of(self, rows):
+        """Return the same transform with the residuals of some of its pairs."""
+        return dataclasses.replace(self, residuals=self.residuals[rows], used=self.used[rows])
+
+    @property
+    def needlessness(self):
+        """Probability that the pairs ask for as much of a change where none is needed; NaN where nothing tells.
+
+        An F-test (Bevington & Robinson 2003, section 11.4) of shift and matrix against none and unity.
+        """
+        change, spread = np.append(self.shift, (self.matrix - np.eye(2)).ravel()), np.diagonal(self.covariance)
+        bound = spread <= 0
+        if not np.isfinite(spread).all() or bound.all():
+            return np.nan
+        unit = np.where(bound, 1.0, np.sqrt(np.abs(spread)))
+        inverse = np.linalg.pinv(self.covariance / np.outer(unit, unit), rcond=1e-9, hermitian=True)
+        parameters = families.GEOMETRIES[self.geometry].freedom
+        size = (change / unit) @ inverse @ (change / unit) / parameters
+        return float(fdtrc(parameters, max(2 * self.nmatches - parameters, 1), max(size, 0.0)))
 
     def __call__(self, image_xy):
         """Transform (N, 2) image-plane positions to the reference plane."""
@@ -132,15 +157,20 @@ class LinearFit:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Pairs:
-    """What is to be fitted: positions relative to the centre (N, 2), their errors (N, 2), and how they round."""
+    """What is to be fitted: positions relative to the centre (N, 2), their errors (N, 2), how they round, the loss."""
 
     image_xy: np.ndarray
     ref_xy: np.ndarray
     errors: np.ndarray
     rounding: float
+    loss: str
 
     def variance(self, scatter):
         return self.errors**2 + scatter**2 + self.rounding**2
+
+    def pull(self, residuals, scatter):
+        """Length of residuals in units of what is expected, per axis (N,)."""
+        return np.sqrt((residuals**2 / self.variance(scatter)).sum(axis=1) / 2)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -160,7 +190,8 @@ class _Solution:
                          residuals=self.residuals, used=used, scatter=self.scatter)
 
 
-def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sigma=3.0, centre=(0.0, 0.0)):
+def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sigma=3.0, centre=(0.0, 0.0),
+               loss="linear"):
     """Fit a linear transform by weighted least squares with rejection.
 
     Weights are those of the positions' errors with a common scatter added in quadrature, which is chosen such that
@@ -182,6 +213,9 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
         Limit of rejection; None rejects nothing.
     centre : (2,) array_like
         The point about which to rotate and scale.
+    loss : {'linear', 'huber', 'cauchy'}
+        How much a large residual costs: its square; beyond 1.345 sigma only its size; or the logarithm of its square,
+        in units of 2.385 sigma. The constants give 95 % efficiency (Holland & Welsch 1977, Commun. Stat. A6, 813).
 
     Returns
     -------
@@ -195,7 +229,7 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
         The pairs do not determine the transform: coincident, for `general` all on one line, for `xyscale` all on a
         line along an axis.
     ValueError
-        Positions of different shapes or an unknown geometry.
+        Positions of different shapes, an unknown geometry or an unknown loss.
 
     Notes
     -----
@@ -218,12 +252,14 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
         raise ValueError(f"positions have shapes {image_xy.shape} and {ref_xy.shape}, expected (N, 2) twice")
     if geometry not in (*GEOMETRIES, "auto"):
         raise ValueError(f"geometry {geometry!r} is none of {', '.join(GEOMETRIES)}, auto")
+    if loss not in _LOSSES:
+        raise ValueError(f"loss {loss!r} is none of {', '.join(_LOSSES)}")
     needed = 1 if geometry == "auto" else families.GEOMETRIES[geometry].needed
     if len(image_xy) < needed:
         raise NotEnoughMatches(f"fitgeometry={geometry} needs {needed} matches, there are {len(image_xy)}")
     errors = _known(np.zeros_like(image_xy) if errors is None else np.asarray(errors, float))
     rounding = _ROUNDING * max(np.abs(image_xy).max(initial=1.0), np.abs(ref_xy).max(initial=1.0))
-    pairs = _Pairs(image_xy - centre, ref_xy - centre, errors, rounding)
+    pairs = _Pairs(image_xy - centre, ref_xy - centre, errors, rounding, loss)
     if geometry == "auto":
         solution, used = _richest(pairs, nclip=nclip, sigma=sigma)
     else:
@@ -294,8 +330,7 @@ def _clipped(pairs, geometry, *, nclip, sigma):
         solution = _solve(pairs, used, geometry)
         if not remaining or solution is None:
             break
-        pull = np.sqrt((solution.residuals**2 / pairs.variance(solution.scatter)).sum(axis=1) / 2)
-        keep = pull <= (np.inf if sigma is None else sigma)
+        keep = pairs.pull(solution.residuals, solution.scatter) <= (np.inf if sigma is None else sigma)
         if (keep == used).all() or keep.sum() <= needed:
             break
         used = keep
@@ -307,15 +342,17 @@ def _solve(pairs, used, geometry):
     family = families.GEOMETRIES[geometry]
     design, target = family.design(pairs.image_xy), family.target(pairs.image_xy, pairs.ref_xy)
     scatter = float(np.median(np.hypot(*(target - np.median(target, axis=0)).T)))
-    for _ in range(20):
-        variance = np.where(used[:, None], pairs.errors**2 + scatter**2 + 1e-24, np.inf)
+    weight = np.ones(len(used))
+    for _ in range(20 if pairs.loss == "linear" else 100):
+        variance = np.where(used[:, None], (pairs.errors**2 + scatter**2 + 1e-24) / weight[:, None], np.inf)
         found = families.weighted_solution(family, design, target, variance)
         if found is None:
             return None
         coefficients, covariance = found
         residuals = target - (design @ coefficients).T
         weighted_with, scatter = scatter, _scatter(residuals[used], pairs.errors[used], family.freedom)
-        if abs(scatter - weighted_with) <= 1e-3 * weighted_with:
+        before, weight = weight, _LOSSES[pairs.loss](pairs.pull(residuals, scatter))
+        if abs(scatter - weighted_with) <= 1e-3 * weighted_with and np.abs(weight - before).max() < 1e-4:
             break
     if 2 * used.sum() == family.freedom and not pairs.errors[used].any():  # nothing says how well pairs are known
         covariance = np.full_like(covariance, np.inf)

@@ -204,7 +204,7 @@ def _refined(frame, psf):
 def _exposure(frame, limits):
     """Make an exposure of a frame, with the sources that the limits leave."""
     if frame.problem:
-        return Exposure(frame.name, (), frame.sources, frame.problem)
+        return Exposure(frame.name, (), frame.sources, problem=frame.problem)
     sources = frame.sources
     if limits != Limits():
         sources = limited(sources, fluxmin=limits.fluxmin, fluxmax=limits.fluxmax, fluxunits=limits.fluxunits,
@@ -212,7 +212,8 @@ def _exposure(frame, limits):
     if limits.nbright is not None:
         sources = SourceCatalog.concat(_brightest(sources[sources.chip == chip.extver], limits.nbright)
                                        for chip in frame.chips)
-    return Exposure.measured(frame.name, frame.chips, sources, epoch=frame.facts.epoch)
+    return Exposure.measured(frame.name, frame.chips, sources, epoch=frame.facts.epoch,
+                             visit=frame.facts.visit)
 
 
 def _brightest(sources, number):

@@ -106,8 +106,8 @@ class Output:
         """Update the headers of one file, which may hold several exposures; returns its name."""
         for alignment in alignments:
             wcss = {chip.extver: None for chip in alignment.exposure.chips}
-            solution = Solution(self.task.wcsname, "not aligned: reference")
-            if alignment.status is Status.ALIGNED:
+            solution = Solution(self.task.wcsname, f"not aligned: {alignment.status.value}")
+            if alignment.changes:
                 wcss = {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
                 rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0)) / 3600
                 solution = Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, rms)),

@@ -69,21 +69,23 @@ class Result:
         -------
         astropy.table.Table
             file, status, reason; dx, dy (pixels of the plane), rot (degrees), scale as in a shiftfile and their
-            errors; rms in x and y in pixels and in mas; numbers of sources and matches; the probability that
-            unrelated sources match as well.
+            errors; rms in x and y about zero in pixels and in mas, and about their means in mas; numbers of sources
+            and of matches after rejection; the probability that unrelated sources match as well.
         """
         from astropy.table import Table
 
         rows = [(a.name, a.status.value, a.reason, *a.offset, a.rotation, a.scale, *a.errors, *a.rms,
-                 *(a.rms * self.plane.pixel_scale * 1000), len(a.exposure.sources), a.nmatches, a.chance)
+                 *(1000 * self.plane.pixel_scale * np.append(a.rms, a.spread)), len(a.exposure.sources), a.nmatches,
+                 a.chance)
                 for a in self.alignments]
         names = ("file", "status", "reason", "dx", "dy", "rot", "scale", "dx_error", "dy_error", "rot_error",
-                 "scale_error", "xrms", "yrms", "xrms_mas", "yrms_mas", "nsources", "nmatches", "chance")
-        units = {"rot": "deg", "rot_error": "deg", "xrms_mas": "mas", "yrms_mas": "mas"}
+                 "scale_error", "xrms", "yrms", "xrms_mas", "yrms_mas", "xstd_mas", "ystd_mas", "nsources",
+                 "nmatches", "chance")
+        units = {"rot": "deg", "rot_error": "deg", **dict.fromkeys(names[13:17], "mas")}
         units.update(dict.fromkeys(("dx", "dy", "dx_error", "dy_error", "xrms", "yrms"), "pix"))
         table = Table(rows=rows, names=names, units=units)
         digits = {"rot": "8f", "rot_error": "8f", "scale": "8f", "scale_error": "8f", "chance": "2g"}
-        for name in names[3:15] + ("chance",):
+        for name in names[3:17] + ("chance",):
             table[name].info.format = f".{digits.get(name, '4f')}"
         return table
 
@@ -293,7 +295,7 @@ def _rules(task, plane):
     """Return what the parameters of the task say of matching and fitting."""
     scale = plane.pixel_scale if task.searchunits == "arcseconds" else 1.0
     names = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
-             "maxchance", "matching", "expand_refcat", "enforce_user_order")
+             "maxchance", "matching", "expand_refcat", "enforce_user_order", "magclip", "loss", "onlybetter", "group")
     same = {name: task[name] for name in names}
     return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0, yoffset=task.yoffset or 0.0, **same)
 

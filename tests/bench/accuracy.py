@@ -182,28 +182,40 @@ def judged(case, seed, args):
     return not missed
 
 
-def read_arguments():
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=", ".join(CASES))
-    parser.add_argument("--seed", type=int, action="append", help="may be repeated (default: 202)")
-    parser.add_argument("--peer", nargs="?", const="", metavar="PYTHON", help="compare with drizzlepac, in this Python "
-                        f"(default: ${_PEER_VARIABLE}, which also simulates what is missing)")
-    parser.add_argument("--repeats", type=int, help="runs of each program (default: 3 with --peer, else 1)")
+def add_places(description):
+    """Return a parser that has the options of where things are."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sim", type=Path, default=_CHECKOUT.parent / "shared" / "sim",
                         help="folder of simulate.py, score.py, limit.py (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "imagereg-bench",
                         help="simulated cases are in WORK/s<seed>/<case> (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the aligned copies")
+    parser.add_argument("--peer", nargs="?", const="", metavar="PYTHON", help="compare with drizzlepac, in this Python "
+                        f"(default: ${_PEER_VARIABLE}, which also simulates what is missing)")
+    return parser
+
+
+def settled(parser):
+    """Return the options, with all paths absolute and the Python that simulates."""
     args = parser.parse_args()
-    args.seed = args.seed or [202]
-    args.repeats = args.repeats or (1 if args.peer is None else 3)
     args.work, args.sim = args.work.absolute(), args.sim.absolute()
     args.peer_python = shutil.which(args.peer or os.environ.get(_PEER_VARIABLE, ""))
     if args.peer_python:
         args.peer_python = os.path.abspath(args.peer_python)  # not resolved: a link is what makes a virtual environment
     elif args.peer is not None:
         parser.error(f"--peer needs a Python that has drizzlepac, here or in ${_PEER_VARIABLE}")
+    return args
+
+
+def read_arguments():
+    """Return the command line's options."""
+    parser = add_places(__doc__)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("--seed", type=int, action="append", help="may be repeated (default: 202)")
+    parser.add_argument("--repeats", type=int, help="runs of each program (default: 3 with --peer, else 1)")
+    args = settled(parser)
+    args.seed = args.seed or [202]
+    args.repeats = args.repeats or (1 if args.peer is None else 3)
     return args
 
 

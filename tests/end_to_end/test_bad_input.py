@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from imagereg import align, formats
+from imagereg import exposures, formats
 from imagereg.cli import main
 from imagereg.demo import simulate_visit
 from imagereg.errors import DegenerateFit, InputError, ParameterError
@@ -281,7 +281,7 @@ def test_what_chance_may_be(visit):
 
 def test_fit_that_no_wcs_can_follow(visit, monkeypatch):
     """It shows in the verdict, before any header is written."""
-    follow = align.corrected_wcs
+    follow = exposures.corrected_wcs
 
     def refuse_the_last(wcs, shape, plane, fit):
         if np.allclose(wcs.wcs.crval, last):
@@ -290,7 +290,7 @@ def test_fit_that_no_wcs_can_follow(visit, monkeypatch):
 
     last = [fits.getheader(LAST, ("SCI", 2))[name] for name in ("CRVAL1", "CRVAL2")]
     before = Path(LAST).read_bytes()
-    monkeypatch.setattr(align, "corrected_wcs", refuse_the_last)
+    monkeypatch.setattr(exposures, "corrected_wcs", refuse_the_last)
     result = TweakReg(visit.names, updatehdr=True, shiftfile=True, **QUIET)
     assert [a.status.value for a in result.alignments] == ["reference", "aligned", "failed"]
     assert "can't follow the fit" in result.alignments[2].reason and Path(LAST).read_bytes() == before

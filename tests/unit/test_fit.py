@@ -629,3 +629,85 @@ def test_auto_is_the_fit_of_its_geometry():
         same = fit_linear(*given_pairs(truth, 30, 1, outliers=3), geometry=fit.geometry, errors=np.full((30, 2), 0.02))
         for field in dataclasses.fields(LinearFit):
             np.testing.assert_array_equal(getattr(fit, field.name), getattr(same, field.name))
+
+
+# Robust loss
+
+
+def contaminated(share, *, seed=4, count=400, error=0.02):
+    """Return pairs of a shift of (3, -2), their errors, some of them off by a few errors and to one side."""
+    random = np.random.default_rng(seed)
+    image_xy = random.uniform(0, 1000, (count, 2))
+    ref_xy = image_xy + (3, -2) + random.normal(0, error, (count, 2))
+    off = random.random(count) < share
+    ref_xy[off] += random.exponential(6 * error, (off.sum(), 2))
+    return image_xy, ref_xy, np.full((count, 2), error)
+
+
+@pytest.mark.parametrize(("loss", "gain"), [("huber", 1.3), ("cauchy", 1.6)])
+def test_robust_loss_is_less_misled(loss, gain):
+    image_xy, ref_xy, errors = contaminated(0.25)
+    off = {name: np.hypot(*(fit_linear(image_xy, ref_xy, geometry="shift", errors=errors, loss=name, nclip=0).shift
+                            - (3, -2))) for name in ("linear", loss)}
+    assert off["linear"] > gain * off[loss]
+
+
+@pytest.mark.parametrize("loss", ["huber", "cauchy"])
+def test_robust_loss_costs_little_where_all_is_well(loss):
+    ratio = []
+    for seed in range(40):
+        image_xy, ref_xy, errors = contaminated(0.0, seed=seed, count=60)
+        linear, robust = (fit_linear(image_xy, ref_xy, geometry="shift", errors=errors, loss=name, nclip=0).shift
+                          for name in ("linear", loss))
+        ratio.append([np.square(linear - (3, -2)).sum(), np.square(robust - (3, -2)).sum()])
+    linear, robust = np.mean(ratio, axis=0)
+    assert robust < 1.2 * linear  # 1 / 0.95, and the noise of 80 numbers
+
+
+@pytest.mark.parametrize("loss", ["huber", "cauchy"])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_robust_fit_of_exact_pairs(loss, geometry):
+    image_xy = np.random.default_rng(1).uniform(0, 1000, (30, 2))
+    fit = fit_linear(image_xy, image_xy + (1.5, 2.5), geometry=geometry, loss=loss)
+    np.testing.assert_allclose(fit(image_xy), image_xy + (1.5, 2.5), atol=1e-7)
+
+
+def test_unknown_loss():
+    with pytest.raises(ValueError, match="'lorentz' is none of linear, huber, cauchy"):
+        fit_linear(np.zeros((3, 2)), np.zeros((3, 2)), loss="lorentz")
+
+
+# Is there anything to change?
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_needlessness_is_uniform_where_nothing_is_needed(geometry):
+    found = []
+    for seed in range(150):
+        random = np.random.default_rng(seed)
+        image_xy = random.uniform(0, 1000, (40, 2))
+        ref_xy = image_xy + random.normal(0, 0.02, image_xy.shape)
+        found.append(fit_linear(image_xy, ref_xy, geometry=geometry, errors=np.full(image_xy.shape, 0.02), nclip=0,
+                                centre=(500, 500)).needlessness)
+    assert 0.4 < np.mean(found) < 0.62 and np.mean(np.array(found) < 0.1) < 0.2
+
+
+def test_needlessness_sees_small_changes():
+    image_xy, ref_xy, errors = contaminated(0.0)
+    fit = fit_linear(image_xy, image_xy + (ref_xy - image_xy - (3, -2)) + (0.006, 0), geometry="shift", errors=errors)
+    assert fit.needlessness < 1e-3  # six times its error
+    turned = image_xy @ np.array([[1, 1e-5], [-1e-5, 1]]) + (ref_xy - image_xy - (3, -2))
+    assert fit_linear(image_xy, turned, geometry="rshift", errors=errors, centre=(500, 500)).needlessness < 0.01
+
+
+def test_needlessness_of_what_is_not_known():
+    fit = fit_linear([[0.0, 0.0]], [[1.0, 1.0]], geometry="shift")
+    assert np.isnan(fit.needlessness)
+
+
+def test_fit_of_some_pairs():
+    image_xy, ref_xy, errors = contaminated(0.0)
+    fit = fit_linear(image_xy, ref_xy, errors=errors)
+    some = fit.of(np.arange(400) < 100)
+    assert some.nmatches <= 100 and len(some.residuals) == 100
+    np.testing.assert_array_equal(some.matrix, fit.matrix)

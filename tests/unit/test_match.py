@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imagereg.errors import NotEnoughMatches, NotEnoughSources
-from imagereg.match import match
+from imagereg.match import candidates, match
 
 
 def scattered(count, seed=0, size=1000.0):
@@ -322,3 +322,38 @@ def test_chance_grows_with_what_was_tried():
     small, large = (match(image, ref, searchrad=r, tolerance=1).chance for r in (3, 6))
     given = match(image, ref, searchrad=3, tolerance=1, use2dhist=False).chance
     assert given < small < large
+
+
+# Several peaks, several exposures
+
+
+def test_candidates_come_by_height():
+    image = scattered(60, seed=3)
+    ref = np.concatenate([image + (5, -7), image[:25] + (-12, 9), scattered(40, seed=8)])
+    found = list(candidates(image, ref, searchrad=20, tolerance=1))
+    assert [len(one) for _, one in found[:2]] == [60, 25]
+    assert found[0][0] == 1 and 0.3 < found[1][0] < 0.6
+    np.testing.assert_allclose([one.offset for _, one in found[:2]], [(5, -7), (-12, 9)], atol=1e-9)
+    shares = [share for share, _ in found]
+    assert shares == sorted(shares, reverse=True) and len(found) <= 6
+
+
+def test_exposures_that_share_an_offset_have_partners_of_their_own():
+    ref = scattered(50)
+    image, owner = np.concatenate([ref[:30], ref[10:]]) - (4, 2), np.repeat([0, 7], [30, 40])
+    together = match(image, ref, searchrad=10, tolerance=1, owner=owner, separation=0.5)
+    np.testing.assert_array_equal(together.image_index, np.arange(70))
+    np.testing.assert_array_equal(together.ref_index, [*range(30), *range(10, 50)])
+    assert len(match(image, ref, searchrad=10, tolerance=1)) == 50  # of one exposure, a star has one partner
+
+
+def test_more_pairs_than_are_counted_give_the_same_offset(monkeypatch):
+    image = scattered(400)
+    ref = image + (3.25, -8.5)
+    whole = match(image, ref, searchrad=20, tolerance=1)
+    monkeypatch.setattr("imagereg.match._MOST_PAIRS", 300)
+    monkeypatch.setattr("imagereg.match._MOST_COUNTED", 90)
+    thinned = match(image, ref, searchrad=20, tolerance=1)
+    np.testing.assert_allclose(thinned.offset, (3.25, -8.5), atol=1e-9)
+    assert len(thinned) == len(whole) == 400 and thinned.chance < 1e-100
+    assert thinned.histogram.sum() < whole.histogram.sum()
