@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 # A module imports only from a lower floor. Halves are steps within a floor of the design's table.
 FLOORS = {
     "errors": 0, "version": 0, "parameter": 0.5,
-    "params": 1, "catalog": 1,
+    "params": 1, "catalog": 1, "helptext": 1.5,
     "find": 2, "psf": 2, "match": 2, "geometry": 2, "fit": 2.5, "outlines": 2, "regions": 2.5, "pattern": 2.5,
     "wcs": 3, "formats": 3, "table": 3, "tables": 3.5, "usercatalogs": 3.5, "exclusions": 3.7,
     "headers": 4, "refframe": 4, "reference": 4, "exposures": 4,

@@ -32,7 +32,8 @@ def main(arguments=None):
     """
     parser = argparse.ArgumentParser("tweakreg", usage=_USAGE, add_help=False, allow_abbrev=False)
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument("--help", "-h", action="store_true", help="print the help of the task")
+    parser.add_argument("--help", "-h", metavar="PARAMETER", nargs="?", const="",
+                        help="print the help of the task, or of one parameter")
     parser.add_argument("--version", action="version", version=f"tweakreg {__version__}")
     parser.add_argument("--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
                         help="simulate a small visit in FOLDER and align it")
@@ -53,9 +54,6 @@ def main(arguments=None):
 def _dispatch(options):
     from imagereg import tweakreg
 
-    if options.help:
-        print(f"{_USAGE}\n\n{tweakreg.getHelpAsString()}")
-        return 0
     given = _parameters([word for word in options.words if _is_parameter(word)])
     names = [word for word in options.words if not _is_parameter(word)]
     for name, action in _ACTIONS.items():
@@ -99,6 +97,23 @@ def _full_name(name, specs):
     return known[0] if known else name
 
 
+def _help(name, *_):
+    """Print the help of the task, or what it says of a parameter or a parameter set."""
+    from imagereg import helptext
+    from imagereg.params import Spec
+
+    tasks = "tweakreg", "imagefindpars"
+    if not name:
+        print(f"{_USAGE}\n\n{helptext.task_help('tweakreg')}", end="")
+    elif name in (*tasks, "refimagefindpars"):
+        print(helptext.task_help(name), end="")
+    else:
+        name = _full_name(name, [Spec.load(task) for task in tasks])
+        known = [task for task in tasks if name in Spec.load(task)] or tasks[:1]
+        print("\n\n".join(f"{task}: {helptext.parameter_help(task, name)}" for task in known))
+    return 0
+
+
 def _demo(folder, _, given):
     """Simulate a visit, align it, and print what was found beside the truth."""
     from imagereg import demo, tweakreg
@@ -122,7 +137,7 @@ def _demo(folder, _, given):
 
 
 # What an option does in place of an alignment: a function of its value, of the file names and of the parameters.
-_ACTIONS = {"demo": _demo}
+_ACTIONS = {"help": _help, "demo": _demo}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,6 +22,7 @@ _EXPECTED = {
     "boolean": "yes or no",
     "integer": "a whole number",
     "float": "a number",
+    "action": "a button that opens these parameters",
 }
 
 
@@ -134,9 +135,12 @@ class Parameter:
 
     @property
     def description(self):
-        """Comment, what is expected, and the aliases, as sentences."""
+        """Comment, what is expected where that is more than a type, and the aliases, as sentences."""
+        return self._described(self.base not in ("string", "boolean"))
+
+    def _described(self, expected):
         sentences = [self.comment if self.comment.endswith("?") else f"{self.comment}."]
-        if self.base not in ("string", "boolean"):
+        if expected:
             sentences.append(f"{self.expected[0].upper()}{self.expected[1:]}.")
         if self.aliases:
             sentences.append(f"Also written {', '.join(self.aliases)}.")
@@ -189,8 +193,8 @@ class Parameter:
 
     def help_lines(self):
         """Return the entry in the help: plain text, 80 columns."""
-        head = f"  {self.name} = {_iraf_value(self.default)}"
-        return [head, *_wrapped(self.description, width=80, indent=6)]
+        head = f"  {self.pset or self.name} = {_iraf_value(self.default)}"
+        return [head, *_wrapped(self._described(expected=True), width=80, indent=6)]
 
 
 def _wrapped(text, *, width, indent):

@@ -19,19 +19,22 @@ import configobj
 from imagereg.errors import ParameterError
 from imagereg.parameter import Parameter, parse_check, unquoted
 
-__all__ = ["Parameter", "ParameterSet", "Spec", "nearest", "package_text"]
+__all__ = ["Parameter", "ParameterSet", "Spec", "nearest", "package_file", "package_text"]
 
 logger = logging.getLogger(__name__)
 
 
-def package_text(folder, name):
-    """Return the text of a data file in sub-package `folder`: 'pars' or 'help_files'."""
+def package_file(folder, name):
+    """Return the path of a data file in sub-package `folder`: 'pars' or 'help_files'."""
     package = files(__package__)
     installed = package / folder / name
-    if installed.is_file():
-        return installed.read_text(encoding="utf-8")
     # In a checkout and an editable install they stand beside lib/, as pars/ and help/.
-    return (package / ".." / ".." / folder.removesuffix("_files") / name).read_text(encoding="utf-8")
+    return installed if installed.is_file() else package / ".." / ".." / folder.removesuffix("_files") / name
+
+
+def package_text(folder, name):
+    """Return the text of a data file; see `package_file`."""
+    return package_file(folder, name).read_text(encoding="utf-8")
 
 
 def nearest(name, known):
@@ -225,14 +228,6 @@ class Spec:
     def doc_table(self):
         """Return the parameters as the section of a numpydoc docstring."""
         return "\n".join(line for p in self for line in p.doc_lines())
-
-    def help_table(self):
-        """Return the parameters as they stand in the help: plain text, 80 columns."""
-        lines = []
-        for section, parameters in self.sections.items():
-            lines += ["", section, ""] if section else []
-            lines += [line for p in parameters for line in p.help_lines()]
-        return "\n".join(lines)
 
     def signature(self, *leading, exclude=()):
         """Return the signature of the Python function that takes these parameters as keywords.

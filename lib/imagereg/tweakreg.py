@@ -19,10 +19,11 @@ from imagereg import files
 from imagereg.align import Chip, Exposure, Rules, Status, align
 from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError, ParameterError
+from imagereg.helptext import page_address, task_help
 from imagereg.inputs import expand_input, mef_inputs
 from imagereg.measure import Limits, measure_exposures
 from imagereg.outputs import Output
-from imagereg.params import ParameterSet, Spec, nearest, package_text
+from imagereg.params import ParameterSet, Spec, nearest
 from imagereg.reference import ReferenceCatalog
 from imagereg.refframe import Reference
 from imagereg.tables import read_table
@@ -130,23 +131,25 @@ def help(file=None):
         Name of the file.
     """
     if file is None:
-        sys.stdout.write(getHelpAsString())
+        sys.stdout.write(getHelpAsString(docstring=True))
     else:
-        files.write_text(file, getHelpAsString())
+        files.write_text(file, getHelpAsString(docstring=True))
 
 
 def getHelpAsString(docstring=False, show_ver=True):
-    """Return the help as text.
+    """Return the help as text, or where a browser finds it.
+
+    TEAL, which calls this without arguments, opens the page at the parameter that is asked for; as in drizzlepac.
 
     Parameters
     ----------
     docstring : bool
-        Without the title.
+        Return the text; otherwise the address of the page, where it is a file.
     show_ver : bool
-        Put the version into the title.
+        Put the version into the title of the text.
     """
-    text = package_text("help_files", "tweakreg.help")
-    return text if docstring else f"tweakreg{f' {__version__}' if show_ver else ''}\n\n{text}"
+    title = f"tweakreg {__version__}\n\n" if show_ver else ""
+    return (not docstring and page_address("tweakreg")) or title + task_help("tweakreg")
 
 
 def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, flat=()):

@@ -437,12 +437,14 @@ def test_doc_table():
     assert lines[-1] == "    A thing to come. A number. Not available yet."
 
 
-def test_help_table():
-    """The same in IRAF's spelling, by section."""
-    text = TOY.help_table()
-    assert text.startswith('  name = "a, b"\n      A name.\n')
-    assert "\n\nMORE THINGS\n\n  switch = no\n      Do it?\n  size = INDEF\n" in text
-    assert all(len(line) <= 80 for line in TWEAKREG.help_table().splitlines())
+def test_help_lines():
+    """The same in IRAF's spelling; a button stands under the name of its parameter set."""
+    lines = {p.name: p.help_lines() for p in TOY.layout}
+    assert lines["name"] == ['  name = "a, b"', "      A name. One line of text."]
+    assert lines["switch"] == ["  switch = no", "      Do it? Yes or no."]
+    assert lines["_edit_btn_"] == ['  toypars = "Edit"', "      The rest. A button that opens these parameters."]
+    assert lines["later"][1] == "      A thing to come. A number. Not available yet."
+    assert all(len(line) <= 80 for p in TWEAKREG for line in p.help_lines())
 
 
 def test_signature():
