@@ -108,8 +108,10 @@ def _help(name, *_):
     elif name in (*tasks, "refimagefindpars"):
         print(helptext.task_help(name), end="")
     else:
-        name = _full_name(name, [Spec.load(task) for task in tasks])
-        known = [task for task in tasks if name in Spec.load(task)] or tasks[:1]
+        specs = [Spec.load(task) for task in tasks]
+        if not any(name in spec for spec in specs):
+            name = _full_name(name, specs)
+        known = [spec.task for spec in specs if name in spec] or tasks[:1]
         print("\n\n".join(f"{task}: {helptext.parameter_help(task, name)}" for task in known))
     return 0
 

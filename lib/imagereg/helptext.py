@@ -233,7 +233,7 @@ def _blocks(text, linked):
     blocks = textwrap.dedent(text).split("\n\n") if text else []
     for literal, group in itertools.groupby(blocks, _is_literal):
         if literal:
-            shown = html.escape("\n\n".join(group), quote=False)
+            shown = html.escape(textwrap.dedent("\n\n".join(group)), quote=False)
             result.append(f"<pre>{shown}</pre>")
             continue
         for block in group:

@@ -158,6 +158,9 @@ def test_command(capsys):
     assert capsys.readouterr().out == f"tweakreg: {helptext.parameter_help('tweakreg', 'searchrad')}\n"
     assert main(["-h", "threshold"]) == 0
     assert capsys.readouterr().out.startswith("imagefindpars: threshold = 4.0\n")
+    assert main(["--help", "fluxmin"]) == 0  # of both
+    shown = [helptext.parameter_help(task, "fluxmin") for task in TASKS[:2]]
+    assert capsys.readouterr().out == f"tweakreg: {shown[0]}\n\nimagefindpars: {shown[1]}\n"
     assert main(["--help", "imagefindpars"]) == 0
     assert capsys.readouterr().out == helptext.task_help("imagefindpars")
     assert main(["--help", "serchrad"]) == 2
