@@ -123,14 +123,15 @@ def test_drizzlepac_defaults():
 
 @pytest.mark.parametrize("task", ["imagefindpars", "refimagefindpars"])
 def test_drizzlepac_source_finding(task):
-    """The parameter sets have drizzlepac's parameters and defaults, and three of ours."""
-    ours = {"centroid": "psf", "findmode": "imagefind", "sexconfig": ""}
+    """The parameter sets have drizzlepac's parameters and defaults, and four of ours."""
+    many = {"imagefindpars": 5000, "refimagefindpars": 20000}  # one reference image may lie under many images
+    ours = {"centroid": "psf", "findmode": "imagefind", "sexconfig": "", "nsources": many[task]}
     assert {p.name: p.default for p in Spec.load(task)} == DRIZZLEPAC_IMAGEFINDPARS | ours
     assert {p.section for p in Spec.load(task)} == {""}
 
 
 def test_parameter_sets_are_alike():
-    """They differ only in what is served and in the words."""
+    """They differ only in what is served, in the words, and in a default."""
     first, second = (
         [(p.name, p.kind, p.range, p.unit, p.aliases, p.none, p.keywords) for p in Spec.load(task)]
         for task in TASKS[1:]

@@ -17,6 +17,9 @@ class Flag(enum.IntFlag):
     EDGE = 8  # the footprint of the source reaches beyond the image
     UNRELIABLE = POOR_FIT | ASTRAY | EDGE  # the position may be off by more than its error
 
+
+_CELLS = 64  # about as many parts of a chip give their best sources
+
 _COLUMNS = {  # name: (trailing shape, dtype, value where none is given)
     "xy": ((2,), np.float64, None),
     "xy_error": ((2,), np.float64, np.nan),
@@ -121,6 +124,33 @@ class SourceCatalog:
             return self
         order = np.argsort(-np.nan_to_num(self.flux, nan=-np.inf), kind="stable")
         return self[np.sort(order[:max(n, 0)])]
+
+    def best(self, n, shape):
+        """Return the `n` best sources of one chip (all, for None), spread over it, in their present order.
+
+        The cells of a grid give their best sources by turns, each as long as it has any, so that what one lacks the
+        others give. Those that are `Flag.UNRELIABLE` come after all others; of two the better one has more signal
+        to noise, or more flux where the noise is not known.
+
+        Parameters
+        ----------
+        n : int or None
+            How many to keep.
+        shape : (int, int)
+            Rows and columns of the chip.
+        """
+        if n is None or n >= len(self):
+            return self
+        merit = -np.nan_to_num(self.flux / np.where(self.flux_error > 0, self.flux_error, 1.0), nan=-np.inf)
+        poor = (self.flags & Flag.UNRELIABLE) > 0
+        size = np.array(shape[::-1])
+        cells = np.maximum(np.rint(size * np.sqrt(_CELLS / size.prod())), 1).astype(int)
+        column, row = np.clip((self.xy - 0.5) / size * cells, 0, cells - 1).astype(int).T
+        groups = (poor * cells[1] + row) * cells[0] + column
+        _, counts = np.unique(groups, return_counts=True)
+        turn = np.empty(len(self), int)
+        turn[np.lexsort((merit, groups))] = np.arange(len(self)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self[np.sort(np.lexsort((merit, turn, poor))[:n])]
 
     @classmethod
     def concat(cls, catalogs):

@@ -103,7 +103,7 @@ class Kernel:
         return (a * x * x + b * x * y + c * y * y) / 2
 
 
-def sky_sigma(image, bad=None, *, nclip=3, clip=3.0):
+def sky_sigma(image, bad=None, relative_noise=None, *, nclip=3, clip=3.0):
     """Measure the sky's level and scatter by clipping, as ``imstatistics nclip=3`` does.
 
     Parameters
@@ -112,6 +112,8 @@ def sky_sigma(image, bad=None, *, nclip=3, clip=3.0):
         Pixels; an evenly spread sample of a million is used where there are more.
     bad : (ny, nx) array_like of bool, optional
         Pixels to leave out; those that are not finite are left out always.
+    relative_noise : (ny, nx) array_like, optional
+        Noise of each pixel relative to that of the typical one, whose `sigma` is returned.
     nclip : int
         Rounds of clipping.
     clip : float
@@ -132,11 +134,14 @@ def sky_sigma(image, bad=None, *, nclip=3, clip=3.0):
         if not sample.size:
             break
         sample = sample[np.abs(sample - sample.mean()) <= clip * sample.std()]
-    return (float(sample.mean()), float(sample.std())) if sample.size else (np.nan, np.nan)
+    level, sigma = (float(sample.mean()), float(sample.std())) if sample.size else (np.nan, np.nan)
+    if relative_noise is not None:
+        _, sigma = sky_sigma((image - level) / relative_noise, bad, nclip=nclip, clip=clip)
+    return level, sigma
 
 
-def find_sources(image, *, bad=None, relative_noise=None, conv_width=3.5, threshold=4.0, skysigma=None, nsigma=1.5,
-                 ratio=1.0, theta=0.0,
+def find_sources(image, *, bad=None, relative_noise=None, sky=None, conv_width=3.5, threshold=4.0, skysigma=None,
+                 nsigma=1.5, ratio=1.0, theta=0.0,
                  sharplo=None, sharphi=None, roundlo=None, roundhi=None, peakmin=None, peakmax=None,
                  fluxmin=None, fluxmax=None, gain=1.0, chip=1):
     """Find point sources in an image.
@@ -150,6 +155,8 @@ def find_sources(image, *, bad=None, relative_noise=None, conv_width=3.5, thresh
         neighbours, no source is centred on one, and a source that has one in its footprint is flagged.
     relative_noise : (ny, nx) array_like, optional
         Noise of each pixel relative to that of the typical one, where it varies; the threshold and the errors follow.
+    sky : (float, float), optional
+        What `sky_sigma` says of the image, where it has been asked already.
     conv_width : float
         FWHM of the convolution kernel, pixels (IRAF: fwhmpsf).
     threshold : float
@@ -180,9 +187,7 @@ def find_sources(image, *, bad=None, relative_noise=None, conv_width=3.5, thresh
     Stetson, P. B. 1987, PASP 99, 191; IRAF help pages of daofind, datapars and findpars.
     """
     kernel = Kernel(conv_width, nsigma, ratio, theta)
-    level, noise = sky_sigma(image, bad)
-    if relative_noise is not None:
-        _, noise = sky_sigma((image - level) / relative_noise, bad)
+    level, noise = sky or sky_sigma(image, bad, relative_noise)
     if not np.isfinite(noise):
         return SourceCatalog.empty()
     sigma = 1.5 * noise if skysigma is None else skysigma

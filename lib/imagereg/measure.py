@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from imagereg.usercatalogs import limited
 _KERNEL = ("conv_width", "nsigma", "ratio", "theta")
 _LIMITS = ("peakmin", "peakmax", "fluxmin", "fluxmax")
 _SHAPES = ("sharplo", "sharphi", "roundlo", "roundhi")
+_CANDIDATES, _LEAST = 4, 20_000  # times nsources, and at least: as many are compared with the PSF, cosmic rays too
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,8 @@ def measure_exposures(images, parameters, *, limits=None, exclusions=None, catal
         measured = pool.map(lambda parts: EffectivePSF.measure(Stamps.concat(parts), width), stamps.values())
         psf = dict(zip(stamps, measured, strict=True))
         frames = list(pool.map(lambda frame: _refined(frame, psf), frames))
-        return list(pool.map(lambda frame: _exposure(frame, limits or Limits()), frames))
+        number = parameters.nsources if catalogs is None else None
+        return list(pool.map(lambda frame: _exposure(frame, limits or Limits(), number), frames))
 
 
 def _defined(parameters, name):
@@ -126,14 +129,12 @@ def _find(image, parameters, exclusions, catalogs):
         parts = {}
         for number, pixels in enumerate(files.read_exposure(image.path, dqbits=parameters.dqbits, quality=quality)):
             chip = pixels.chip
-            where = f"{name}[SCI,{chip.extver}]"
+            mask = None if exclusions is None else exclusions.mask(name, number, pixels)
+            outside = functools.partial(_outside, mask=mask, where=f"{name}[SCI,{chip.extver}]")
             if catalogs is not None:
-                sources, stamps = catalogs.read(name, number, chip.extver, facts.exptime), None
+                sources, stamps = outside(catalogs.read(name, number, chip.extver, facts.exptime)), None
             else:
-                sources, stamps = _find_chip(pixels, parameters, _relative_noise(image, chip))
-            if exclusions is not None:
-                sources, stamps = _outside(exclusions.mask(name, number, pixels), sources, stamps, where)
-            log.info("%s: %d sources", where, len(sources))
+                sources, stamps = _find_chip(pixels, parameters, _relative_noise(image, chip), outside)
             parts[chip.extver] = chip, sources, stamps
     except InputError as error:
         log.error("%s", error)
@@ -159,40 +160,47 @@ def _relative_noise(image, chip):
     return noise / np.nanmedian(noise) if np.isfinite(noise).any() else np.full(chip.shape, np.nan)
 
 
-def _find_chip(pixels, parameters, relative_noise):
-    """Find the sources of one chip; returns them and their stamps, None where their positions are to stay."""
+def _find_chip(pixels, parameters, relative_noise, outside):
+    """Find the sources of one chip; returns them and their stamps, None where their positions are to stay.
+
+    Of those that `outside` leaves, the PSF is compared with some times as many as are asked for: that bounds time and
+    memory, and there are stars among them even where cosmic rays are far more.
+    """
     settings, bad = _settings(parameters), pixels.bad
-    more = {"gain": pixels.gain, "chip": pixels.chip.extver}
     if relative_noise is not None:
         bad = ~np.isfinite(relative_noise) | (False if bad is None else bad)
-        more["relative_noise"] = np.where(bad, 1.0, relative_noise)
+        relative_noise = np.where(bad, 1.0, relative_noise)
+    sky = level, noise = sky_sigma(pixels.data, bad, relative_noise)
+    more = {"gain": pixels.gain, "chip": pixels.chip.extver, "relative_noise": relative_noise, "sky": sky}
     if parameters.findmode == "sextractor":
         for key in _SHAPES:
             settings.pop(key)
         sources = find_sources_sextractor(pixels.data, bad=bad, config=parameters.sexconfig or None, **more, **settings)
     else:
         sources = find_sources(pixels.data, bad=bad, **more, **settings)
+    sources = outside(sources)
     if parameters.centroid == "marginal" or not len(sources):
         return sources, None
-    level, noise = sky_sigma(pixels.data, bad)
+    if parameters.nsources is not None:
+        sources = sources.best(max(_CANDIDATES * parameters.nsources, _LEAST), pixels.chip.shape)
     half = max(Kernel(*(settings[key] for key in _KERNEL)).half)
     stamps = Stamps.cut(pixels.data, sources.xy, half=half, level=level, noise=noise, gain=pixels.gain, bad=bad)
     if relative_noise is not None:
-        _, noise = sky_sigma((pixels.data - level) / more["relative_noise"], bad)
         x, y = (stamps.centre - 1).T
-        stamps = dataclasses.replace(stamps, noise=noise * more["relative_noise"][y, x])
+        stamps = dataclasses.replace(stamps, noise=noise * relative_noise[y, x])
     return sources, stamps
 
 
-def _outside(mask, sources, stamps, where):
-    """Leave out the sources whose central pixel is excluded; says how many pixels and sources that were."""
-    if mask is None:
-        return sources, stamps
-    ny, nx = mask.shape
-    x, y = (np.rint(sources.xy).astype(int) - 1).T
-    good = ~mask[np.clip(y, 0, ny - 1), np.clip(x, 0, nx - 1)]
-    log.info("%s: %d pixels and %d sources are excluded", where, mask.sum(), (~good).sum())
-    return sources[good], None if stamps is None else stamps[good]
+def _outside(sources, mask, where):
+    """Leave out the sources whose central pixel is excluded; says how many that were and how many there are."""
+    if mask is not None:
+        ny, nx = mask.shape
+        x, y = (np.rint(sources.xy).astype(int) - 1).T
+        good = ~mask[np.clip(y, 0, ny - 1), np.clip(x, 0, nx - 1)]
+        log.info("%s: %d pixels and %d sources are excluded", where, mask.sum(), (~good).sum())
+        sources = sources[good]
+    log.info("%s: %d sources", where, len(sources))
+    return sources
 
 
 def _refined(frame, psf):
@@ -201,19 +209,31 @@ def _refined(frame, psf):
     return dataclasses.replace(frame, sources=refine_positions(frame.sources, frame.stamps, psf[frame.facts.optics]))
 
 
-def _exposure(frame, limits):
-    """Make an exposure of a frame, with the sources that the limits leave."""
+def _exposure(frame, limits, nsources):
+    """Make an exposure of a frame, with the sources that the limits leave, `nsources` a chip at most."""
     if frame.problem:
         return Exposure(frame.name, (), frame.sources, problem=frame.problem)
     sources = frame.sources
     if limits != Limits():
         sources = limited(sources, fluxmin=limits.fluxmin, fluxmax=limits.fluxmax, fluxunits=limits.fluxunits,
                           exptime=frame.facts.exptime)
-    if limits.nbright is not None:
-        sources = SourceCatalog.concat(_brightest(sources[sources.chip == chip.extver], limits.nbright)
-                                       for chip in frame.chips)
+    if limits.nbright is not None or nsources is not None:
+        sources = SourceCatalog.concat(
+            _brightest(_best(sources[sources.chip == chip.extver], nsources, frame.name, chip), limits.nbright)
+            for chip in frame.chips)
     return Exposure.measured(frame.name, frame.chips, sources, epoch=frame.facts.epoch,
                              visit=frame.facts.visit)
+
+
+def _best(sources, number, name, chip):
+    """Return the best sources of a chip, spread over it; says how many that are, and how faint."""
+    kept = sources.best(number, chip.shape)
+    if len(kept) < len(sources):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            faintest = np.nanmin(kept.flux / kept.flux_error)
+        log.info("%s: the best %d sources of chip %d are kept (nsources=%d), the faintest at %.1f sigma", name,
+                 len(kept), chip.extver, number, faintest)
+    return kept
 
 
 def _brightest(sources, number):

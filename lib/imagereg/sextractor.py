@@ -43,9 +43,9 @@ _OWN_SETTINGS = {  # where there is none
 }
 
 
-def find_sources_sextractor(data, *, bad=None, relative_noise=None, config=None, chip=1, gain=1.0, conv_width=3.5,
-                            threshold=4.0, skysigma=None, nsigma=1.5, ratio=1.0, theta=0.0, fluxmin=None, fluxmax=None,
-                            peakmin=None, peakmax=None):
+def find_sources_sextractor(data, *, bad=None, relative_noise=None, sky=None, config=None, chip=1, gain=1.0,
+                            conv_width=3.5, threshold=4.0, skysigma=None, nsigma=1.5, ratio=1.0, theta=0.0,
+                            fluxmin=None, fluxmax=None, peakmin=None, peakmax=None):
     """Find the sources of one chip with SExtractor.
 
     Parameters
@@ -57,6 +57,8 @@ def find_sources_sextractor(data, *, bad=None, relative_noise=None, config=None,
     relative_noise : (ny, nx) array_like, optional
         Noise of each pixel relative to that of the typical one, where it varies; the threshold and the errors follow.
         A pixel where it is not a positive number is not used.
+    sky : (float, float), optional
+        What `find.sky_sigma` says of the image, where it has been asked already.
     config : str, optional
         The user's configuration file. It rules over detection and measurement (filter, threshold, deblending,
         background, saturation), in place of `conv_width`, `threshold` and `skysigma`; the input, the columns, the
@@ -105,9 +107,9 @@ def find_sources_sextractor(data, *, bad=None, relative_noise=None, config=None,
     good = data[~unusable]
     if not good.size or good.min() == good.max():
         return SourceCatalog.empty()
-    level, scatter = sky_sigma(data, unusable)
-    if relative_noise is not None:
-        _, scatter = sky_sigma((data - level) / np.where(unusable, 1.0, relative_noise), unusable)
+    if sky is None:
+        sky = sky_sigma(data, unusable, None if relative_noise is None else np.where(unusable, 1.0, relative_noise))
+    level, scatter = sky
     kernel = Kernel(conv_width, nsigma, ratio, theta)
     with tempfile.TemporaryDirectory(prefix="imagereg-") as folder:
         settings = _write_input(folder, np.where(unusable, level, data), unusable, noise=relative_noise,

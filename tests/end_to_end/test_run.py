@@ -155,6 +155,22 @@ def test_limits_reduce_the_sources(visit):
     assert [np.sum(few.chip == chip) for chip in (1, 2)] == [20, 20]
 
 
+@pytest.mark.parametrize("how", [{}, {"centroid": "marginal"}, {"nsources": "INDEF"}])
+def test_number_of_sources(visit, how):
+    """The best of each chip are kept, and align the images as well; nbright is of those."""
+    result = TweakReg(visit.names, updatehdr=True, **{"threshold": 10, "nsources": 40, **how}, **QUIET)
+    chips = [np.sum(result.alignments[1].exposure.sources.chip == chip) for chip in (1, 2)]
+    said = "the best 40 sources of chip 2 are kept (nsources=40), the faintest at" in Path("tweakreg.log").read_text()
+    assert result.ok and said == ("nsources" not in how)
+    assert min(chips) > 40 if "nsources" in how else chips == [40, 40]
+    assert (visit.truth.residuals(visit.names)[1:] < (20 if "centroid" in how else 2) * LIMIT).all()
+
+
+def test_limits_of_flux_go_before_the_number_of_sources(visit):
+    sources = TweakReg(visit.names, threshold=10, nsources=20, maxflux=3000, **QUIET).alignments[0].exposure.sources
+    assert sources.flux.max() <= 3000 and [np.sum(sources.chip == chip) for chip in (1, 2)] == [20, 20]
+
+
 def test_catalogs_and_match_files(visit):
     result = TweakReg(visit.names, threshold=10, **QUIET)
     alignment, root = result.alignments[1], visit.names[1].removesuffix(".fits")

@@ -144,6 +144,63 @@ def test_brightest_where_flux_is_infinite():
     assert SourceCatalog(np.zeros((4, 2)), flux=[1, np.inf, -np.inf, 5]).brightest(2).ident.tolist() == [2, 4]
 
 
+def uniform(n, seed=3, **columns):
+    rng = np.random.default_rng(seed)
+    return SourceCatalog(rng.uniform(0.5, [4096.5, 2048.5], (n, 2)), flux=rng.permutation(n) + 1.0, **columns)
+
+
+def corners_of(sources):
+    """Count the sources in each of 16 parts of a chip."""
+    return np.histogram2d(*sources.xy.T, bins=4, range=[(0.5, 4096.5), (0.5, 2048.5)])[0]
+
+
+def test_best_are_spread_over_the_chip():
+    everywhere, clump = uniform(3000), uniform(3000, seed=4)
+    clump = clump.replace(xy=clump.xy / 8, flux=clump.flux + 1e5)  # brighter than all others
+    sources = SourceCatalog.concat([everywhere, clump])
+    assert corners_of(sources.brightest(1000)).max() == 1000
+    best = sources.best(1000, (2048, 4096))
+    assert len(best) == 1000
+    assert corners_of(best).min() > 40 and corners_of(best).max() < 100
+    assert (np.diff(best.ident) > 0).all()
+
+
+def test_best_of_each_cell_have_most_signal_to_noise():
+    sources = uniform(2000, flux_error=np.linspace(1, 50, 2000))
+    best = sources.best(200, (100, 100_000)).ident - 1  # cells are slices in x
+    ratio = sources.flux / sources.flux_error
+    assert ratio[best].min() > np.median(ratio)
+    assert np.argmax(ratio) in best
+
+
+def test_best_fill_up_from_elsewhere():
+    """A chip whose sources are nearly all in one cell gives as many as are asked for."""
+    sources = uniform(500)
+    sources = sources.replace(xy=np.where(np.arange(500)[:, None] < 490, sources.xy / 100, sources.xy))
+    best = sources.best(100, (2048, 4096))
+    assert len(best) == 100
+    assert set(range(490, 500)) <= set(best.ident - 1)
+
+
+def test_best_are_reliable_before_they_are_bright():
+    flags = np.where(np.arange(1000) % 50 == 0, Flag.BAD_PIXEL, Flag.POOR_FIT)
+    sources = uniform(1000, flags=flags)
+    few = sources.replace(flux=np.where(flags == Flag.BAD_PIXEL, 1.0, 1e6)).best(30, (2048, 4096))
+    assert (few.flags == Flag.BAD_PIXEL).sum() == 20
+    assert (few.flags == Flag.POOR_FIT).sum() == 10
+
+
+@pytest.mark.parametrize("n", [None, 7, 8])
+def test_best_of_few_are_all(n):
+    assert uniform(7).best(n, (2048, 4096)).ident.tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_best_without_any_flux_or_sources():
+    unknown = SourceCatalog(uniform(300).xy).best(100, (2048, 4096))
+    assert len(unknown) == 100 and corners_of(unknown).min() > 0
+    assert len(SourceCatalog.empty().best(3, (2048, 4096))) == 0
+
+
 def test_concat_renumbers():
     first, second = some_catalog(3), some_catalog(2, origin="another, longer name.fits")
     both = SourceCatalog.concat([first, second])

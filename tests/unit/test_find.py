@@ -376,6 +376,9 @@ def test_threshold_is_in_units_of_the_sky_and_of_the_kernel():
 def test_measured_sky_counts_half_as_much_again():
     image, _, _ = star_grid()
     given = find_sources(image, skysigma=1.5 * sky_sigma(image)[1], threshold=7)
+    np.testing.assert_array_equal(find_sources(image, sky=sky_sigma(image), threshold=7).xy, given.xy)
+    twice = sky_sigma(image)[0], 2 * sky_sigma(image)[1]
+    np.testing.assert_array_equal(find_sources(image, sky=twice, threshold=3.5).xy, given.xy)
     np.testing.assert_array_equal(find_sources(image, threshold=7).xy, given.xy)
 
 

@@ -317,7 +317,7 @@ def test_parameter_set():
     """It is a mapping with attributes, in order, that does not change."""
     p = FIND.validate({"threshold": 200})
     assert p.threshold == p["threshold"] == 200.0
-    assert list(p) == list(FIND.names) and len(p) == 20
+    assert list(p) == list(FIND.names) and len(p) == 21
     assert dict(p)["conv_width"] == 3.5
     assert "threshold" in p and "threshold" in dir(p)
     assert (p.task, p.changed) == ("imagefindpars", ("threshold",))
