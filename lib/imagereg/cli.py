@@ -1,11 +1,14 @@
-"""The command ``tweakreg``."""
+"""The command ``tweakreg``, and those of its parameter sets, ``imagefindpars`` and ``refimagefindpars``."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
+import textwrap
 
+from imagereg.completion import SHELLS
 from imagereg.errors import ImageregError, ParameterError
 from imagereg.version import __version__
 
@@ -13,52 +16,86 @@ _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
 
 Align images: tweakreg 'j*flt.fits' threshold=50 updatehdr=yes
 FILE is a name, a wildcard or an @list; without any, the parameter input is used. Parameters are those of
-tweakreg and imagefindpars; names and choices may be abbreviated. The exit status is 0 when all images are aligned,
-1 when not, 2 when a parameter or a file is wrong."""
+tweakreg and imagefindpars; names and choices may be abbreviated. imagefindpars.name=value sets one of a parameter
+set, imagefindpars=FILE takes it from a file. The exit status is 0 when all images are aligned, 1 when not, 2 when a
+parameter or a file is wrong."""
+_PSET_USAGE = """{task} [name=value ...] [name+ ...] [name- ...]
+
+List or save parameters: {task} threshold=50 --savepars my.cfg"""
+# Under which argument of TweakReg the parameters of a task stand.
+_ARGUMENTS = {"tweakreg": "configobj", "imagefindpars": "imagefindcfg", "refimagefindpars": "refimagefindcfg"}
 
 
-def main(arguments=None):
+def main(arguments=None, task="tweakreg"):
     """Run the command.
 
     Parameters
     ----------
     arguments : list of str, optional
         What stands after the command's name; that of this process where not given.
+    task : str
+        Name of the command; that of a parameter set has no images to align.
 
     Returns
     -------
     int
         Exit status: 0 when all images are aligned, 1 when not, 2 for bad input.
     """
-    parser = argparse.ArgumentParser("tweakreg", usage=_USAGE, add_help=False, allow_abbrev=False)
-    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument("--help", "-h", metavar="PARAMETER", nargs="?", const="",
-                        help="print the help of the task, or of one parameter")
-    parser.add_argument("--version", action="version", version=f"tweakreg {__version__}")
-    parser.add_argument("--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
-                        help="simulate a small visit in FOLDER and align it")
-    options = parser.parse_intermixed_args(arguments)
+    options = _parser(task).parse_intermixed_args(arguments)
     try:
-        return _dispatch(options)
+        return _dispatch(options, task)
     except ImageregError as error:
-        print(f"tweakreg: {str(error).removeprefix('tweakreg: ')}", file=sys.stderr)
+        print(f"{task}: {str(error).removeprefix(f'{task}: ')}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # a pager or head has seen enough
         sys.stdout = None
         return 0
     except KeyboardInterrupt:
-        print("tweakreg: interrupted", file=sys.stderr)
+        print(f"{task}: interrupted", file=sys.stderr)
         return 130
 
 
-def _dispatch(options):
-    from imagereg import tweakreg
+imagefindpars = functools.partial(main, task="imagefindpars")
+refimagefindpars = functools.partial(main, task="refimagefindpars")
 
-    given = _parameters([word for word in options.words if _is_parameter(word)])
+
+def _parser(task):
+    usage = _USAGE if task == "tweakreg" else _PSET_USAGE.format(task=task)
+    parser = argparse.ArgumentParser(task, usage=usage, add_help=False, allow_abbrev=False)
+    add = parser.add_argument
+
+    def owned(value):
+        return task, value
+
+    add("words", nargs="*", help=argparse.SUPPRESS)
+    add("--help", "-h", metavar="PARAMETER", nargs="?", type=owned, const=(task, ""),
+        help="print what there is, in short; all about a parameter; or, for 'all', the whole help")
+    add("--version", action="version", version=f"tweakreg {__version__}")
+    add("--lpar", action="store_const", const=task, help="list the parameters, with those given, as IRAF does")
+    add("--dpar", action="store_const", const=task, help="the same as lines task.name = value, which --pars reads")
+    add("--pars", metavar="FILE", action="append", default=[],
+        help="take parameters from a .cfg or from what --dpar wrote; 'defaults' are those saved in the editor")
+    add("--savepars", metavar="FILE", type=owned, help="save the parameters in a .cfg")
+    add("--unlearn", action="store_const", const=task, help="forget the parameters saved in the editor")
+    add("--completion", choices=SHELLS, help="print the script that completes names in bash or zsh")
+    if task == "tweakreg":
+        add("--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
+            help="simulate a small visit in FOLDER and align it")
+    return parser
+
+
+def _dispatch(options, task):
+    given = _parameters([word for word in options.words if _is_parameter(word)], options.pars, task)
     names = [word for word in options.words if not _is_parameter(word)]
     for name, action in _ACTIONS.items():
-        if (value := getattr(options, name)) is not None:
+        if (value := getattr(options, name, None)) is not None:
             return action(value, names, given)
+    if task != "tweakreg":
+        if names:
+            raise ParameterError(f"{names[0]!r}: expected name=value")
+        return _lpar(task, names, given)
+    from imagereg import tweakreg
+
     result = tweakreg.TweakReg(names or None, **given)
     print(result)
     return 0 if result.ok else 1
@@ -67,23 +104,56 @@ def _dispatch(options):
 def _is_parameter(word):
     """Whether a word is ``name=value``, ``name+`` or ``name-`` and not a file."""
     name = word.partition("=")[0] if "=" in word else word[:-1] if word[-1:] in "+-" else ""
-    return name.isidentifier() and not os.path.exists(word)
+    owner, dot, own = name.partition(".")
+    known = own.isidentifier() and owner in _ARGUMENTS if dot else name.isidentifier()
+    return known and not os.path.exists(word)
 
 
-def _parameters(words):
-    """Parameters by full name."""
+def _parameters(words, pars, task):
+    """Parameters as arguments of TweakReg: by full name; those of files and of parameter sets as mappings."""
+    pairs = [_pair(word) for word in words]
+    given, typed = {}, {}
+    for owner, path in [*((None, path) for path in pars), *(pair for pair in pairs if pair[0] in _ARGUMENTS)]:
+        values = _from_file(path, owner, task)
+        argument = _ARGUMENTS[values.get("_task_name_", owner or task)]
+        if argument in given:
+            raise ParameterError(f"{path}: a file with parameters of {values['_task_name_']} is given already")
+        given[argument] = values
+    for name, value in (pair for pair in pairs if pair[0] not in _ARGUMENTS):
+        place = _owner_and_name(name, task)
+        if typed.setdefault(place, value) != value:
+            raise ParameterError(f"parameter {place[1]!r} is given as {typed[place]!r} and as {value!r}")
+    for (owner, name), value in typed.items():
+        (given.setdefault(_ARGUMENTS[owner], {}) if owner else given)[name] = value
+    return given
+
+
+def _pair(word):
+    name, equals, value = word.partition("=")
+    return (name, value) if equals else (word[:-1], {"+": "yes", "-": "no"}[word[-1]])
+
+
+def _from_file(path, owner, task):
+    """Parameters of a file: of the task named as its owner, or else of any of ours."""
+    from imagereg import tweakreg
+
+    values = tweakreg.read_parameters(path, owner or task)
+    found = values.get("_task_name_", owner or task)
+    expected = [owner] if owner else list(_ARGUMENTS)
+    if found not in expected:
+        raise ParameterError(f"{path}: these are parameters of {found!r}, expected those of {' or '.join(expected)}")
+    return values
+
+
+def _owner_and_name(name, task):
+    """Return the parameter set, None for a plain parameter, and the full name of what a user calls `name`."""
     from imagereg.params import Spec
 
-    specs = Spec.load("tweakreg"), Spec.load("imagefindpars")
-    values = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            name, value = word[:-1], {"+": "yes", "-": "no"}[word[-1]]
-        name = _full_name(name, specs)
-        if values.setdefault(name, value) != value:
-            raise ParameterError(f"parameter {name!r} is given as {values[name]!r} and as {value!r}")
-    return values
+    owner, dot, own = name.rpartition(".")
+    if dot or task != "tweakreg":
+        owner = owner or task
+        return None if owner == "tweakreg" else owner, Spec.load(owner).find(own, minimum_match=True).name
+    return None, _full_name(name, (Spec.load("tweakreg"), Spec.load("imagefindpars")))
 
 
 def _full_name(name, specs):
@@ -97,22 +167,86 @@ def _full_name(name, specs):
     return known[0] if known else name
 
 
-def _help(name, *_):
-    """Print the help of the task, or what it says of a parameter or a parameter set."""
-    from imagereg import helptext
+def _sets(names, given):
+    """Return the parameter sets that file names and arguments of TweakReg make up."""
+    from imagereg import tweakreg
+
+    flat = given | ({"input": ",".join(names)} if names else {})
+    return tweakreg.gather_parameters(*(flat.pop(argument, None) for argument in _ARGUMENTS.values()), flat)
+
+
+def _listed(task, names, given):
+    """Return the sets that belong to a command: all to tweakreg."""
+    sets = _sets(names, given)
+    return sets if task == "tweakreg" else [values for values in sets if values.task == task]
+
+
+def _help(wanted, *_):
+    """Print what there is, what a parameter means, or the whole help."""
+    from imagereg import helptext, listing
     from imagereg.params import Spec
 
-    tasks = "tweakreg", "imagefindpars"
-    if not name:
-        print(f"{_USAGE}\n\n{helptext.task_help('tweakreg')}", end="")
-    elif name in (*tasks, "refimagefindpars"):
-        print(helptext.task_help(name), end="")
+    task, name = wanted
+    parser, specs = _parser(task), [Spec.load(task)] + [Spec.load("imagefindpars")] * (task == "tweakreg")
+    if name == "all":
+        print(f"{parser.format_help()}\n{helptext.task_help(task)}", end="")
+    elif name:
+        owner, name = _owner_and_name(name, task)
+        known = [spec for spec in specs if name in spec and owner in (None, spec.task)] or specs[:1]
+        print("\n\n".join(f"{spec.task}: {helptext.parameter_help(spec.task, name)}" for spec in known))
     else:
-        specs = [Spec.load(task) for task in tasks]
-        if not any(name in spec for spec in specs):
-            name = _full_name(name, specs)
-        known = [spec.task for spec in specs if name in spec] or tasks[:1]
-        print("\n\n".join(f"{task}: {helptext.parameter_help(task, name)}" for task in known))
+        usage, _, example = parser.usage.splitlines()[:3]
+        options = " ".join(_options(parser)).replace("--help", "--help [PARAMETER|all]")
+        print(f"usage: {usage}\n       {example}")
+        print(textwrap.fill(f"options: {options}", 79, subsequent_indent="  ", break_on_hyphens=False))
+        print(listing.overview(specs), end="")
+    return 0
+
+
+def _options(parser):
+    """Return what of the command line begins with two dashes."""
+    return [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+
+
+def _lpar(task, names, given):
+    from imagereg import listing
+
+    print(listing.lpar_text(_listed(task, names, given)), end="")
+    return 0
+
+
+def _dpar(task, names, given):
+    from imagereg import listing
+
+    print(listing.dpar_text(_listed(task, names, given)), end="")
+    return 0
+
+
+def _savepars(target, names, given):
+    """Write a .cfg; that of tweakreg holds its parameter sets."""
+    from imagereg import files
+
+    task, path = target
+    values, *psets = _listed(task, names, given)
+    files.write_text(path, values.spec.cfg_text(values, psets))
+    return 0
+
+
+def _unlearn(task, *_):
+    """Remove what the user saved."""
+    from imagereg import files
+
+    path = files.forget_parameters(task)
+    print(f"removed {path}" if path else f"no parameters of {task} are saved")
+    return 0
+
+
+def _completion(shell, *_):
+    """Print the script for a shell."""
+    from imagereg import completion
+    from imagereg.params import Spec
+
+    print(completion.script(shell, [Spec.load(task) for task in _ARGUMENTS], _options(_parser("tweakreg"))), end="")
     return 0
 
 
@@ -139,7 +273,8 @@ def _demo(folder, _, given):
 
 
 # What an option does in place of an alignment: a function of its value, of the file names and of the parameters.
-_ACTIONS = {"help": _help, "demo": _demo}
+_ACTIONS = {"help": _help, "lpar": _lpar, "dpar": _dpar, "savepars": _savepars, "unlearn": _unlearn,
+            "completion": _completion, "demo": _demo}
 
 if __name__ == "__main__":
     sys.exit(main())

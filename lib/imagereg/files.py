@@ -463,3 +463,14 @@ def user_parameters(task):
     """Name of the file in which the user last saved the parameters of a task; None where there is none."""
     path = os.path.join(os.path.expanduser("~"), ".imagereg", f"{task}.cfg")
     return path if os.path.isfile(path) else None
+
+
+def forget_parameters(task):
+    """Remove the parameters of a task that the user saved; returns the name of the file, None where there was none."""
+    path = user_parameters(task)
+    if path:
+        try:
+            os.remove(path)
+        except OSError as error:
+            raise InputError(f"{path} can't be removed: {_reason(error)}") from error
+    return path

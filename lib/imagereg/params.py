@@ -76,7 +76,8 @@ class Spec:
         layout = []
         for name, line in top.items():
             if isinstance(line, dict):
-                layout += [Parameter.parse(inner, name, check) for inner, check in line.items()]
+                # A section of __many__ holds the values of a parameter set, which are declared elsewhere.
+                layout += [Parameter.parse(inner, name, check) for inner, check in line.items() if inner != "__many__"]
             else:
                 layout.append(Parameter.parse(name, "", line))
         return cls(task, tuple(layout), tuple((name, tuple(rule.items())) for name, rule in rules.items()))
@@ -201,13 +202,29 @@ class Spec:
         parsed.walk(_unquote)
         return parsed.dict()
 
-    def cfg_text(self, values=()):
-        """Return the text of a ``.cfg`` with `values`, or with the defaults."""
+    @property
+    def psets(self):
+        """Names of the parameter sets that belong to the task."""
+        return tuple(p.pset for p in self.layout if p.pset)
+
+    def cfg_text(self, values=(), psets=()):
+        """Return the text of a ``.cfg`` with `values`, or with the defaults.
+
+        Parameters
+        ----------
+        values : mapping
+            See `validate`.
+        psets : iterable of ParameterSet
+            Parameter sets that belong to the task: a section of each holds what is not the default.
+        """
         values = self.validate(values)
         lines = [f"_task_name_ = {self.task}"]
         for section, parameters in self.sections.items():
             lines += ["", f"[{section}]"] if section else []
             lines += [p.cfg_line(values[p.name]) for p in parameters]
+        for pset in psets:
+            if pset.changed:
+                lines += ["", f"[{pset.task}]", *(pset.spec[name].cfg_line(pset[name]) for name in pset.changed)]
         return "\n".join([*lines, "", "[_RULES_]", ""])
 
     def par_text(self, values=()):

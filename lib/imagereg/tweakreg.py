@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from imagereg import files
+from imagereg import files, listing
 from imagereg.align import Chip, Exposure, Rules, Status, align
 from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError, ParameterError
@@ -33,6 +33,7 @@ from imagereg.version import __version__
 from imagereg.wcs import TangentPlane
 
 __taskname__ = "tweakreg"
+TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
 
 log = logging.getLogger(__name__)
 
@@ -122,21 +123,23 @@ def run(configobj):
     return TweakReg(configobj=configobj)
 
 
-def help(file=None):
+def help(file=None, *, task=__taskname__):
     """Print the help, or write it into a file.
 
     Parameters
     ----------
     file : str, optional
         Name of the file.
+    task : str
+        Of what; a parameter set has a help of its own.
     """
     if file is None:
-        sys.stdout.write(getHelpAsString(docstring=True))
+        sys.stdout.write(getHelpAsString(docstring=True, task=task))
     else:
-        files.write_text(file, getHelpAsString(docstring=True))
+        files.write_text(file, getHelpAsString(docstring=True, task=task))
 
 
-def getHelpAsString(docstring=False, show_ver=True):
+def getHelpAsString(docstring=False, show_ver=True, *, task=__taskname__):
     """Return the help as text, or where a browser finds it.
 
     TEAL, which calls this without arguments, opens the page at the parameter that is asked for; as in drizzlepac.
@@ -147,9 +150,11 @@ def getHelpAsString(docstring=False, show_ver=True):
         Return the text; otherwise the address of the page, where it is a file.
     show_ver : bool
         Put the version into the title of the text.
+    task : str
+        Of what; a parameter set has a help of its own.
     """
-    title = f"tweakreg {__version__}\n\n" if show_ver else ""
-    return (not docstring and page_address("tweakreg")) or title + task_help("tweakreg")
+    title = f"{task} {__version__}\n\n" if show_ver else ""
+    return (not docstring and page_address(task)) or title + task_help(task)
 
 
 def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, flat=()):
@@ -158,7 +163,8 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
     Parameters
     ----------
     configobj : mapping, str, or None
-        Parameters, the name of a ``.cfg``, or ``'defaults'`` for the ones last saved with the editor.
+        Parameters, perhaps with those of a parameter set as a mapping under its name; the name of a ``.cfg``; or
+        ``'defaults'`` for the ones last saved with the editor.
     imagefindcfg, refimagefindcfg : mapping, str, or None
         The same for the parameter sets.
     flat : mapping
@@ -176,12 +182,32 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
     InputError
         A file can't be read.
     """
-    specs, ref_spec = (Spec.load("tweakreg"), Spec.load("imagefindpars")), Spec.load("refimagefindpars")
-    task, finding = _distributed(_mapping(configobj, specs[0]), *specs)
-    finding |= specs[1].given(_mapping(imagefindcfg, specs[1]))
-    ref_finding = ref_spec.validate(_mapping(refimagefindcfg, ref_spec))
-    task_flat, finding_flat = _distributed(dict(flat), *specs)
-    return ParameterSet(specs[0], task | task_flat), ParameterSet(specs[1], finding | finding_flat), ref_finding
+    task, finding, ref_finding = map(Spec.load, TASKS)
+    saved = dict(_mapping(configobj, task))
+    own, ref_own = (_mapping(saved.pop(pset.task, None), pset) for pset in (finding, ref_finding))
+    task_values, finding_values = _distributed(saved, task, finding)
+    finding_values |= finding.given(own) | finding.given(_mapping(imagefindcfg, finding))
+    ref_values = ref_finding.given(ref_own) | ref_finding.given(_mapping(refimagefindcfg, ref_finding))
+    task_flat, finding_flat = _distributed(dict(flat), task, finding)
+    return (ParameterSet(task, task_values | task_flat), ParameterSet(finding, finding_values | finding_flat),
+            ParameterSet(ref_finding, ref_values))
+
+
+def read_parameters(path, task):
+    """Return what a file holds of parameters, unchecked; see `listing.parse`.
+
+    Parameters
+    ----------
+    path : str
+        The file, or ``'defaults'`` for what was last saved with the editor: nothing where nothing was.
+    task : str
+        Whose they are, where the file does not tell.
+    """
+    if path == "defaults":
+        path = files.user_parameters(task)
+        if path is None:
+            return {}
+    return listing.parse(files.read_text(path), path, Spec.load(task))
 
 
 def _mapping(given, spec):
@@ -193,10 +219,7 @@ def _mapping(given, spec):
     if not isinstance(given, (str, os.PathLike)):
         raise ParameterError(f"{spec.task}: parameters are given as {type(given).__name__}, expected a mapping or a "
                              "file name")
-    if given == "defaults":
-        given = files.user_parameters(spec.task)
-        return {} if given is None else spec.read_cfg(files.read_text(given))
-    return spec.read_cfg(files.read_text(given))
+    return read_parameters(given, spec.task)
 
 
 def _distributed(values, task, finding):

@@ -1,0 +1,130 @@
+r"""Scripts that complete what is typed after the commands, in bash and in zsh.
+
+They are static: names and choices stand in them, and no program runs while somebody types.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+_DATA = r"""
+_imagereg_names() {
+    case $1 in
+%(names)s
+    esac
+}
+
+# The choices of a parameter, by its name; status 1 where any text will do, which may name a file.
+_imagereg_choices() {
+    case $1 in
+%(choices)s
+        *) return 1 ;;
+    esac
+}
+"""
+_SHELLS = {
+    "bash": r"""# For ~/.bashrc: eval "$(tweakreg --completion bash)"
+%(data)s
+_imagereg() {
+    local command=${1##*/} word=${COMP_WORDS[COMP_CWORD]} last=${COMP_WORDS[COMP_CWORD-1]}
+    local start= name= quote= candidate candidates
+    COMPREPLY=()
+    if [[ $word == = ]]; then  # which readline takes for a word of its own
+        name=$last word=
+    elif [[ $last == = ]]; then
+        name=${COMP_WORDS[COMP_CWORD-2]}
+    elif [[ $word == [[:alpha:]]*=* ]]; then
+        start=${word%%%%=*}= name=${word%%%%=*} word=${word#*=}
+    fi
+    [[ $word == [\"\']* ]] && quote=${word:0:1}
+    word=${word#[\"\']} word=${word//\\/}
+    if [[ $name ]]; then
+        candidates=$(_imagereg_choices "${name##*.}") || return
+        compopt +o default 2>/dev/null
+    elif [[ $last == --completion ]]; then
+        candidates=$'bash\nzsh'
+    elif [[ $last == --help ]]; then
+        candidates=$(_imagereg_names "$command"; echo all) candidates=${candidates//=/}
+    elif [[ $word == -* ]]; then
+        candidates=$(printf '%%s\n' %(options)s)
+    else
+        candidates=$(_imagereg_names "$command"; compgen -f -- "$word")
+    fi
+    while IFS= read -r candidate; do
+        [[ $candidate && $candidate == "$word"* ]] || continue
+        [[ $candidate == *= ]] && compopt -o nospace 2>/dev/null
+        [[ ! $name && -d $candidate ]] && candidate+=/ && compopt -o nospace 2>/dev/null
+        [[ $quote || $candidate == *= ]] || printf -v candidate %%q "$candidate"
+        COMPREPLY+=("$start$candidate")
+    done <<< "$candidates"
+}
+complete -o default -F _imagereg %(tasks)s
+""",
+    "zsh": r"""#compdef %(tasks)s
+# For ~/.zshrc, after compinit: eval "$(tweakreg --completion zsh)"
+%(data)s
+_imagereg() {
+    local -a found
+    local text
+    if compset -P '[[:alpha:]]*='; then
+        text=$(_imagereg_choices ${${IPREFIX%%=}##*.}) || { _files; return }
+        found=("${(@f)text}")
+        [[ -n $text ]] && compadd -a found
+    elif [[ $words[CURRENT-1] == --completion ]]; then
+        compadd bash zsh
+    elif [[ $words[CURRENT-1] == --help ]]; then
+        found=(${(f)"$(_imagereg_names ${words[1]:t})"})
+        compadd all ${found%%=}
+    elif [[ $PREFIX == -* ]]; then
+        compadd -- %(options)s
+    else
+        found=(${(f)"$(_imagereg_names ${words[1]:t})"})
+        compadd -S '' -a found
+        _files
+    fi
+}
+compdef _imagereg %(tasks)s
+""",
+}
+SHELLS = tuple(_SHELLS)
+
+
+def script(shell, specs, options):
+    """Return the script for a shell.
+
+    Parameters
+    ----------
+    shell : str
+        One of `SHELLS`.
+    specs : sequence of Spec
+        Of the task, and of its parameter sets: there is a command for each.
+    options : iterable of str
+        What begins with dashes.
+    """
+    names = "\n".join(f"        {spec.task}) printf '%s\\n' {_words(_names(spec, specs))} ;;" for spec in specs)
+    by_choices = {}
+    for p in {p.name: p for spec in specs for p in spec}.values():
+        if p.base != "string":
+            by_choices.setdefault(("yes", "no") if p.base == "boolean" else p.choices, []).append(p.name)
+    choices = "\n".join(f"        {'|'.join(known)}) {_printed(values)} ;;" for values, known in by_choices.items())
+    data = _DATA.strip() % {"names": names, "choices": choices}
+    tasks = " ".join(spec.task for spec in specs)
+    return _SHELLS[shell] % {"data": data, "tasks": tasks, "options": _words(options)}
+
+
+def _names(spec, specs):
+    """Yield what may stand before a value on the command line of a task, with the equals sign."""
+    yield from (f"{name}=" for name in spec.names)
+    psets = [s for s in specs if s.task in spec.psets]
+    if psets:
+        yield from (f"{name}=" for name in psets[0].names)
+        yield from (f"{pset.task}=" for pset in psets)
+        yield from (f"{pset.task}.{name}=" for pset in psets for name in pset.names)
+
+
+def _printed(values):
+    return f"printf '%s\\n' {_words(values)}" if values else ":"
+
+
+def _words(words):
+    return " ".join(map(shlex.quote, words))
