@@ -7,8 +7,8 @@ import importlib
 
 from imagereg.version import __version__
 
-__all__ = ["__version__", "tweakreg"]
-_TASKS = ("tweakreg",)
+__all__ = ["__version__", "imagefindpars", "refimagefindpars", "tweakreg"]
+_TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
 
 
 def __getattr__(name):

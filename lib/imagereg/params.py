@@ -215,7 +215,8 @@ class Spec:
         values : mapping
             See `validate`.
         psets : iterable of ParameterSet
-            Parameter sets that belong to the task: a section of each holds what is not the default.
+            Parameter sets that belong to the task: a section of each holds what is not the default, as ``_name_``,
+            which TEAL takes for hidden: it keeps that, and its window, which crashes on others, does not show it.
         """
         values = self.validate(values)
         lines = [f"_task_name_ = {self.task}"]
@@ -224,7 +225,8 @@ class Spec:
             lines += [p.cfg_line(values[p.name]) for p in parameters]
         for pset in psets:
             if pset.changed:
-                lines += ["", f"[{pset.task}]", *(pset.spec[name].cfg_line(pset[name]) for name in pset.changed)]
+                hidden = (dataclasses.replace(pset.spec[name], name=f"_{name}_") for name in pset.changed)
+                lines += ["", f"[{pset.task}]", *(p.cfg_line(pset[p.name[1:-1]]) for p in hidden)]
         return "\n".join([*lines, "", "[_RULES_]", ""])
 
     def par_text(self, values=()):

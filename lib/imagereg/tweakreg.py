@@ -184,7 +184,7 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
     """
     task, finding, ref_finding = map(Spec.load, TASKS)
     saved = dict(_mapping(configobj, task))
-    own, ref_own = (_mapping(saved.pop(pset.task, None), pset) for pset in (finding, ref_finding))
+    own, ref_own = (_shown(_mapping(saved.pop(pset.task, None), pset), pset) for pset in (finding, ref_finding))
     task_values, finding_values = _distributed(saved, task, finding)
     finding_values |= finding.given(own) | finding.given(_mapping(imagefindcfg, finding))
     ref_values = ref_finding.given(ref_own) | ref_finding.given(_mapping(refimagefindcfg, ref_finding))
@@ -220,6 +220,11 @@ def _mapping(given, spec):
         raise ParameterError(f"{spec.task}: parameters are given as {type(given).__name__}, expected a mapping or a "
                              "file name")
     return read_parameters(given, spec.task)
+
+
+def _shown(values, spec):
+    """Values by the names of parameters, which the section of a parameter set hides from TEAL as ``_name_``."""
+    return {name[1:-1] if name[1:-1] in spec else name: value for name, value in values.items()}
 
 
 def _distributed(values, task, finding):

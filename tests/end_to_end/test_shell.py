@@ -84,6 +84,9 @@ def test_savepars_keeps_all_sets(shell):
     assert (ref_finding.changed, ref_finding.conv_width) == (("conv_width",), 2.0)
     assert "(threshold = 50.0)" in shell("imagefindpars --pars my.cfg")
     assert not list(Path().glob(".imagereg-*"))
+    assert "\n[imagefindpars]\n_threshold_ = 50.0 " in Path("my.cfg").read_text()
+    Path("mine.cfg").write_text("_task_name_ = tweakreg\n[imagefindpars]\nthreshold = 50\n")  # as a user may write it
+    assert gathered(configobj="mine.cfg")[1] == finding
 
 
 def test_files_are_told_apart_by_their_task(shell):
@@ -131,7 +134,7 @@ def test_last_saved(shell):
 
 def test_saved_by_drizzlepacs_teal(shell):
     """Its comments are glued to the values, its names are ours."""
-    Path("theirs.cfg").write_text("_task_name_ = tweakreg# \ninput = j*_flt.fits# Input files (name, suffix, or @list)\n"
+    Path("theirs.cfg").write_text("_task_name_ = tweakreg# \ninput = j*_flt.fits# Input files (name, or @list)\n"
                                   "[UPDATE HEADER]\nupdatehdr = True# Update headers?\n[ _RULES_ ]\n")
     listed = shell("tweakreg --dpar --pars theirs.cfg")
     assert 'tweakreg.input = "j*_flt.fits"\n' in listed and "tweakreg.updatehdr = yes\n" in listed
