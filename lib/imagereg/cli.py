@@ -190,9 +190,13 @@ def _help(wanted, *_):
     parser, specs = _parser(task), [Spec.load(task)] + [Spec.load("imagefindpars")] * (task == "tweakreg")
     if name == "all":
         print(f"{parser.format_help()}\n{helptext.task_help(task)}", end="")
+    elif name in _ARGUMENTS:
+        print(helptext.task_help(name), end="")
     elif name:
-        owner, name = _owner_and_name(name, task)
-        known = [spec for spec in specs if name in spec and owner in (None, spec.task)] or specs[:1]
+        known = [spec for spec in specs if name in spec]
+        if not known:
+            owner, name = _owner_and_name(name, task)
+            known = [spec for spec in specs if name in spec and owner in (None, spec.task)] or specs[:1]
         print("\n\n".join(f"{spec.task}: {helptext.parameter_help(spec.task, name)}" for spec in known))
     else:
         usage, _, example = parser.usage.splitlines()[:3]

@@ -151,9 +151,9 @@ def test_html_places_and_links(task):
 
 
 def test_command(capsys):
-    assert main(["--help"]) == 0
+    assert main(["--help", "all"]) == 0
     everything = capsys.readouterr().out
-    assert everything.startswith("tweakreg [FILE ...]") and helptext.task_help("tweakreg") in everything
+    assert everything.startswith("usage: tweakreg [FILE ...]") and helptext.task_help("tweakreg") in everything
     assert main(["--help", "searchr"]) == 0
     assert capsys.readouterr().out == f"tweakreg: {helptext.parameter_help('tweakreg', 'searchrad')}\n"
     assert main(["-h", "threshold"]) == 0
