@@ -1,4 +1,4 @@
-"""Alignment of images: the task tweakreg and its parameter set imagefindpars.
+"""Alignment of images: the task tweakreg and its parameter sets imagefindpars and refimagefindpars.
 
 ``from imagereg import tweakreg; tweakreg.TweakReg('*flt.fits', threshold=200, shiftfile=True)``
 """

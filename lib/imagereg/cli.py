@@ -71,6 +71,7 @@ def _parser(task):
     add("--help", "-h", metavar="PARAMETER", nargs="?", type=owned, const=(task, ""),
         help="print what there is, in short; all about a parameter; or, for 'all', the whole help")
     add("--version", action="version", version=f"tweakreg {__version__}")
+    add("--epar", action="store_const", const=task, help="edit the parameters, beginning with those last saved")
     add("--lpar", action="store_const", const=task, help="list the parameters, with those given, as IRAF does")
     add("--dpar", action="store_const", const=task, help="the same as lines task.name = value, which --pars reads")
     add("--pars", metavar="FILE", action="append", default=[],
@@ -96,7 +97,11 @@ def _dispatch(options, task):
         return _lpar(task, names, given)
     from imagereg import tweakreg
 
-    result = tweakreg.TweakReg(names or None, **given)
+    return _told(tweakreg.TweakReg(names or None, **given))
+
+
+def _told(result):
+    """Print a result; returns the exit status."""
     print(result)
     return 0 if result.ok else 1
 
@@ -276,9 +281,22 @@ def _demo(folder, _, given):
     return 0 if result.ok else 1
 
 
+def _epar(task, names, given):
+    """Edit the parameters; those of tweakreg with its parameter sets, and align where the user says Execute."""
+    if task != "tweakreg":
+        from imagereg import editor
+
+        editor.edit(task, start={values.task: values for values in _listed(task, names, given)} if given else None)
+        return 0
+    from imagereg import tweakreg
+
+    result = tweakreg.TweakReg(names or None, editpars=True, **given)
+    return _told(result) if result else 0
+
+
 # What an option does in place of an alignment: a function of its value, of the file names and of the parameters.
 _ACTIONS = {"help": _help, "lpar": _lpar, "dpar": _dpar, "savepars": _savepars, "unlearn": _unlearn,
-            "completion": _completion, "demo": _demo}
+            "completion": _completion, "epar": _epar, "demo": _demo}
 
 if __name__ == "__main__":
     sys.exit(main())

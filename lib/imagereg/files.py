@@ -459,9 +459,14 @@ def root_name(path):
     return re.sub(r"\.(fits?|fts)(\.gz)?$", "", os.path.basename(path), flags=re.IGNORECASE)
 
 
+def user_file(task):
+    """Name of the file in the user's own folder that keeps the parameters of a task, whether there is one or not."""
+    return os.path.join(os.path.expanduser("~"), ".imagereg", f"{task}.cfg")
+
+
 def user_parameters(task):
     """Name of the file in which the user last saved the parameters of a task; None where there is none."""
-    path = os.path.join(os.path.expanduser("~"), ".imagereg", f"{task}.cfg")
+    path = user_file(task)
     return path if os.path.isfile(path) else None
 
 
@@ -474,3 +479,9 @@ def forget_parameters(task):
         except OSError as error:
             raise InputError(f"{path} can't be removed: {_reason(error)}") from error
     return path
+def make_folder(path):
+    """Make a folder where there is none; InputError where that can't be done."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {path} can't be made: {_reason(error)}") from error

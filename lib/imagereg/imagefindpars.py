@@ -1,8 +1,13 @@
 """The parameter set imagefindpars: how tweakreg finds the sources of the images."""
 
-from imagereg import tweakreg
+from imagereg import editor, tweakreg
 
 __taskname__ = "imagefindpars"
+
+
+def edit_imagefindpars():
+    """Edit the parameter set; see `imagereg.editor.edit`."""
+    return editor.edit(__taskname__)
 
 
 def help(file=None):

@@ -59,6 +59,8 @@ class Parameter:
         What Python's None means to a text parameter.
     pset : str
         Parameter set that a button opens.
+    file : str
+        What a text names: a file to read, 'in'; one to write, 'out'; several, 'list'.
     keywords : tuple of (str, object)
         The other keywords of the line, as written: the rules for greying out.
     """
@@ -76,6 +78,7 @@ class Parameter:
     hidden: bool = True
     none: str = ""
     pset: str = ""
+    file: str = ""
     keywords: tuple = ()
 
     @classmethod
@@ -97,6 +100,7 @@ class Parameter:
             hidden=keywords.pop("mode", "h") == "h",
             none=keywords.pop("none", ""),
             pset=keywords.pop("pset", ""),
+            file=keywords.pop("file", ""),
             keywords=tuple(keywords.items()),
         )
         return dataclasses.replace(parameter, default=parameter.convert(parameter.default))
@@ -170,7 +174,7 @@ class Parameter:
 
     def cfg_line(self, value):
         """Return the line of a ``.cfg``: name, value, comment."""
-        return f"{self.name} = {_cfg_value(value)}  # {self.prompt}"
+        return f"{self.name} = {cfg_value(value)}  # {self.prompt}"
 
     def par_line(self, value):
         """Return the line of an IRAF ``.par``: name, type, mode, value, minimum or choices, maximum, text."""
@@ -247,7 +251,7 @@ def _as_string(parameter, value):
         return str(value)  # the number of a column, the sum of flags
     if not isinstance(value, str) or not {"\n", "\r"}.isdisjoint(value):
         raise ValueError
-    _cfg_value(value)  # what can't be saved is not accepted
+    cfg_value(value)  # what can't be saved is not accepted
     return value
 
 
@@ -284,13 +288,13 @@ def unquoted(text):
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _cfg_value(value):
+def cfg_value(value):
     """Return `value` as it stands in a ``.cfg``, quoted so that both `Spec.read_cfg` and TEAL read it."""
     text = str(value)
-    if text and text == text.strip() and set("\"'#,").isdisjoint(text):
+    if text and text == text.strip() and set("\"'#,\n").isdisjoint(text):
         return text
     for quote in "\"'":
-        if quote not in text:
+        if quote not in text and "\n" not in text:
             return quote + text + quote
     for body in (text, f'"{text}"', f"'{text}'"):  # the reader takes off quotes inside the triple ones too
         for triple in ('"""', "'''"):
@@ -299,11 +303,16 @@ def _cfg_value(value):
     raise ValueError(f"{text!r} holds both kinds of triple quotes, which no parameter file can hold")
 
 
+def shown(value):
+    """Return `value` in IRAF's spelling, which `Parameter.convert` reads: yes, no, INDEF, text without quotes."""
+    return "INDEF" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
 def _iraf_value(value):
-    """Return `value` as IRAF writes it."""
+    """Return `value` as it stands in an IRAF ``.par``: text has quotes."""
     if isinstance(value, str):
         for quote in "\"'":
             if quote not in value:
                 return quote + value + quote
         raise ValueError(f"{value!r} holds both kinds of quotes, which no .par file can hold")
-    return "INDEF" if value is None else ("no", "yes")[value] if isinstance(value, bool) else repr(value)
+    return shown(value)

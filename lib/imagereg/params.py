@@ -17,9 +17,9 @@ from importlib.resources import files
 import configobj
 
 from imagereg.errors import ParameterError
-from imagereg.parameter import Parameter, parse_check, unquoted
+from imagereg.parameter import Parameter, cfg_value, parse_check, unquoted
 
-__all__ = ["Parameter", "ParameterSet", "Spec", "nearest", "package_file", "package_text"]
+__all__ = ["Parameter", "ParameterSet", "Spec", "is_teals", "nearest", "package_file", "package_text", "shared_out"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,45 @@ def package_text(folder, name):
 def nearest(name, known):
     """Return the one of the `known` names that looks most like `name`, or None where none does."""
     return next(iter(difflib.get_close_matches(name, known, n=1)), None)
+
+
+def is_teals(name):
+    """Whether a name or a heading, as ``_RULES_``, is TEAL's and no parameter's."""
+    return name.startswith("_") and name.endswith("_")
+
+
+def shared_out(values, task, *sets):
+    """Share out values between a task and its parameter sets.
+
+    A section that has the name of a set holds values of that set, by their names or as `Spec.cfg_text` hides them.
+    Elsewhere a name is one of the task or, where the task has none such, of the first set that has it. The task keeps
+    what nobody knows.
+
+    Parameters
+    ----------
+    values : mapping
+        Values by name, flat or in sections.
+    task, *sets : Spec
+
+    Returns
+    -------
+    list of dict
+        For the task, with its sections, and for each of the `sets`.
+    """
+    shares = {spec.task: {} for spec in (task, *sets)}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and name in shares:
+            hidden = {f"_{p.name}_": p.name for spec in sets if spec.task == name for p in spec}
+            shares[name].update({hidden.get(inner, inner): text for inner, text in value.items()})
+        elif isinstance(value, Mapping) and not is_teals(name):
+            own, *others = shared_out(value, task, *sets)
+            shares[task.task][name] = own
+            for spec, other in zip(sets, others, strict=True):
+                shares[spec.task].update(other)
+        else:
+            owner = next((spec for spec in (task, *sets) if name in spec), task)
+            shares[owner.task][name] = value
+    return list(shares.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +246,7 @@ class Spec:
         """Names of the parameter sets that belong to the task."""
         return tuple(p.pset for p in self.layout if p.pset)
 
-    def cfg_text(self, values=(), psets=()):
+    def cfg_text(self, values=(), psets=(), more=None):
         """Return the text of a ``.cfg`` with `values`, or with the defaults.
 
         Parameters
@@ -217,16 +256,23 @@ class Spec:
         psets : iterable of ParameterSet
             Parameter sets that belong to the task: a section of each holds what is not the default, as ``_name_``,
             which TEAL takes for hidden: it keeps that, and its window, which crashes on others, does not show it.
+        more : mapping, optional
+            Texts to write besides, by name; those of a section, new or not, as a mapping.
         """
-        values = self.validate(values)
+        values, more = self.validate(values), dict(more or {})
         lines = [f"_task_name_ = {self.task}"]
+        sections = {name: more.pop(name) for name in list(more) if isinstance(more[name], Mapping)}
         for section, parameters in self.sections.items():
             lines += ["", f"[{section}]"] if section else []
             lines += [p.cfg_line(values[p.name]) for p in parameters]
+            lines += _more_lines(sections.pop(section, {}) if section else more)
         for pset in psets:
-            if pset.changed:
+            others = sections.pop(pset.task, {})
+            if pset.changed or others:
                 hidden = (dataclasses.replace(pset.spec[name], name=f"_{name}_") for name in pset.changed)
-                lines += ["", f"[{pset.task}]", *(p.cfg_line(pset[p.name[1:-1]]) for p in hidden)]
+                lines += ["", f"[{pset.task}]", *(p.cfg_line(pset[p.name[1:-1]]) for p in hidden), *_more_lines(others)]
+        for section, others in sections.items():
+            lines += ["", f"[{_key(section)}]", *_more_lines(others)]
         return "\n".join([*lines, "", "[_RULES_]", ""])
 
     def par_text(self, values=()):
@@ -341,6 +387,23 @@ class ParameterSet(Mapping):
         return f"ParameterSet({self.task!r}, {changed!r})" if changed else f"ParameterSet({self.task!r})"
 
 
+def _more_lines(values, depth=2):
+    """Yield the lines of a ``.cfg`` for texts, and for sections inside a section, that are no parameters."""
+    yield from (f"{_key(name)} = {cfg_value(value)}" for name, value in values.items()
+                if not isinstance(value, Mapping))
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield "[" * depth + _key(name) + "]" * depth
+            yield from _more_lines(value, depth + 1)
+
+
+def _key(name):
+    """Return a name or a heading as it stands in a ``.cfg``."""
+    if name and name == name.strip() and set("\"'=[]#").isdisjoint(name):
+        return name
+    return f"'{name}'" if '"' in name else f'"{name}"'
+
+
 def _unquote(section, name):
     """Take the quotes off one value of a ``.cfg``."""
     section[name] = unquoted(section[name])
@@ -355,7 +418,7 @@ def _log_alias(task, spelling, name):
 def _flat(values):
     """Yield (name, value) of a flat or sectioned mapping, without the ``_xxx_`` of TEAL."""
     for name, value in values.items():
-        if name.startswith("_") and name.endswith("_"):
+        if is_teals(name):
             continue
         if isinstance(value, Mapping):
             yield from _flat(value)

@@ -1,8 +1,13 @@
 """The parameter set refimagefindpars: how tweakreg finds the sources of the reference image."""
 
-from imagereg import tweakreg
+from imagereg import editor, tweakreg
 
 __taskname__ = "refimagefindpars"
+
+
+def edit_refimagefindpars():
+    """Edit the parameter set; see `imagereg.editor.edit`."""
+    return editor.edit(__taskname__)
 
 
 def help(file=None):

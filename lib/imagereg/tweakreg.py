@@ -9,13 +9,14 @@ import contextlib
 import dataclasses
 import datetime
 import logging
+import operator
 import os
 import sys
 from collections.abc import Mapping
 
 import numpy as np
 
-from imagereg import files, listing
+from imagereg import editor, files, listing
 from imagereg.align import Chip, Exposure, Rules, Status, align
 from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError, ParameterError
@@ -23,7 +24,7 @@ from imagereg.helptext import page_address, task_help
 from imagereg.inputs import expand_input, mef_inputs
 from imagereg.measure import Limits, measure_exposures
 from imagereg.outputs import Output
-from imagereg.params import ParameterSet, Spec, nearest
+from imagereg.params import ParameterSet, Spec, is_teals, nearest, shared_out
 from imagereg.reference import ReferenceCatalog
 from imagereg.refframe import Reference
 from imagereg.tables import read_table
@@ -33,7 +34,7 @@ from imagereg.version import __version__
 from imagereg.wcs import TangentPlane
 
 __taskname__ = "tweakreg"
-TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
+TASKS = editor.TASKS
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +104,37 @@ class Result:
 def TweakReg(files=None, editpars=False, configobj=None, imagefindcfg=None, refimagefindcfg=None, **input_dict):
     """Align images with the first of them."""
     if editpars:
-        raise ParameterError("tweakreg: editpars = True is not available yet")
+        return _edit_and_run(files, (configobj, imagefindcfg, refimagefindcfg), input_dict)
     task, *finding = gather_parameters(configobj, imagefindcfg, refimagefindcfg, input_dict)
     return _run(task.input if files is None else files, task, *finding)
+
+
+def _edit_and_run(given, sources, flat):
+    """Edit the parameters, and run with them where the user says Execute; returns a Result, else None.
+
+    The editor begins with those of `sources`, or, where there are none, with those last saved, and with `given` and
+    `flat` over them.
+    """
+    names = ",".join(map(os.fspath, [given] if isinstance(given, (str, os.PathLike)) else given or []))
+    flat = {**flat, "input": names} if names else flat
+    if any(source is not None for source in sources):
+        start = {values.task: values for values in gather_parameters(*sources, flat)}
+    else:
+        start = dict(zip(editor.TASKS, _distributed(flat), strict=True))
+    results = []
+    editor.edit("tweakreg", start=start, run=lambda values: results.append(_run(values["tweakreg"].input,
+                                                                               *values.values())))
+    return results[-1] if results else None
+
+
+def edit_imagefindpars():
+    """Edit the parameter set imagefindpars; see `imagereg.editor.edit`."""
+    return editor.edit("imagefindpars")
+
+
+def edit_refimagefindpars():
+    """Edit the parameter set refimagefindpars; see `imagereg.editor.edit`."""
+    return editor.edit("refimagefindpars")
 
 
 def run(configobj):
@@ -164,7 +193,7 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
     ----------
     configobj : mapping, str, or None
         Parameters, perhaps with those of a parameter set as a mapping under its name; the name of a ``.cfg``; or
-        ``'defaults'`` for the ones last saved with the editor.
+        ``'defaults'`` for the ones last saved with the editor, those of the parameter sets included.
     imagefindcfg, refimagefindcfg : mapping, str, or None
         The same for the parameter sets.
     flat : mapping
@@ -182,15 +211,14 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
     InputError
         A file can't be read.
     """
-    task, finding, ref_finding = map(Spec.load, TASKS)
-    saved = dict(_mapping(configobj, task))
-    own, ref_own = (_shown(_mapping(saved.pop(pset.task, None), pset), pset) for pset in (finding, ref_finding))
-    task_values, finding_values = _distributed(saved, task, finding)
-    finding_values |= finding.given(own) | finding.given(_mapping(imagefindcfg, finding))
-    ref_values = ref_finding.given(ref_own) | ref_finding.given(_mapping(refimagefindcfg, ref_finding))
-    task_flat, finding_flat = _distributed(dict(flat), task, finding)
-    return (ParameterSet(task, task_values | task_flat), ParameterSet(finding, finding_values | finding_flat),
-            ParameterSet(ref_finding, ref_values))
+    specs, sources = [Spec.load(name) for name in TASKS], [configobj, imagefindcfg, refimagefindcfg]
+    if isinstance(configobj, str) and configobj == "defaults":
+        sources = [source or "defaults" for source in sources]
+    shares = _distributed(_mapping(sources[0], specs[0]))
+    for spec, share, source in zip(specs[1:], shares[1:], sources[1:], strict=True):
+        share |= spec.given(_mapping(source, spec))
+    given = _distributed(flat)
+    return tuple(ParameterSet(*of) for of in zip(specs, map(operator.or_, shares, given), strict=True))
 
 
 def read_parameters(path, task):
@@ -222,23 +250,19 @@ def _mapping(given, spec):
     return read_parameters(given, spec.task)
 
 
-def _shown(values, spec):
-    """Values by the names of parameters, which the section of a parameter set hides from TEAL as ``_name_``."""
-    return {name[1:-1] if name[1:-1] in spec else name: value for name, value in values.items()}
-
-
-def _distributed(values, task, finding):
-    """Share out parameters between tweakreg and imagefindpars; returns two dicts of checked values."""
+def _distributed(values):
+    """Share out parameters between tweakreg and its parameter sets; returns three dicts of checked values."""
+    specs = [Spec.load(name) for name in TASKS]
+    mine, *others = shared_out(dict(values), *specs)
     flat = {}
-    for name, value in values.items():
-        flat.update(value if isinstance(value, Mapping) and not name.startswith("_") else {name: value})
-    unknown = [name for name in flat if not name.startswith("_") and name not in task and name not in finding]
+    for name, value in mine.items():
+        flat.update(value if isinstance(value, Mapping) and not is_teals(name) else {name: value})
+    unknown = [name for name in flat if not is_teals(name) and name not in specs[0]]
     if unknown:
-        likely = nearest(unknown[0], [*task.names, *finding.names])
+        likely = nearest(unknown[0], [*specs[0].names, *specs[1].names])
         hint = f"; did you mean {likely!r}?" if likely else ""
         raise ParameterError(f"tweakreg: unknown parameter {unknown[0]!r}{hint}")
-    mine = {name: value for name, value in flat.items() if name in task or name.startswith("_")}
-    return task.given(mine), finding.given({name: value for name, value in flat.items() if name not in mine})
+    return [spec.given(share) for spec, share in zip(specs, (flat, *others), strict=True)]
 
 
 def _run(given, task, finding, ref_finding):
@@ -386,7 +410,7 @@ Parameters
 files : str or list of str
     Names, wildcards, @lists; several with commas between. The parameter `input` where not given.
 editpars : bool
-    Edit the parameters first. Not available yet.
+    Edit the parameters first; without a `configobj` and parameter sets, those last saved.
 configobj : mapping or str or None
     Parameters by name, flat or in sections; the name of a ``.cfg``; or 'defaults', those last saved.
 imagefindcfg, refimagefindcfg : mapping or str or None
@@ -397,7 +421,7 @@ imagefindcfg, refimagefindcfg : mapping or str or None
 Returns
 -------
 Result
-    With the verdict on every image.
+    With the verdict on every image; None where the parameters were edited and the user left without Execute.
 
 Raises
 ------
