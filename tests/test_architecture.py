@@ -22,8 +22,9 @@ FLOORS = {
     "headers": 4, "refframe": 4, "reference": 4, "exposures": 4,
     "wcscorr": 4.5, "coverage": 4.3, "solve": 4.3, "align": 4.5, "joint": 4.5,
     "listing": 3, "completion": 3,
-    "files": 5, "sextractor": 5, "plots": 5, "report": 5,
-    "inputs": 5.5, "userlists": 5.5, "measure": 5.7, "outputs": 5.8,
+    "checksum": 4, "atomic": 5, "files": 5.2, "userfolder": 5.2, "gather": 5.4, "sextractor": 5, "plots": 5,
+    "report": 5,
+    "inputs": 5.5, "userlists": 5.5, "measure": 5.7, "outputs": 5.8, "recompute": 5.8, "restore": 5.8,
     "editor.rules": 5.5, "editor.row": 5.5, "editor.kept": 5.5,
     "editor.model": 5.8, "editor.terminal": 5.85, "editor.window": 5.85,
     "editor": 5.9,
@@ -39,6 +40,7 @@ THIRD_PARTY = {
     "find": {"scipy"}, "psf": {"scipy"}, "match": {"scipy"}, "fit": {"scipy"}, "pattern": {"scipy"}, "joint": {"scipy"},
     "outlines": {"astropy"}, "regions": {"astropy", "regions"}, "table": {"astropy"}, "tables": {"astropy"},
     "wcs": {"astropy"}, "headers": {"astropy"}, "wcscorr": {"astropy", "stwcs"},
+    "recompute": {"astropy", "stwcs"}, "restore": {"astropy"},
     "reference": {"astropy"}, "exposures": {"astropy"}, "solve": {"scipy"},
     "files": {"astropy", "stsci", "stwcs"}, "inputs": {"astropy", "stsci"}, "sextractor": {"astropy"},
     "userlists": {"astropy"}, "measure": {"threadpoolctl"},
@@ -55,7 +57,7 @@ OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subproces
 EXCUSED = {("parameter", "os"): "os.fspath, for values that are paths",
            ("tables", "io"): "bytes as a file",
            ("wcscorr", "io"): "a place for what stwcs prints"}  # module and import: why
-IN_MEMORY = {"tables", "wcscorr"}  # what they do with astropy.io touches no disk
+IN_MEMORY = {"tables", "headers", "wcscorr"}  # what they do with astropy.io touches no disk
 MANY_ARGUMENTS = {("tweakreg", "TweakReg"): "drizzlepac's signature"}
 
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")

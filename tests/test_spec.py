@@ -73,10 +73,7 @@ DRIZZLEPAC_IMAGEFINDPARS = {
 }  # fmt: skip
 DRIZZLEPAC_BUTTONS = {"_editipars_btn_": "imagefindpars", "_editirefpars_btn_": "refimagefindpars"}
 DRIZZLEPAC_RULES = {"_rule1_", "_rule2_", "_rule2a_", "_rule3_", "_rule4_"}
-NOT_SERVED = {
-    "updatewcs",
-    *DRIZZLEPAC["HEADERLET CREATION"],
-}  # fmt: skip
+NOT_SERVED = set(DRIZZLEPAC["HEADERLET CREATION"])
 OURS = {"updatewcs", "maxchance", "matching", "group", "magclip", "loss",
         "onlybetter"}
 GREYING = {"triggers", "active_if", "inactive_if", "executes", "when", "code", "default"}

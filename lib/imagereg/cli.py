@@ -15,6 +15,7 @@ from imagereg.version import __version__
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
 
 Align images: tweakreg 'j*flt.fits' threshold=50 updatehdr=yes
+See what that would change: the same with --dry-run. Bring a WCS back: tweakreg --restore 'j*flt.fits' [--to WCSNAME]
 FILE is a name, a wildcard or an @list; without any, the parameter input is used. Parameters are those of
 tweakreg and imagefindpars; names and choices may be abbreviated. imagefindpars.name=value sets one of a parameter
 set, imagefindpars=FILE takes it from a file. The exit status is 0 when all images are aligned, 1 when not, 2 when a
@@ -80,6 +81,9 @@ def _parser(task):
     add("--unlearn", action="store_const", const=task, help="forget the parameters saved in the editor")
     add("--completion", choices=SHELLS, help="print the script that completes names in bash or zsh")
     if task == "tweakreg":
+        add("--dry-run", action="store_true", help="print what headers would get, and write nothing")
+        add("--restore", action="store_const", const=True, help="bring back the WCS that was archived last")
+        add("--to", metavar="WCSNAME", help="with --restore: which WCS")
         add("--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
             help="simulate a small visit in FOLDER and align it")
     return parser
@@ -88,6 +92,7 @@ def _parser(task):
 def _dispatch(options, task):
     given = _parameters([word for word in options.words if _is_parameter(word)], options.pars, task)
     names = [word for word in options.words if not _is_parameter(word)]
+    given |= _modifiers(options) if task == "tweakreg" else {}
     for name, action in _ACTIONS.items():
         if (value := getattr(options, name, None)) is not None:
             return action(value, names, given)
@@ -98,6 +103,13 @@ def _dispatch(options, task):
     from imagereg import tweakreg
 
     return _told(tweakreg.TweakReg(names or None, **given))
+
+
+def _modifiers(options):
+    """Return what options say that go with another, as arguments by name."""
+    if options.to and not options.restore:
+        raise ParameterError("--to says which WCS to bring back: give it with --restore")
+    return ({"dry_run": True} if options.dry_run else {}) | ({"to": options.to or ""} if options.restore else {})
 
 
 def _told(result):
@@ -140,9 +152,9 @@ def _pair(word):
 
 def _from_file(path, owner, task):
     """Parameters of a file: of the task named as its owner, or else of any of ours."""
-    from imagereg import tweakreg
+    from imagereg import gather
 
-    values = tweakreg.read_parameters(path, owner or task)
+    values = gather.read_parameters(path, owner or task)
     found = values.get("_task_name_", owner or task)
     expected = [owner] if owner else list(_ARGUMENTS)
     if found not in expected:
@@ -174,10 +186,10 @@ def _full_name(name, specs):
 
 def _sets(names, given):
     """Return the parameter sets that file names and arguments of TweakReg make up."""
-    from imagereg import tweakreg
+    from imagereg import gather
 
     flat = given | ({"input": ",".join(names)} if names else {})
-    return tweakreg.gather_parameters(*(flat.pop(argument, None) for argument in _ARGUMENTS.values()), flat)
+    return gather.gather_parameters(*(flat.pop(argument, None) for argument in _ARGUMENTS.values()), flat)
 
 
 def _listed(task, names, given):
@@ -243,9 +255,9 @@ def _savepars(target, names, given):
 
 def _unlearn(task, *_):
     """Remove what the user saved."""
-    from imagereg import files
+    from imagereg import userfolder
 
-    path = files.forget_parameters(task)
+    path = userfolder.forget_parameters(task)
     print(f"removed {path}" if path else f"no parameters of {task} are saved")
     return 0
 
@@ -294,9 +306,20 @@ def _epar(task, names, given):
     return _told(result) if result else 0
 
 
+def _restore(_, names, given):
+    """Bring a WCS back, and print the keywords that changed."""
+    from imagereg.restore import restore
+
+    to, dry_run = given.pop("to"), given.pop("dry_run", False)
+    if given:
+        raise ParameterError(f"--restore takes no parameters, and {next(iter(given))!r} is one")
+    print("\n".join(restore(names, to=to, dry_run=dry_run)))
+    return 0
+
+
 # What an option does in place of an alignment: a function of its value, of the file names and of the parameters.
 _ACTIONS = {"help": _help, "lpar": _lpar, "dpar": _dpar, "savepars": _savepars, "unlearn": _unlearn,
-            "completion": _completion, "epar": _epar, "demo": _demo}
+            "completion": _completion, "epar": _epar, "restore": _restore, "demo": _demo}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,8 +13,6 @@ import gzip
 import io
 import os
 import re
-import shutil
-import tempfile
 import threading
 import warnings
 import zlib
@@ -26,6 +24,8 @@ from stsci.tools import bitmask
 
 from imagereg import headers, wcscorr
 from imagereg.align import Chip
+from imagereg.atomic import Claim, copy_bytes, reason, replacing
+from imagereg.checksum import as_bytes, with_checksum
 from imagereg.errors import InputError, ParameterError
 from imagereg.reference import julian_year
 from imagereg.wcs import orientation, pixel_scale
@@ -68,7 +68,7 @@ def read_bytes(path, size=-1):
         with open(path, "rb") as file:
             return file.read(size)
     except OSError as error:
-        raise InputError(f"{path} can't be read: {_reason(error)}") from error
+        raise InputError(f"{path} can't be read: {reason(error)}") from error
 
 
 def read_text(path):
@@ -77,11 +77,7 @@ def read_text(path):
         with open(path, encoding="utf-8") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} can't be read: {_reason(error)}") from error
-
-
-def _reason(error):
-    return (getattr(error, "strerror", None) or str(error).splitlines()[0] or type(error).__name__).lower()
+        raise InputError(f"{path} can't be read: {reason(error)}") from error
 
 
 @contextlib.contextmanager
@@ -89,12 +85,12 @@ def opened(path):
     """Yield the HDUList of a whole FITS file, read lazily; every way in which it is not one is an InputError."""
     try:
         with _quietly_opened(path) as hdus:
-            size, expected = os.path.getsize(path), max(_end(hdus, index) for index in range(len(hdus)))
+            size, expected = os.path.getsize(path), max(map(_end, hdus))
             if size < expected and not _compressed(path):
                 raise InputError(f"{path} is truncated: it has {size} bytes of {expected}")
             yield hdus
     except (OSError, EOFError, zlib.error, TypeError, ValueError) as error:
-        raise InputError(f"{path} can't be read as FITS: {_reason(error)}") from error
+        raise InputError(f"{path} can't be read as FITS: {reason(error)}") from error
 
 
 def _quietly_opened(path):
@@ -104,8 +100,8 @@ def _quietly_opened(path):
         return fits.open(path, mode="readonly", lazy_load_hdus=False)
 
 
-def _end(hdus, index):
-    info = hdus.fileinfo(index)
+def _end(hdu):
+    info = hdu.fileinfo()  # of the list of HDUs it would write out all headers
     return info["datLoc"] + info["datSpan"]
 
 
@@ -114,17 +110,17 @@ def _compressed(path):
         return file.read(2) == _GZIP
 
 
-def _science(hdus, path):
-    """Return the indices of the science HDUs: all SCI in order of EXTVER, else the only image."""
-    science = [i for i, hdu in enumerate(hdus) if hdu.name == "SCI" and hdu.header.get("NAXIS", 0) > 0]
-    if science:
-        return sorted(science, key=lambda i: hdus[i].ver)
+def science(hdus, path):
+    """EXTVER by index of the science HDUs: all SCI in order of EXTVER, else the only image, as 1."""
+    found = {i: hdu.ver for i, hdu in enumerate(hdus) if hdu.name == "SCI" and hdu.header.get("NAXIS", 0) > 0}
+    if found:
+        return dict(sorted(found.items(), key=lambda item: item[1]))
     images = [i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2]
     if images[:1] == [0]:
-        return [0]
+        return {0: 1}
     if len(images) != 1:
         raise InputError(f"{path} has no SCI extension and {len(images) or 'no'} images, expected one")
-    return images
+    return {images[0]: 1}
 
 
 def read_exposure(path, *, dqbits="", quality=None):
@@ -152,11 +148,10 @@ def read_exposure(path, *, dqbits="", quality=None):
         `dqbits` is no such list.
     """
     with opened(path) as hdus, (opened(quality) if quality else contextlib.nullcontext(hdus)) as flags:
-        for index in _science(hdus, path):
+        for index, extver in science(hdus, path).items():
             hdu = hdus[index]
             if hdu.header["NAXIS"] != 2:
                 raise InputError(f"{path}[{index}] has {hdu.header['NAXIS']} axes, expected 2")
-            extver = hdu.ver if hdu.name == "SCI" else 1
             wcs = _read_wcs(hdus, index, path)
             bad = _bad_pixels(flags, extver, hdu.shape, dqbits, alone="SCI" if quality else None)
             ltm = tuple(float(hdu.header.get(name, 1.0)) for name in ("LTM1_1", "LTM2_2"))
@@ -174,7 +169,7 @@ def _read_wcs(hdus, index, path):
         wcs.wcs.set()
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
-        raise InputError(f"{path}[{index}] has a WCS that can't be read: {_reason(error)}") from error
+        raise InputError(f"{path}[{index}] has a WCS that can't be read: {reason(error)}") from error
     if not usable:
         raise InputError(f"{path}[{index}] has no celestial WCS")
     return wcs
@@ -234,7 +229,7 @@ class Facts:
 def read_facts(path):
     """Return the `Facts` of a FITS file."""
     with opened(path) as hdus:
-        header = hdus[_science(hdus, path)[0]].header.copy()
+        header = hdus[next(iter(science(hdus, path)))].header.copy()
         header.extend(hdus[0].header, unique=True)
     optics = path
     if str(header.get("TELESCOP", "")).strip() in _SPACE_TELESCOPES:
@@ -279,13 +274,13 @@ def check_wcsname(path, wcsname):
     """Raise InputError where a file has a WCS of that name; of a file that can't be read nothing is said here."""
     try:
         with opened(path) as hdus:
-            names = {index: headers.wcs_names(hdus[index].header) for index in _science(hdus, path)}
+            names = {index: headers.wcs_names(hdus[index].header) for index in science(hdus, path)}
     except InputError:
         return
     for index, taken in names.items():
         if wcsname.upper() in (name.upper() for name in taken.values()):
-            raise InputError(f"{path}[{index}] has a WCS named {wcsname!r} already: give another wcsname, "
-                             "or reusename=yes")
+            raise InputError(f"{path}[{index}] has a WCS named {wcsname!r} already: give another wcsname, or "
+                             "reusename=yes, which also completes a run that was interrupted")
 
 
 def _protected(path):
@@ -305,7 +300,7 @@ def check_writable(path):
             raise InputError(f"{path} can't be written: {target} is write-protected")
 
 
-def update_header(path, wcss, solution, *, reuse=False):
+def update_header(path, wcss, solution, *, reuse=False, claim=None, dry_run=False):
     """Give the science headers of a file a new primary WCS; all else stays as it is, byte for byte.
 
     Parameters
@@ -318,118 +313,134 @@ def update_header(path, wcss, solution, *, reuse=False):
         What is known of it.
     reuse : bool
         Replace a WCS of the same name.
+    claim, dry_run, optional
+        See `rewrite`.
+
+    Returns
+    -------
+    list of str
+        What differs, see `rewrite`.
 
     Raises
     ------
     InputError
         The file can't be read, or can't be replaced; it is then as it was.
     """
-    packed = _compressed(path)
-    with opened(path) as hdus, (gzip.open if packed else open)(path, "rb") as source:
-        if packed:
-            source = io.BytesIO(source.read())
-        spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
-                 for info in map(hdus.fileinfo, range(len(hdus)))]
-        changed, tables = {}, {}
-        for index in _science(hdus, path):
-            extver = hdus[index].ver if hdus[index].name == "SCI" else 1
-            if extver in wcss:
-                start, stop, _ = spans[index]
-                source.seek(start)
-                header = fits.Header.fromstring(source.read(stop - start))
-                changed[index] = headers.corrected_header(header, wcss[extver], solution, reuse)
+    def change(hdus, old):
+        changed = {index: headers.corrected_header(old[index], wcss[extver], solution, reuse)
+                   for index, extver in science(hdus, path).items() if extver in wcss}
+        parts = list(range(len(hdus)))
         if wcscorr.keeps_history(hdus):
             place = hdus.index_of("WCSCORR") if "WCSCORR" in hdus else len(hdus)
             with _ONE_AT_A_TIME:
                 changed, table = wcscorr.record(hdus, changed)
-            tables = {place: table} if table else {}
-        with _replacing(path) as target:
-            plain = contextlib.nullcontext(target)
-            with gzip.GzipFile(fileobj=target, mode="wb", filename="") if packed else plain as out:
-                _copy_hdus(source, out, spans, changed=changed, tables=tables)
+            parts[place:place + 1] = [table] if table else parts[place:place + 1]
+        return [(part, changed[part]) if isinstance(part, int) and part in changed else part for part in parts]
+
+    return rewrite(path, change, claim=claim, dry_run=dry_run)
 
 
-def _copy_hdus(source, target, spans, *, changed, tables):
-    """Copy a FITS file with new headers for some of its HDUs, and with whole new tables in some places."""
-    for index, (start, data, stop) in enumerate(spans):
-        if index in tables:
-            target.write(_as_extension(tables[index]))
-            continue
-        if index in changed:
-            target.write(changed[index].tostring(endcard=True, padding=True).encode("ascii"))
-            start = data
-        _copy_bytes(source, target, start, stop)
-    if len(spans) in tables:
-        target.write(_as_extension(tables[len(spans)]))
+def rewrite(path, change, *, claim=None, dry_run=False, target=None):
+    """Replace a FITS file by one that has other headers, or other HDUs.
+
+    Parameters
+    ----------
+    path : str
+        The file, which may be gzipped; a link is followed.
+    change : callable
+        Takes the HDUList and the list of all headers as they stand in the file, and returns the HDUs of the new file
+        in order: the number of an old one, which is kept byte for byte; such a number and a header that its data are
+        to have, whose CHECKSUM is brought up to date; or a new HDU.
+    claim : atomic.Claim, optional
+        Of the run that holds the file; without it the file is claimed for this call.
+    dry_run : bool
+        Write nothing.
+    target : str, optional
+        Write the new file there instead.
+
+    Returns
+    -------
+    list of str
+        What differs: a line for each HDU that does, and one for each of its keywords.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, or can't be replaced; it is then as it was.
+    """
+    own = Claim([path]) if claim is None and not dry_run else contextlib.nullcontext(claim)
+    with own as claim, opened(path) as hdus, _unpacked(path) as source:
+        spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
+                 for info in (hdu.fileinfo() for hdu in hdus)]
+        old = [fits.Header.fromstring(_read_span(source, start, data)) for start, data, _ in spans]
+        parts = change(hdus, old)
+        differences = [line for part in parts for line in _differences(part, old, os.path.basename(path))]
+        if not dry_run:
+            with replacing(target or path, claim) as new:
+                packing = gzip.GzipFile(fileobj=new, mode="wb", filename="") if _compressed(path) else None
+                with packing or contextlib.nullcontext(new) as out:
+                    _write_parts(parts, source, out, spans)
+    return differences
+
+
+def _differences(part, old, name):
+    """Return the lines in which `rewrite` says what differs in one HDU."""
+    if isinstance(part, int):
+        return []
+    if not isinstance(part, tuple):
+        return [f"{name}[{part.name},{part.ver}]: a new table or image"]
+    index, new = part
+    new = fits.Header.fromstring(as_bytes(new))  # numbers as they are going to be read
+    lines = headers.differences(old[index], new)
+    where = f"{new['EXTNAME']},{new.get('EXTVER', 1)}" if "EXTNAME" in new else index
+    return [f"{name}[{where}]:", *lines] if lines else []
+
+
+def _unpacked(path):
+    """Open the bytes of a FITS file for reading, as they are without gzip."""
+    if not _compressed(path):
+        return open(path, "rb")
+    with gzip.open(path, "rb") as file:
+        return io.BytesIO(file.read())
+
+
+def _read_span(source, start, stop):
+    source.seek(start)
+    return source.read(stop - start)
+
+
+def _write_parts(parts, source, target, spans):
+    """Write the HDUs that `rewrite` is told of."""
+    for part in parts:
+        if isinstance(part, int):
+            copy_bytes(source, target, spans[part][0], spans[part][2])
+        elif isinstance(part, tuple):
+            index, header = part
+            _, start, stop = spans[index]
+            if "CHECKSUM" in header:
+                header = with_checksum(header, _read_span(source, start, stop))
+            target.write(as_bytes(header))
+            copy_bytes(source, target, start, stop)
+        else:
+            target.write(_as_extension(part))
 
 
 def _as_extension(hdu):
     """Bytes of an extension HDU."""
     buffer = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer)
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum="CHECKSUM" in hdu.header)
     return buffer.getvalue()[_FITS_BLOCK:]
-
-
-def _copy_bytes(source, target, start, stop):
-    """Copy bytes start..stop of one file to the end of another, within the kernel where it can."""
-    target.flush()
-    with contextlib.suppress(AttributeError, OSError):
-        while start < stop and (done := os.copy_file_range(source.fileno(), target.fileno(), stop - start, start)):
-            start += done
-        target.seek(0, os.SEEK_END)
-    source.seek(start)
-    while start < stop:
-        block = source.read(min(stop - start, 1 << 22))
-        if not block:
-            raise InputError("the file ends early")
-        target.write(block)
-        start += len(block)
-
-
-@contextlib.contextmanager
-def _replacing(path):
-    """Yield a new binary file that takes the place of `path` once it is complete, with its mode and owner."""
-    path = os.path.realpath(path)
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), prefix=".imagereg-", suffix=".tmp",
-                                         delete=False) as file:
-            temporary = file.name
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if os.path.exists(path):
-            shutil.copymode(path, temporary)
-            owner = os.stat(path)
-            with contextlib.suppress(PermissionError):
-                os.chown(temporary, owner.st_uid, owner.st_gid)
-        else:
-            os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise InputError(f"{path} can't be written: {_reason(error)}") from error
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path, text):
     """Write a text file, whole or not at all; InputError where it can't be."""
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(text.encode())
 
 
 def write_bytes(path, content):
     """Write a binary file, whole or not at all; InputError where it can't be."""
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(content)
 
 
@@ -457,31 +468,3 @@ def write_reference_wcs(path, plane):
 def root_name(path):
     """Root of the names of the files that belong to an exposure: ``j99da1f2q_flt`` of ``j99da1f2q_flt.fits``."""
     return re.sub(r"\.(fits?|fts)(\.gz)?$", "", os.path.basename(path), flags=re.IGNORECASE)
-
-
-def user_file(task):
-    """Name of the file in the user's own folder that keeps the parameters of a task, whether there is one or not."""
-    return os.path.join(os.path.expanduser("~"), ".imagereg", f"{task}.cfg")
-
-
-def user_parameters(task):
-    """Name of the file in which the user last saved the parameters of a task; None where there is none."""
-    path = user_file(task)
-    return path if os.path.isfile(path) else None
-
-
-def forget_parameters(task):
-    """Remove the parameters of a task that the user saved; returns the name of the file, None where there was none."""
-    path = user_parameters(task)
-    if path:
-        try:
-            os.remove(path)
-        except OSError as error:
-            raise InputError(f"{path} can't be removed: {_reason(error)}") from error
-    return path
-def make_folder(path):
-    """Make a folder where there is none; InputError where that can't be done."""
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the folder {path} can't be made: {_reason(error)}") from error

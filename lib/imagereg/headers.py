@@ -1,22 +1,40 @@
-"""The WCS keywords of a science header: which they are, how they are archived, how a fit changes them."""
+"""The WCS keywords of a science header: which they are, how they are archived and restored, how a fit changes them."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import string
 
 import numpy as np
+from astropy.io import fits
 
 from imagereg.errors import InputError
-from imagereg.wcs import orientation
+from imagereg.version import __version__
+from imagereg.wcs import orientation, pixel_to_sky
 
-# Keywords of a WCS that have a twin for every alternate (Greisen & Calabretta 2002, A&A 395, 1061), without letter.
+# Keywords of a WCS that have a twin for every alternate, without letter: those of Greisen & Calabretta 2002 (A&A 395,
+# 1061), and what stwcs, drizzlepac and we say of where a WCS is from.
 _KEYWORDS = re.compile(r"(WCSAXES|WCSNAME|WCSTYPE|(CRPIX|CRVAL|CTYPE|CUNIT|CDELT|CRDER|CSYER)[12]|(CD|PC)[12]_[12]"
-                       r"|P[VS][12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX)$")
+                       r"|P[VS][12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX|HDRNAME|FITNAME|NMATCH|FITGEOM|RMS_(RA|DEC))$")
+# Others that belong to a WCS: they leave no room for a letter, or the standard gives them no alternate, or the one
+# for CTYPE has to differ. Their cards are kept under these names of ours, so that they come back as they were.
+_TWINS = {"ORIENTAT": "ORIENT", "S_REGION": "SREGION", "CROTA1": "OROTA1", "CROTA2": "OROTA2", "CTYPE1": "OTYPE1",
+          "CTYPE2": "OTYPE2"}
+_OF_TWINS = {twin: keyword for keyword, twin in _TWINS.items()}
+# Those that no update changes: an alternate that another program archived may do without them.
+_LASTING = re.compile(r"WCSAXES|RADESYS|EQUINOX|(CTYPE|CUNIT|CRPIX|CDELT)[12]$")
 _LAST_OF_TAN = 4  # PV terms up to here may belong to a projection
 _ORIGINAL = "O"  # stwcs keeps the WCS of the first calibration there
 _UNNAMED = "PRE-TWEAKREG"
+_NAME_COMMENT = "name of this coordinate description"
+_COMMENTARY = ("HISTORY", "COMMENT", "")
+NOT_ALIGNED = "not aligned: "  # WCSTYPE of an image that keeps its WCS under the name of a solution, less the reason
+_ROOM = 65  # letters of a card for a text and its comment
+_ROUNDING = 1e-10  # stwcs archives to some 13 digits
+_FITTED = {"REL": "relatively aligned to", "IMG": "aligned image-by-image to", "EVM": "aligned by visit-exposures to",
+           "SVM": "aligned by visit to"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,20 +46,51 @@ class Solution:
     wcsname : str
         WCSNAME and FITNAME.
     wcstype : str
-        WCSTYPE.
+        WCSTYPE; where not given, what drizzlepac reads from the name.
     nmatch : int
         Number of sources the fit is based on.
     rms : (float, float)
         Scatter of their residuals in right ascension and declination, degrees on the sky.
     fitgeom : str
         Geometry of the fit.
+    reference : str
+        What was aligned with.
+    chance : float
+        Probability that unrelated sources match as well; NaN where it is not known.
     """
 
     wcsname: str
-    wcstype: str = "user-defined"
+    wcstype: str = ""
     nmatch: int = 0
     rms: tuple = (0.0, 0.0)
     fitgeom: str = ""
+    reference: str = ""
+    chance: float = math.nan
+
+    @property
+    def history(self):
+        """What the header's HISTORY says of it."""
+        rms = " ".join(f"{value * 3.6e6:.2f}" for value in self.rms)
+        facts = [f"tweakreg {__version__}: {self.wcsname}"]
+        facts += [f"reference {self.reference}"] if self.reference else []
+        facts += [f"{self.nmatch} matches", f"rms {rms} mas"] if self.nmatch else []
+        facts += [f"chance {self.chance:.1e}"] if math.isfinite(self.chance) else []
+        return ", ".join(facts).encode("ascii", "replace").decode()
+
+
+def wcs_type(wcsname):
+    """WCSTYPE that drizzlepac 3.11 (updatehdr.interpret_wcsname_type) reads from names such as IDC_abc-FIT_REL_GAIA."""
+    base, _, fit = wcsname.upper().partition("-")
+    kind = {"IDC": "undistorted ", "OPU": "pipeline default "}.get(base[:3])
+    fit = fit.partition("-")[0]
+    if kind is None:
+        return "user-defined"
+    if not fit:
+        return f"{kind}not aligned"
+    if "FIT" not in fit:
+        return f"{kind}a priori solution based on {fit}"
+    how, _, catalog = fit.partition("_")[2].partition("_")
+    return " ".join([f"{kind}a posteriori solution", *([f"{_FITTED[how]} {catalog}"] if how in _FITTED else [])])
 
 
 def wcs_names(header):
@@ -53,14 +102,14 @@ def wcs_names(header):
 
 
 def archived(header, reuse=""):
-    """Copy the primary WCS to the next free letter, value for value.
+    """Copy the primary WCS to the letter after the last one, card for card; one that is there already moves there.
 
     Parameters
     ----------
     header : astropy.io.fits.Header
         It is not changed.
     reuse : str
-        Name of a solution that is to be replaced: a primary WCS of that name is not kept.
+        Name of a solution that is to be replaced: no WCS of that name is kept.
 
     Returns
     -------
@@ -71,18 +120,133 @@ def archived(header, reuse=""):
     InputError
         All letters are taken.
     """
-    header = header.copy()
-    name = str(header.get("WCSNAME", "")).strip() or _UNNAMED
+    name = _primary_name(header)
+    others = {key: taken.upper() for key, taken in wcs_names(header).items() if key not in (" ", _ORIGINAL)}
+    dropped = [key for key, taken in others.items()
+               if taken == reuse.upper() != "" or (taken == name.upper() and _is_copy(header, key))]
+    header = without_alternates(header, dropped)
     if reuse and name.upper() == reuse.upper():
         return header
     used = {keyword[-1] for keyword in _alternate_keywords(header)} | {_ORIGINAL}
     free = [key for key in string.ascii_uppercase if key not in used]
     if not free:
         raise InputError("all 25 letters for alternate WCSs are taken")
-    others = {taken.upper() for key, taken in wcs_names(header).items() if key != " "}
-    unique = next(n for n in (name, *(f"{name}-{i}" for i in range(1, 30))) if n.upper() not in others)
-    _insert_alternate(header, free[0], unique)
+    last = max(used - {_ORIGINAL}, default="")
+    taken = {taken.upper() for key, taken in wcs_names(header).items() if key != " "}
+    unique = next(n for n in (name, *(f"{name}-{i}" for i in range(1, 30))) if n.upper() not in taken)
+    _insert_alternate(header, next((key for key in free if key > last), free[0]), unique)
     return header
+
+
+def _primary_name(header):
+    return str(header.get("WCSNAME", "")).strip() or _UNNAMED
+
+
+def _is_copy(header, key):
+    """Whether an alternate has the numbers of the primary WCS, as far as other programs keep them."""
+    pairs = [(value, header[keyword + key]) for keyword, value in header.items()
+             if _KEYWORDS.match(keyword) and keyword + key in header]
+    return all(math.isclose(a, b, rel_tol=_ROUNDING, abs_tol=1e-15) for a, b in pairs
+               if isinstance(a, float) and isinstance(b, (int, float)))
+
+
+def last_archived(header):
+    """Name of the WCS that was archived last: that of the last letter, the first calibration's apart.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    names = {key: name for key, name in wcs_names(header).items() if key not in (" ", _ORIGINAL) and name}
+    if not names:
+        raise InputError("has no archived WCS")
+    return names[max(names)]
+
+
+def restored_header(header, name, read_wcs):
+    """Make an archived WCS the primary one again, card for card; the present one takes its place in the archive.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        It is not changed.
+    name : str
+        Which WCS; where the primary one has that name, nothing changes.
+    read_wcs : callable
+        Reads the astropy.wcs.WCS of a header, with all distortions.
+
+    Returns
+    -------
+    astropy.io.fits.Header
+
+    Raises
+    ------
+    InputError
+        There is no such WCS, or its distortion is not that of the present one, of which there is no archive.
+    """
+    if name.upper() == _primary_name(header).upper():
+        return header
+    names = wcs_names(header)
+    keys = [key for key, known in names.items() if key != " " and known.upper() == name.upper()]
+    if not keys:
+        raise InputError(f"has no WCS named {name!r}, but {', '.join(filter(None, names.values())) or 'none at all'}")
+    key = keys[-1]
+    kept = {card.keyword[:-1]: card for card in header.cards if card.keyword[-1:] == key}
+    cards = {keyword: card for keyword, card in kept.items() if _KEYWORDS.match(keyword)}
+    cards |= {keyword: kept[twin] for twin, keyword in _OF_TWINS.items() if twin in kept}
+    if "CROTA2" in cards:
+        cards = {keyword: card for keyword, card in cards.items() if not keyword.startswith("PC")}
+    ctype = [cards[f"CTYPE{i}"].value if f"CTYPE{i}" in cards else "" for i in (1, 2)]
+    if ctype != [header.get(f"CTYPE{i}") for i in (1, 2)]:
+        raise InputError(f"has a WCS named {name!r} of type {ctype[0]}, which does not go with its distortion, of type "
+                         f"{header.get('CTYPE1')}: updatewcs=yes recomputes both")
+    if name == _UNNAMED:
+        del cards["WCSNAME"]
+    header = archived(without_alternates(header, [key] if key != _ORIGINAL else []))
+    _put_primary(header, cards)
+    if "ORIENTAT" in header and "ORIENTAT" not in cards:
+        header["ORIENTAT"] = orientation(read_wcs(header))
+    if "S_REGION" in header and "S_REGION" not in cards:
+        header["S_REGION"] = s_region(header, read_wcs(header))
+    return header
+
+
+def _put_primary(header, cards):
+    """Give a header, in place, these cards by keyword as its primary WCS."""
+    place = max(header.index(keyword) for keyword in header if _KEYWORDS.match(keyword))
+    for keyword in [keyword for keyword in header if _KEYWORDS.match(keyword) and keyword not in cards]:
+        if not _LASTING.match(keyword):
+            header.remove(keyword)
+            place -= 1
+    for keyword, card in cards.items():
+        at = header.index(keyword) if keyword in header else min(place + 1, len(header))
+        if keyword in header:
+            del header[at]
+        header.insert(at, _renamed(card, keyword))
+
+
+def _belongs(keyword):
+    """Whether a keyword, less its letter, is one of an alternate WCS."""
+    return _KEYWORDS.match(keyword) or keyword in _OF_TWINS
+
+
+def _renamed(card, keyword):
+    """Return a card with its value and comment as they are written, to the last digit."""
+    return fits.Card.fromstring(f"{keyword:8}{card.image[8:]}")
+
+
+def is_fitted(header):
+    """Whether the primary WCS is from a fit: of a run of ours, or with a name or type that HST's pipeline gives."""
+    kind = str(header.get("WCSTYPE", ""))
+    return ("FITNAME" in header or "FIT" in str(header.get("WCSNAME", "")).upper() or "a posteriori" in kind
+            or kind.startswith(NOT_ALIGNED))
+
+
+def forget_fit(header):
+    """Remove, in place, what a header says of the fit of a primary WCS that is another now."""
+    for keyword in ("WCSTYPE", "HDRNAME", "FITNAME", "NMATCH", "FITGEOM", "RMS_RA", "RMS_DEC", "CRDER1", "CRDER2"):
+        header.remove(keyword, ignore_missing=True)
 
 
 def with_original(header, before):
@@ -96,12 +260,17 @@ def with_original(header, before):
 
 def _insert_alternate(header, key, name):
     """Copy the primary WCS of a header, in place, to an alternate after it."""
-    primary = [card for card in header.cards if _KEYWORDS.match(card.keyword)]
-    cards = {card.keyword: (card.value, card.comment) for card in primary} | _of_alternate(header)
-    cards["WCSNAME"] = (name, "name of this coordinate description")
-    position = max(header.index(card.keyword) for card in primary)
-    for keyword, (value, comment) in reversed(cards.items()):
-        header.insert(position, (keyword + key, value, comment), after=True)
+    primary = {card.keyword: card for card in header.cards if _KEYWORDS.match(card.keyword) or card.keyword in _TWINS}
+    other = _of_alternate(header)
+    if name != header.get("WCSNAME"):
+        other["WCSNAME"] = _with_comment(name, _NAME_COMMENT)
+        primary.pop("WCSNAME", None)
+    cards = [_renamed(card, (keyword if _KEYWORDS.match(keyword) and keyword not in other else _TWINS[keyword]) + key)
+             for keyword, card in primary.items()]
+    cards += [fits.Card(keyword + key, *content) for keyword, content in other.items()]
+    position = max(header.index(keyword) for keyword in primary if _KEYWORDS.match(keyword))
+    for card in reversed(cards):
+        header.insert(position, card, after=True)
 
 
 def _of_alternate(header):
@@ -127,14 +296,15 @@ def is_tpv(header):
 
 
 def _alternate_keywords(header):
-    return [keyword for keyword in header if keyword[-1:].isalpha() and _KEYWORDS.match(keyword[:-1])]
+    return [keyword for keyword in header if keyword[-1:].isalpha() and _belongs(keyword[:-1])]
 
 
-def without_alternates(header):
-    """Return a header with its primary WCS only; the one given is not changed."""
+def without_alternates(header, keys=string.ascii_uppercase):
+    """Return a header less the alternate WCSs of some letters, or of all; the one given is not changed."""
     header = header.copy()
     for keyword in _alternate_keywords(header):
-        header.remove(keyword, ignore_missing=True, remove_all=True)
+        if keyword[-1] in keys:
+            header.remove(keyword, ignore_missing=True, remove_all=True)
     return header
 
 
@@ -167,17 +337,55 @@ def corrected_header(header, wcs, solution, reuse=False):
             header[name] = value  # the comment stays
         if "ORIENTAT" in header:
             header["ORIENTAT"] = orientation(wcs)
-    header["WCSNAME"] = (solution.wcsname, "name of this coordinate description")
-    header.set("WCSTYPE", solution.wcstype, "kind of this coordinate description", after="WCSNAME")
+        if "S_REGION" in header:
+            header["S_REGION"] = s_region(header, wcs)
+    header.remove("HDRNAME", ignore_missing=True)  # that of the headerlet that the WCS of before came with
+    kind = solution.wcstype or wcs_type(solution.wcsname)
+    header["WCSNAME"] = _with_comment(solution.wcsname, _NAME_COMMENT)
+    header.set("WCSTYPE", *_with_comment(kind, "kind of this coordinate description"), after="WCSNAME")
     if wcs is not None:
-        header.set("FITNAME", solution.wcsname, "name of the fit that led to it", after="WCSTYPE")
+        header.set("FITNAME", *_with_comment(solution.wcsname, "name of the fit that led to it"), after="WCSTYPE")
         header.set("NMATCH", solution.nmatch, "sources the fit is based on", after="FITNAME")
         header.set("FITGEOM", solution.fitgeom, "geometry of the fit", after="NMATCH")
         header.set("RMS_RA", solution.rms[0], "[deg] rms of the fit in right ascension", after="FITGEOM")
         header.set("RMS_DEC", solution.rms[1], "[deg] rms of the fit in declination", after="RMS_RA")
         header["CRDER1"] = (solution.rms[0], "[deg] random error of axis 1")
         header["CRDER2"] = (solution.rms[1], "[deg] random error of axis 2")
+    header.add_history(solution.history)
     return header
+
+
+def _with_comment(text, comment):
+    """Return the text of a card and its comment, which goes where there is no room for it."""
+    return text, comment if len(text) + len(comment) < _ROOM else ""
+
+
+def s_region(header, wcs):
+    """S_REGION of an image, as HST's archive has it: the centres of its corner pixels, the first one again at the end.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        For NAXIS1 and NAXIS2, or, of a compressed image, ZNAXIS1 and ZNAXIS2.
+    wcs : astropy.wcs.WCS
+        With all distortions.
+
+    Returns
+    -------
+    str
+    """
+    nx, ny = (header.get(f"ZNAXIS{i}", header[f"NAXIS{i}"]) for i in (1, 2))
+    corners = pixel_to_sky(wcs, [(1, 1), (1, ny), (nx, ny), (nx, 1), (1, 1)])
+    return "POLYGON ICRS " + " ".join(f"{value:.9f}" for value in np.ravel(corners))
+
+
+def differences(old, new):
+    """Return the keywords in which two headers differ, a line for each: its name, and both values."""
+    before, after = ({card.keyword: repr(card.value) for card in header.cards if card.keyword not in _COMMENTARY}
+                     for header in (old, new))
+    lines = [f"  {keyword:8} {before.get(keyword, 'none')} -> {after.get(keyword, 'none')}"
+             for keyword in dict.fromkeys([*before, *after]) if before.get(keyword) != after.get(keyword)]
+    return lines + [f"  HISTORY  {line}" for line in list(new.get("HISTORY", []))[len(old.get("HISTORY", [])):]]
 
 
 def _numbers(header, wcs):

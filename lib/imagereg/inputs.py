@@ -210,17 +210,17 @@ def parse_list(text, where):
     return pairs
 
 
-def mef_inputs(inputs):
+def mef_inputs(inputs, *, dry_run=False):
     """Return inputs with waivered files replaced by what they convert to, see `ensure_mef`; no file twice."""
     found = {}
     for file in inputs:
-        path = ensure_mef(file.path)
+        path = ensure_mef(file.path, dry_run=dry_run)
         found[path] = InputFile(path, file.ivm or getattr(found.get(path), "ivm", None))
     _check(found.values())
     return list(found.values())
 
 
-def ensure_mef(path):
+def ensure_mef(path, *, dry_run=False):
     """Convert a waivered FITS file into one with an extension for every chip.
 
     A waivered file has all chips in one cube, and a table with the keywords of each (HST archive, WFPC2 and FOC):
@@ -231,6 +231,8 @@ def ensure_mef(path):
     ----------
     path : str
         Any file.
+    dry_run : bool
+        Write nothing.
 
     Returns
     -------
@@ -240,14 +242,14 @@ def ensure_mef(path):
     Raises
     ------
     InputError
-        It can't be converted, or the new file can't be written.
+        It can't be converted, or the new file can't be written, or is not to be.
     """
     if not _is_waivered(path):
         return path
     flags = quality_file(path)
     if flags and _is_waivered(flags):
-        _convert(flags)
-    return _convert(path)
+        _convert(flags, dry_run)
+    return _convert(path, dry_run)
 
 
 def _is_waivered(path):
@@ -262,7 +264,7 @@ def _is_waivered(path):
         return False
 
 
-def _convert(path):
+def _convert(path, dry_run):
     """Write the converted file, if there is none yet; returns its name."""
     target = _WAIVERED.sub(r"\g<root>h.fits", path)
     if target == path:
@@ -270,6 +272,8 @@ def _convert(path):
     if os.path.exists(target):
         log.info("%s: %s, converted before, is used in its place", path, target)
         return target
+    if dry_run:
+        raise InputError(f"{path} is waivered FITS, and a dry run does not convert it")
     from stsci.tools.convertwaiveredfits import convertwaiveredfits
 
     buffer = io.BytesIO()

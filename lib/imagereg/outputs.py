@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
 
 from imagereg import files, formats, plots
 from imagereg.align import Status
-from imagereg.headers import Solution
+from imagereg.errors import InputError
+from imagereg.headers import NOT_ALIGNED, Solution
 from imagereg.reference import sky_table_text
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,15 @@ class Output:
         Of tweakreg.
     paths : dict of str to str
         Path by name of file.
+    claim : atomic.Claim, optional
+        Of the run that holds them.
+    dry_run : bool
+        Of the headers, only find out what would differ.
     """
 
-    def __init__(self, task, paths):
-        self.task, self.paths = task, paths
-        self.written = []
+    def __init__(self, task, paths, *, claim=None, dry_run=False):
+        self.task, self.paths, self.claim, self.dry_run = task, paths, claim, dry_run
+        self.written, self.differences = [], []
 
     def review(self, alignment):
         """Draw the plots of an image, and ask at a terminal what to do with it."""
@@ -62,7 +67,7 @@ class Output:
             files.write_reference_wcs(self.task.outwcs, plane)
             self.written.append(self.task.outwcs)
         if self.task.updatehdr:
-            self._update_headers([a for a in alignments if a.status is not Status.FAILED])
+            self._update_headers([a for a in alignments if a.status is not Status.FAILED], reference.name)
 
     def _text(self, name, text):
         files.write_text(name, text)
@@ -94,27 +99,44 @@ class Output:
                 files.write_bytes(name, draw())
                 self.written.append(name)
 
-    def _update_headers(self, alignments):
+    def _update_headers(self, alignments, reference):
         """Update the headers of images, several files at a time; those of failed images are not among them."""
-        files_of = {}
+        files_of, updated = {}, []
         for alignment in alignments:
             files_of.setdefault(self.paths[alignment.name.partition("[sci,")[0]], []).append(alignment)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            self.written += pool.map(self._update_file, files_of, files_of.values())
+            tasks = {path: pool.submit(self._update_file, path, group, reference) for path, group in files_of.items()}
+            wait(tasks.values(), return_when=FIRST_EXCEPTION)
+            pool.shutdown(cancel_futures=True)
+        errors = [future.exception() for future in tasks.values() if not future.cancelled() and future.exception()]
+        for path, future in tasks.items():
+            if not future.cancelled() and not future.exception():
+                updated.append(path)
+                self.differences += future.result()
+        for error in errors[:1]:
+            if not isinstance(error, InputError) or not updated:
+                raise error
+            raise InputError(f"{error}; updated before were {', '.join(updated)}: once that is set right, "
+                             "reusename=yes completes the run") from error
+        if not self.dry_run:
+            self.written += updated
 
-    def _update_file(self, path, alignments):
-        """Update the headers of one file, which may hold several exposures; returns its name."""
+    def _update_file(self, path, alignments, reference):
+        """Update the headers of one file, which may hold several exposures; returns what differs."""
+        differences = []
         for alignment in alignments:
             wcss = {chip.extver: None for chip in alignment.exposure.chips}
-            solution = Solution(self.task.wcsname, f"not aligned: {alignment.status.value}")
+            solution = Solution(self.task.wcsname, NOT_ALIGNED + alignment.status.value)
             if alignment.changes:
                 wcss = {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
                 rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0)) / 3600
                 solution = Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, rms)),
-                                    fitgeom=alignment.fit.geometry)
-            files.update_header(path, wcss, solution, reuse=self.task.reusename)
-        log.info("%s: headers updated, WCSNAME %s", path, self.task.wcsname)
-        return path
+                                    fitgeom=alignment.fit.geometry, reference=reference, chance=alignment.chance)
+            differences += files.update_header(path, wcss, solution, reuse=self.task.reusename, claim=self.claim,
+                                               dry_run=self.dry_run)
+        if not self.dry_run:
+            log.info("%s: headers updated, WCSNAME %s", path, self.task.wcsname)
+        return differences
 
 
 def _shift(alignment):

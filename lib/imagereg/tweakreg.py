@@ -9,22 +9,24 @@ import contextlib
 import dataclasses
 import datetime
 import logging
-import operator
 import os
 import sys
-from collections.abc import Mapping
+import tempfile
 
 import numpy as np
 
-from imagereg import editor, files, listing
+from imagereg import editor, files
 from imagereg.align import Chip, Exposure, Rules, Status, align
+from imagereg.atomic import Claim
 from imagereg.catalog import SourceCatalog
-from imagereg.errors import InputError, ParameterError
+from imagereg.errors import InputError
+from imagereg.gather import distributed, gather_parameters
 from imagereg.helptext import page_address, task_help
 from imagereg.inputs import expand_input, mef_inputs
 from imagereg.measure import Limits, measure_exposures
 from imagereg.outputs import Output
-from imagereg.params import ParameterSet, Spec, is_teals, nearest, shared_out
+from imagereg.params import ParameterSet, Spec
+from imagereg.recompute import check_recomputable, recompute
 from imagereg.reference import ReferenceCatalog
 from imagereg.refframe import Reference
 from imagereg.tables import read_table
@@ -34,7 +36,6 @@ from imagereg.version import __version__
 from imagereg.wcs import TangentPlane
 
 __taskname__ = "tweakreg"
-TASKS = editor.TASKS
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +54,15 @@ class Result:
         What they were aligned with, as it was in the end.
     written : tuple of str
         Names of the files that were written or updated.
+    differences : tuple of str
+        Of a dry run, the keywords that the headers would get.
     """
 
     alignments: tuple
     plane: TangentPlane
     reference: SourceCatalog
     written: tuple = ()
+    differences: tuple = ()
 
     @property
     def ok(self):
@@ -93,20 +97,22 @@ class Result:
         return table
 
     def __str__(self):
-        """Return the shift table, and a line with the reason for every failure."""
+        """Return the shift table, a line with the reason for every failure, and what a dry run has to say."""
         table = self.table()["file", "status", "dx", "dy", "rot", "scale", "xrms", "yrms", "nsources", "nmatches"]
         lines = table.pformat(max_lines=-1, max_width=-1, show_unit=True)
-        return "\n".join([*lines, *(f"{a.name}: {a.reason}" for a in self.alignments if a.reason)])
+        return "\n".join([*lines, *(f"{a.name}: {a.reason}" for a in self.alignments if a.reason),
+                          *self.differences])
 
     __repr__ = __str__
 
 
-def TweakReg(files=None, editpars=False, configobj=None, imagefindcfg=None, refimagefindcfg=None, **input_dict):
+def TweakReg(files=None, editpars=False, configobj=None, imagefindcfg=None, refimagefindcfg=None, *, dry_run=False,
+             **input_dict):
     """Align images with the first of them."""
     if editpars:
         return _edit_and_run(files, (configobj, imagefindcfg, refimagefindcfg), input_dict)
     task, *finding = gather_parameters(configobj, imagefindcfg, refimagefindcfg, input_dict)
-    return _run(task.input if files is None else files, task, *finding)
+    return _run(task.input if files is None else files, task, *finding, dry_run=dry_run)
 
 
 def _edit_and_run(given, sources, flat):
@@ -120,10 +126,10 @@ def _edit_and_run(given, sources, flat):
     if any(source is not None for source in sources):
         start = {values.task: values for values in gather_parameters(*sources, flat)}
     else:
-        start = dict(zip(editor.TASKS, _distributed(flat), strict=True))
+        start = dict(zip(editor.TASKS, distributed(flat), strict=True))
     results = []
     editor.edit("tweakreg", start=start, run=lambda values: results.append(_run(values["tweakreg"].input,
-                                                                               *values.values())))
+                                                                               *values.values(), dry_run=False)))
     return results[-1] if results else None
 
 
@@ -186,115 +192,64 @@ def getHelpAsString(docstring=False, show_ver=True, *, task=__taskname__):
     return (not docstring and page_address(task)) or title + task_help(task)
 
 
-def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, flat=()):
-    """Put together the parameters of one run; later ones win.
-
-    Parameters
-    ----------
-    configobj : mapping, str, or None
-        Parameters, perhaps with those of a parameter set as a mapping under its name; the name of a ``.cfg``; or
-        ``'defaults'`` for the ones last saved with the editor, those of the parameter sets included.
-    imagefindcfg, refimagefindcfg : mapping, str, or None
-        The same for the parameter sets.
-    flat : mapping
-        Parameters of tweakreg or of imagefindpars by name.
-
-    Returns
-    -------
-    task, finding, ref_finding : ParameterSet
-        Of tweakreg, imagefindpars and refimagefindpars.
-
-    Raises
-    ------
-    ParameterError
-        A parameter is unknown, or its value is not what is expected.
-    InputError
-        A file can't be read.
-    """
-    specs, sources = [Spec.load(name) for name in TASKS], [configobj, imagefindcfg, refimagefindcfg]
-    if isinstance(configobj, str) and configobj == "defaults":
-        sources = [source or "defaults" for source in sources]
-    shares = _distributed(_mapping(sources[0], specs[0]))
-    for spec, share, source in zip(specs[1:], shares[1:], sources[1:], strict=True):
-        share |= spec.given(_mapping(source, spec))
-    given = _distributed(flat)
-    return tuple(ParameterSet(*of) for of in zip(specs, map(operator.or_, shares, given), strict=True))
-
-
-def read_parameters(path, task):
-    """Return what a file holds of parameters, unchecked; see `listing.parse`.
-
-    Parameters
-    ----------
-    path : str
-        The file, or ``'defaults'`` for what was last saved with the editor: nothing where nothing was.
-    task : str
-        Whose they are, where the file does not tell.
-    """
-    if path == "defaults":
-        path = files.user_parameters(task)
-        if path is None:
-            return {}
-    return listing.parse(files.read_text(path), path, Spec.load(task))
-
-
-def _mapping(given, spec):
-    """Parameters as a mapping, read from a file where a name is given."""
-    if given is None:
-        return {}
-    if isinstance(given, Mapping):
-        return given
-    if not isinstance(given, (str, os.PathLike)):
-        raise ParameterError(f"{spec.task}: parameters are given as {type(given).__name__}, expected a mapping or a "
-                             "file name")
-    return read_parameters(given, spec.task)
-
-
-def _distributed(values):
-    """Share out parameters between tweakreg and its parameter sets; returns three dicts of checked values."""
-    specs = [Spec.load(name) for name in TASKS]
-    mine, *others = shared_out(dict(values), *specs)
-    flat = {}
-    for name, value in mine.items():
-        flat.update(value if isinstance(value, Mapping) and not is_teals(name) else {name: value})
-    unknown = [name for name in flat if not is_teals(name) and name not in specs[0]]
-    if unknown:
-        likely = nearest(unknown[0], [*specs[0].names, *specs[1].names])
-        hint = f"; did you mean {likely!r}?" if likely else ""
-        raise ParameterError(f"tweakreg: unknown parameter {unknown[0]!r}{hint}")
-    return [spec.given(share) for spec, share in zip(specs, (flat, *others), strict=True)]
-
-
-def _run(given, task, finding, ref_finding):
-    """Find, match, fit, write: the whole task."""
-    images = mef_inputs(expand_input(given))
-    _check_outputs([image.path for image in images], task)
-    with _logged(task):
-        log.info("tweakreg %s, %s", __version__, datetime.datetime.now().isoformat(" ", "seconds"))
-        log.info("%s\n%s\ninput: %s", task, finding, ", ".join(image.path for image in images))
-        exclusions = Exclusions.load(task.exclusions) if task.exclusions else None
-        columns = {name: task[name] for name in ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")}
-        catalogs = UserCatalogs.load(task.catfile, **columns) if task.catfile else None
-        limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
-        exposures = measure_exposures(images, finding, limits=limits, exclusions=exclusions, catalogs=catalogs)
-        if len(exposures) < 2 and not (task.refimage or task.refcat):
-            alone = f"{exposures[0].name} is the only image: there is nothing to align it with"
-            raise InputError(exposures[0].problem or alone)
-        plane, reference = _reference(task, ref_finding, exposures, images=images, exclusions=exclusions)
-        output = Output(task, {os.path.basename(image.path): image.path for image in images})
-        alignments, reference = align(exposures, plane, _rules(task, plane), reference=reference,
-                                      review=output.review if task.interactive else None)
-        output.write(alignments, plane, reference)
-        result = Result(tuple(alignments), plane, reference.at(alignments[0].exposure.epoch), tuple(output.written))
-        log.info("\n%s", result)
+def _run(given, task, *finding, dry_run):
+    """Do the whole task with the files claimed that it is going to change."""
+    images = mef_inputs(expand_input(given), dry_run=dry_run)
+    paths = [image.path for image in images]
+    if dry_run:
+        task = task.replace(writecat=False, shiftfile=False, see2dplot=False, residplot="No plot", runfile="")
+    changing = (task.updatehdr or task.updatewcs) and not dry_run
+    with Claim(paths if changing else ()) as claim, _scratch(dry_run and task.updatewcs) as folder:
+        _check_outputs(paths, task)
+        with _logged(task):
+            log.info("tweakreg %s, %s", __version__, datetime.datetime.now().isoformat(" ", "seconds"))
+            log.info("%s\n%s\ninput: %s", task, finding[0], ", ".join(paths))
+            warned, differences = recompute(paths, claim=claim, folder=folder) if task.updatewcs else ({}, [])
+            if folder:
+                moved = {os.path.realpath(path): os.path.join(folder, os.path.basename(path)) for path in paths}
+                images = [dataclasses.replace(image, path=moved[os.path.realpath(image.path)]) for image in images]
+                task = task.replace(refimage=moved.get(os.path.realpath(task.refimage), task.refimage))
+            output = Output(task, {os.path.basename(image.path): image.path for image in images}, claim=claim,
+                            dry_run=dry_run)
+            result = _aligned(images, output, *finding, warned=warned)
+            if dry_run:
+                result = dataclasses.replace(result, differences=(*differences, *output.differences))
+            log.info("\n%s", result)
     return result
 
 
-def _reference(task, ref_finding, exposures, *, images, exclusions):
+def _scratch(wanted):
+    """Open a folder for files that are thrown away, or None."""
+    return tempfile.TemporaryDirectory(prefix="imagereg-") if wanted else contextlib.nullcontext()
+
+
+def _aligned(images, output, finding, ref_finding, *, warned):
+    """Find, match, fit, write; `warned` has what is to be said of images, by path."""
+    task = output.task
+    exclusions = Exclusions.load(task.exclusions) if task.exclusions else None
+    columns = {name: task[name] for name in ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")}
+    catalogs = UserCatalogs.load(task.catfile, **columns) if task.catfile else None
+    limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
+    exposures = measure_exposures(images, finding, limits=limits, exclusions=exclusions, catalogs=catalogs)
+    if len(exposures) < 2 and not (task.refimage or task.refcat):
+        alone = f"{exposures[0].name} is the only image: there is nothing to align it with"
+        raise InputError(exposures[0].problem or alone)
+    plane, reference = _reference(task, ref_finding, exposures, images=images, exclusions=exclusions,
+                                  dry_run=output.dry_run)
+    alignments, reference = align(exposures, plane, _rules(task, plane), reference=reference,
+                                  review=output.review if task.interactive else None)
+    said = {os.path.basename(path): text for path, text in warned.items()}
+    alignments = [dataclasses.replace(a, reason="; ".join(filter(None, (a.reason, said.get(a.name.partition("[")[0])))))
+                  for a in alignments]
+    output.write(alignments, plane, reference)
+    return Result(tuple(alignments), plane, reference.at(alignments[0].exposure.epoch), tuple(output.written))
+
+
+def _reference(task, ref_finding, exposures, *, images, exclusions, dry_run):
     """Return the plane, and what to align with: the catalog, the image, or None for the first exposure."""
     frame, name = exposures[0], os.path.basename(task.refimage)
     if task.refimage:
-        image, = mef_inputs(expand_input(task.refimage))
+        image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
         limits = Limits() if task.refcat else Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
         frame = measure_exposures([image], ref_finding, limits=limits, exclusions=exclusions)[0]
         same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
@@ -363,11 +318,12 @@ def _check_outputs(paths, task):
         files.check_writable(name)
     if (task.writecat and not task.clean) or task.see2dplot or task.residplot != "No plot":
         files.check_writable("tweakreg")
-    if task.updatehdr:
-        for path in paths:
-            files.check_updatable(path)
-            if not task.reusename:
-                files.check_wcsname(path, task.wcsname)
+    for path in paths if task.updatehdr or task.updatewcs else ():
+        files.check_updatable(path)
+    for path in paths if task.updatewcs else ():
+        check_recomputable(path)
+    for path in paths if task.updatehdr and not task.reusename else ():
+        files.check_wcsname(path, task.wcsname)
 
 
 @contextlib.contextmanager
@@ -399,7 +355,7 @@ def _describe():
     import inspect
 
     task, finding = Spec.load("tweakreg"), Spec.load("imagefindpars")
-    leading = [p for p in inspect.signature(TweakReg).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    leading = [p for p in inspect.signature(TweakReg).parameters.values() if p.kind is not p.VAR_KEYWORD]
     both = task.signature(*leading, exclude=["input"])
     others = finding.signature(exclude=["fluxmin", "fluxmax"]).parameters.values()
     TweakReg.__signature__ = both.replace(parameters=[*both.parameters.values(), *others], return_annotation=Result)
@@ -415,6 +371,8 @@ configobj : mapping or str or None
     Parameters by name, flat or in sections; the name of a ``.cfg``; or 'defaults', those last saved.
 imagefindcfg, refimagefindcfg : mapping or str or None
     The same for imagefindpars and refimagefindpars.
+dry_run : bool
+    Write nothing at all; the result's `differences` say what headers would get.
 {task.doc_table()}
 {finding.doc_table()}
 

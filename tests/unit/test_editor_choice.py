@@ -151,7 +151,7 @@ def ran(monkeypatch):
     """Take down the runs of tweakreg in place of doing them: list of the names of the images and of the three sets."""
     runs = []
 
-    def run(*given):
+    def run(*given, dry_run):
         runs.append(given)
         return types.SimpleNamespace(ok=False)
 

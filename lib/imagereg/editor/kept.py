@@ -1,7 +1,7 @@
 """Where the values of a task and its parameter sets are kept.
 
 A ``.cfg`` that the user names holds them all: those of the task, and a section for each parameter set that is not at
-its defaults (TEAL passes over such sections unless it is strict). In the user's own folder each has a file of its
+its defaults (under hidden names, which TEAL keeps). In the user's own folder each has a file of its
 own, so that a parameter set can be edited by itself.
 """
 
@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from imagereg import files, params
+from imagereg import files, params, userfolder
 from imagereg.errors import ImageregError, InputError, ParameterError
 from imagereg.params import is_teals, shared_out
 
@@ -68,7 +68,7 @@ def read(path, specs):
     """
     path = os.path.abspath(os.path.expanduser(path))
     text = files.read_text(path)
-    if path == files.user_file(specs[0].task):
+    if path == userfolder.user_file(specs[0].task):
         return last_saved(specs)
     given, unknown, notes = _parsed(path, text, specs)
     return Kept(path, _complete(specs, given), unknown, {path: text}, notes)
@@ -88,7 +88,7 @@ def last_saved(specs):
     """
     given, unknown, texts, notes = {}, {}, {}, []
     for index, spec in enumerate(specs):
-        path = files.user_file(spec.task)
+        path = userfolder.user_file(spec.task)
         if not os.path.exists(path):
             continue
         try:
@@ -99,7 +99,7 @@ def last_saved(specs):
             continue
         given, unknown, notes = given | values, unknown | others, notes + list(found)
         texts[path] = text
-    return Kept(files.user_file(specs[0].task), _complete(specs, given), unknown, texts, tuple(notes))
+    return Kept(userfolder.user_file(specs[0].task), _complete(specs, given), unknown, texts, tuple(notes))
 
 
 def write(kept, values, *, path=None, force=False):
@@ -134,8 +134,8 @@ def write(kept, values, *, path=None, force=False):
         if not force and text not in (None, texts[name], kept.texts.get(name)):
             what = "has changed since it was read" if name in kept.texts else "exists already"
             raise InputError(f"{name} {what}: nothing was written; force the saving, or save under another name")
-    if path == files.user_file(next(iter(values))):
-        files.make_folder(os.path.dirname(path))
+    if path == userfolder.user_file(next(iter(values))):
+        userfolder.make_folder(os.path.dirname(path))
     for name, text in texts.items():
         if text != current[name]:
             files.write_text(name, text)
@@ -145,8 +145,8 @@ def write(kept, values, *, path=None, force=False):
 def _texts(path, values, unknown):
     """Return the text of each file that is to be written."""
     task, *sets = values.values()
-    if path == files.user_file(task.task):
-        return {files.user_file(s.task): s.spec.cfg_text(s, more=unknown.get(s.task)) for s in values.values()}
+    if path == userfolder.user_file(task.task):
+        return {userfolder.user_file(s.task): s.spec.cfg_text(s, more=unknown.get(s.task)) for s in values.values()}
     of_sets = {s.task: unknown[s.task] for s in sets if s.task in unknown}
     return {path: task.spec.cfg_text(task, sets, more=unknown.get(task.task, {}) | of_sets)}
 

@@ -1,0 +1,218 @@
+"""Files that appear whole or not at all, and that two runs do not change at once.
+
+A new file is made beside its place, flushed, and put there by one rename; a crash leaves the old one. A run that is
+going to replace files claims them first: with a lock on the very file, and on what takes its place, which the kernel
+drops when the process ends, however it ends (flock(2)). Where a file system has no locks, it is still seen that a
+file changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import os
+import shutil
+import tempfile
+
+from imagereg.errors import InputError
+
+_PREFIX, _SUFFIX = ".imagereg-", ".tmp"
+
+
+class Claim:
+    """Files that a run is going to replace, kept from other runs until it is closed; a context manager.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        The files; links are followed.
+
+    Raises
+    ------
+    InputError
+        Another run has claimed one of them, or it can't be opened.
+    """
+
+    def __init__(self, paths):
+        self._held = {}  # open file and stamp by place
+        try:
+            for path in paths:
+                self._take(path, os.path.realpath(path))
+        except OSError as error:
+            self.close()
+            raise InputError(f"{path} can't be read: {reason(error)}") from error
+        except InputError:
+            self.close()
+            raise
+        sweep({os.path.dirname(place) for place in self._held})
+
+    def _take(self, path, place):
+        while place not in self._held:
+            file = open(place, "rb")
+            stamp = _stamp(file.fileno())
+            mine = any(stamp == known for _, known in self._held.values())  # by another hard link
+            if not mine and _locked(file) is False:
+                file.close()
+                raise InputError(f"{path} is being worked on by another run: wait until that has ended")
+            if _stamp(place) == stamp:
+                self._held[place] = file, stamp
+            else:  # another run has replaced it, and ended, just now
+                file.close()
+
+    def check(self, path):
+        """Raise InputError where a file is no longer what was claimed, or what was put in its place since."""
+        place = os.path.realpath(path)
+        if place in self._held and _stamp(place) != self._held[place][1]:
+            raise InputError(f"{path} was changed by something else while it was being aligned: it is left as it is")
+
+    def follow(self, place, file):
+        """Hold the file that has come to a place, which is locked, instead of the one that was there."""
+        if place in self._held:
+            before, _ = self._held[place]
+            self._held[place] = os.fdopen(os.dup(file.fileno()), "rb"), _stamp(place)
+            before.close()
+
+    def close(self):
+        """Let go of all files."""
+        for file, _ in self._held.values():
+            file.close()
+        self._held = {}
+
+    def __enter__(self):
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_):
+        """Let go of all files."""
+        self.close()
+
+
+def _locked(file, wait=False):
+    """Lock an open file; True where that was done, False where another has it, None where there are no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:  # as on NFS, of a file open for reading only
+        return None
+    return True
+
+
+def _stamp(file):
+    """Return what changes with the content of a file: where it is, its size, and the time it was written."""
+    status = os.stat(file)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@contextlib.contextmanager
+def replacing(path, claim=None):
+    """Yield a new binary file that takes the place of `path` once it is complete, with its mode and owner.
+
+    Parameters
+    ----------
+    path : str
+        Where it is to be; a link is followed. There may be a file, or none.
+    claim : Claim, optional
+        Of a run that holds `path`: it goes over to the new file.
+
+    Raises
+    ------
+    InputError
+        It can't be written, or `path` has changed since it was claimed; what was there is as it was.
+    """
+    place = os.path.realpath(path)
+    temporary = None
+    try:
+        with _new_file(os.path.dirname(place)) as file:
+            temporary = file.name
+            yield file
+            file.flush()
+            _dress(file, place)
+            os.fsync(file.fileno())
+            if claim:
+                claim.check(path)
+            os.replace(temporary, place)
+            temporary = None
+            if claim:
+                claim.follow(place, file)
+        _sync_folder(os.path.dirname(place))
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {reason(error)}") from error
+    finally:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _new_file(folder):
+    """Open a new file of ours; while it is open it is locked, which tells others that it is no leftover."""
+    while True:
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix=_PREFIX, suffix=_SUFFIX, delete=False)
+        _locked(file, wait=True)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # swept away before the lock was there
+
+
+def _dress(file, place):
+    """Give a new file the mode and the owner of the one that is there, or else what new files get."""
+    if not os.path.exists(place):
+        os.chmod(file.name, 0o666 & ~_umask())
+        return
+    owner = os.stat(place)
+    with contextlib.suppress(PermissionError):
+        os.chown(file.name, owner.st_uid, owner.st_gid)
+    shutil.copymode(place, file.name)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder):
+    """Flush the entries of a folder, where its file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sweep(folders):
+    """Remove what runs that were killed have left in folders; what a living one is writing stays."""
+    for folder in folders:
+        for path in glob.glob(os.path.join(glob.escape(folder), f"{_PREFIX}*{_SUFFIX}")):
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                if _locked(file):
+                    os.unlink(path)
+
+
+def copy_bytes(source, target, start, stop):
+    """Copy bytes start..stop of one open file to the end of another, within the kernel where it can.
+
+    Raises
+    ------
+    InputError
+        The file ends before `stop`.
+    """
+    target.flush()
+    with contextlib.suppress(AttributeError, OSError):
+        while start < stop and (done := os.copy_file_range(source.fileno(), target.fileno(), stop - start, start)):
+            start += done
+        target.seek(0, os.SEEK_END)
+    source.seek(start)
+    while start < stop:
+        block = source.read(min(stop - start, 1 << 22))
+        if not block:
+            raise InputError("the file ends early")
+        target.write(block)
+        start += len(block)
+
+
+def reason(error):
+    """Words of an error, for the end of a sentence."""
+    return (getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0] or type(error).__name__).lower()

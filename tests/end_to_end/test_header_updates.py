@@ -1,0 +1,372 @@
+"""Headers are updated whole or not at all, the way back is exact, and a dry run writes nothing."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from imagereg import atomic, files
+from imagereg.atomic import Claim
+from imagereg.cli import main
+from imagereg.errors import InputError
+from imagereg.headers import Solution, wcs_names
+from imagereg.restore import restore
+from imagereg.tweakreg import TweakReg
+
+QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10}
+WORDS = ["see2dplot=no", "residplot=No plot", "threshold=10"]
+OF_WCS = re.compile(r"WCSAXES|WCSNAME|WCSTYPE|HDRNAME|C(RPIX|RVAL|TYPE|UNIT|DELT|RDER)\d|CD\d_\d|LONPOLE|LATPOLE"
+                    r"|RADESYS|EQUINOX|ORIENTAT|S_REGION|FITNAME|NMATCH|FITGEOM|RMS_(RA|DEC)|[AB]_\w+"
+                    r"|(CPDIS|CPERR|D2IM|DP)\d.*")
+
+
+def wcs_cards(path):
+    """Text of all cards of the primary WCS of each chip."""
+    with fits.open(path) as hdus:
+        return [{card.keyword: str(card) for card in hdu.header.cards if OF_WCS.fullmatch(card.keyword)}
+                for hdu in hdus if hdu.name == "SCI"]
+
+
+def assert_same_wcs(names, expected):
+    """Check the text of all cards of the primary WCSs."""
+    for name, chips in zip(names, expected, strict=True):
+        for found, wanted in zip(wcs_cards(name), chips, strict=True):
+            assert dict(found.items() - wanted.items()) == dict(wanted.items() - found.items()) == {}
+
+
+def everything():
+    """Content and times of all that is in the folder."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) for path in Path().rglob("*")}
+
+
+def edit(path, **cards):
+    """Put cards into the headers of both chips."""
+    with fits.open(path, mode="update") as hdus:
+        for hdu in hdus["SCI", 1], hdus["SCI", 2]:
+            for keyword, value in cards.items():
+                hdu.header[keyword] = value
+
+
+def long_numbers(path):
+    """Write CRVAL1 with more digits than astropy writes."""
+    content = Path(path).read_bytes()
+    for card in {match.group() for match in re.finditer(rb"CRVAL1  = .{70}", content)}:
+        value = float(card[10:30])
+        content = content.replace(card, b"CRVAL1  = " + f"{value:.20f} / as long as can be".ljust(70).encode())
+    Path(path).write_bytes(content)
+
+
+# What is written
+
+
+def test_region_and_history(visit):
+    for name in visit.names:
+        edit(name, S_REGION="POLYGON ICRS 1.0 2.0 3.0 4.0 5.0 6.0", HDRNAME="old one")
+    result = TweakReg(visit.names, updatehdr=True, **QUIET)
+    alignment = result.alignments[1]
+    with fits.open(visit.names[1]) as hdus:
+        for extver in (1, 2):
+            header = hdus["SCI", extver].header
+            frame, *numbers = header["S_REGION"].removeprefix("POLYGON ").split()
+            corners = WCS(header, hdus).all_pix2world([(1, 1), (1, 256), (512, 256), (512, 1), (1, 1)], 1)
+            assert frame == "ICRS"
+            np.testing.assert_allclose(np.reshape(numbers, (5, 2)).astype(float), corners, atol=1e-9)
+            text = "".join(header["HISTORY"])
+            for said in (visit.names[0], f"{alignment.nmatches} matches", f"chance {alignment.chance:.1e}", "rms "):
+                assert said in text
+            assert "HDRNAME" not in header and header["HDRNAMEA"] == "old one"
+    assert "S_REGION" in fits.getheader(visit.names[0], ("SCI", 1))
+
+
+def test_checksums_are_right(visit):
+    for name in visit.names:
+        with fits.open(name) as hdus:
+            hdus.writeto("with.fits", checksum=True)
+        os.replace("with.fits", name)
+    assert TweakReg(visit.names, updatehdr=True, **QUIET).ok
+    for name in visit.names:
+        with fits.open(name, checksum=True) as hdus:  # a wrong one is a warning, which is an error here
+            hdus.verify("exception")
+            assert "CHECKSUM" in hdus["SCI", 2].header and "DATASUM" in hdus["SCI", 2].header
+            assert hdus["SCI", 2].verify_checksum() == hdus["SCI", 2].verify_datasum() == 1
+
+
+def test_name_of_an_alternate_used_again(visit):
+    assert TweakReg(visit.names, updatehdr=True, **QUIET).ok
+    restore(visit.names)
+    assert TweakReg(visit.names, updatehdr=True, reusename=True, **QUIET).ok
+    assert list(wcs_names(fits.getheader(visit.names[1], ("SCI", 1))).values()) == ["TWEAK", "DEMO_IDC"]
+
+
+# The way back
+
+
+def test_restore_is_exact(visit):
+    for name in visit.names:
+        edit(name, S_REGION="POLYGON ICRS 1.0 2.0 3.0 4.0 5.0 6.0", WCSTYPE="undistorted not aligned", LATPOLE=-5.125)
+        long_numbers(name)
+    before = [wcs_cards(name) for name in visit.names]
+    assert "as long as can be" in before[0][0]["CRVAL1"] and len(before[0][0]) > 40
+    assert TweakReg(visit.names, updatehdr=True, wcsname="ONE", **QUIET).ok
+    one = [wcs_cards(name) for name in visit.names]
+    assert TweakReg(visit.names, updatehdr=True, wcsname="TWO", **QUIET).ok
+    two = [wcs_cards(name) for name in visit.names]
+    assert main(["--restore", *visit.names]) == 0
+    assert_same_wcs(visit.names, one)
+    restore(visit.names)  # takes it back
+    assert_same_wcs(visit.names, two)
+    restore(visit.names, to="demo_idc")
+    assert_same_wcs(visit.names, before)
+    restore(visit.names, to="one")
+    assert_same_wcs(visit.names, one)
+    for extver in (1, 2):
+        names = wcs_names(fits.getheader(visit.names[1], ("SCI", extver)))
+        assert sorted(names.values()) == ["DEMO_IDC", "ONE", "TWO"]
+
+
+def test_previous_is_the_one_before_the_last_update(visit):
+    """Not one that was given up before it."""
+    TweakReg(visit.names, updatehdr=True, wcsname="BAD", **QUIET)
+    restore(visit.names)
+    TweakReg(visit.names, updatehdr=True, wcsname="GOOD", **QUIET)
+    restore(visit.names)
+    assert fits.getheader(visit.names[1], ("SCI", 1))["WCSNAME"] == "DEMO_IDC"
+
+
+@pytest.mark.filterwarnings("ignore:Removed redundant SIP")
+@pytest.mark.parametrize("kind", ["CROTA", "TPV by SCAMP", "PC", "SIP", "other LONPOLE", "at the pole"])
+def test_restore_of_any_image(celestial_headers, kind, tmp_path):
+    path = str(tmp_path / "any.fits")
+    fits.PrimaryHDU(np.zeros((400, 700), np.float32), celestial_headers[kind]).writeto(path)
+    before = [str(card) for card in fits.getheader(path).cards]
+    image = next(files.read_exposure(path))
+    new = image.chip.wcs.deepcopy()
+    new.wcs.crval = new.wcs.crval + 1e-3 * np.sign(45 - new.wcs.crval)
+    if kind == "CROTA":
+        turn, steps = new.wcs.get_pc(), new.wcs.cdelt
+        del new.wcs.crota
+        new.wcs.pc, new.wcs.cdelt = turn, steps
+    files.update_header(path, {1: new}, Solution("NEW", nmatch=9))
+    assert fits.getheader(path)["WCSNAME"] == "NEW" and fits.getheader(path)["CRVAL1"] != fits.Header.fromstring(
+        "".join(before))["CRVAL1"]
+    restore([path])
+    header = fits.getheader(path)
+    assert {str(card) for card in header.cards} >= set(before)
+    left = [card.keyword for card in header.cards if str(card) not in before and card.keyword != "HISTORY"]
+    assert left and all(keyword[-1] == "A" for keyword in left)
+
+
+@pytest.mark.parametrize("arguments, says", [
+    ([], "has no archived WCS"),
+    (["--to", "OTHER"], "has no WCS named 'OTHER', but DEMO_IDC"),
+    (["threshold=3"], "takes no parameters"),
+])
+def test_what_can_not_be_restored(visit, capsys, arguments, says):
+    before = everything()
+    assert main(["--restore", *visit.names, *arguments]) == 2
+    assert says in capsys.readouterr().err
+    assert everything() == before
+
+
+def test_restore_that_was_interrupted(visit, capsys):
+    TweakReg(visit.names, updatehdr=True, **QUIET)
+    restore(visit.names[:1])
+    before = everything()
+    assert main(["--restore", *visit.names]) == 2
+    assert "say with --to" in capsys.readouterr().err and everything() == before
+    assert main(["--restore", *visit.names, "--to", "DEMO_IDC"]) == 0
+    assert f"{visit.names[0]}: has the WCS DEMO_IDC already" in capsys.readouterr().out
+    assert {fits.getheader(name, ("SCI", 2))["WCSNAME"] for name in visit.names} == {"DEMO_IDC"}
+
+
+# Dry run
+
+
+def test_dry_run_writes_nothing(visit, capsys):
+    before = everything()
+    status = main(["*flt.fits", "--dry-run", "updatehdr=yes", "shiftfile=yes", "threshold=10"])
+    printed = capsys.readouterr().out
+    assert status == 0 and everything() == before
+    assert f"{visit.names[1]}[SCI,2]:" in printed and "WCSNAMEA none -> 'DEMO_IDC'" in printed
+    assert main(["*flt.fits", "updatehdr=yes", *WORDS]) == 0
+    for name in visit.names:
+        old, new = fits.getheader(visit.originals[name], ("SCI", 1)), fits.getheader(name, ("SCI", 1))
+        for keyword in ("CRVAL1", "CD1_2"):
+            changed = f"  {keyword:8} {old[keyword]!r} -> {new[keyword]!r}"
+            assert (changed in printed) is (old[keyword] != new[keyword])
+    before = everything()
+    assert main(["--restore", "*flt.fits", "--dry-run"]) == 0
+    assert "WCSNAME  'TWEAK' -> 'DEMO_IDC'" in capsys.readouterr().out and everything() == before
+
+
+# Crashes, and others at the same time
+
+
+def update_all(names, wcsname, **options):
+    """Give files a WCS that is a bit off."""
+    for name in names:
+        wcss = {image.chip.extver: image.chip.wcs.deepcopy() for image in files.read_exposure(name)}
+        for wcs in wcss.values():
+            wcs.wcs.crval = wcs.wcs.crval + 1e-4
+        files.update_header(name, wcss, Solution(wcsname, nmatch=50, rms=(1e-6, 1e-6), fitgeom="rscale"), **options)
+
+
+def is_old_or_new(path, original):
+    """Check that a file is whole and either old or new, and its data untouched; return whether it is new."""
+    with fits.open(path) as new, fits.open(original) as old:
+        states = {hdu.header["WCSNAME"] for hdu in new if hdu.name == "SCI"}
+        assert len(states) == 1 and len(new) == len(old)
+        content, before = Path(path).read_bytes(), Path(original).read_bytes()
+        for index in range(len(old)):
+            spans = [h.fileinfo(index) for h in (new, old)]
+            start = "datLoc" if old[index].name == "SCI" else "hdrLoc"
+            parts = [c[s[start]:s["datLoc"] + s["datSpan"]] for c, s in zip((content, before), spans, strict=True)]
+            assert parts[0] == parts[1]
+    return states == {"KILLED"}
+
+
+CHILD = """
+import sys; sys.path.insert(0, {here!r})
+from test_header_updates import update_all
+print("ready", flush=True); sys.stdin.readline()
+update_all(sys.argv[1:], "KILLED")
+"""
+
+
+def test_killed_at_any_moment(visit):
+    """Twenty times; tests/bench/crash_safety.py does it as often as is wished."""
+    rng, names = np.random.default_rng(4), visit.names
+    command = [sys.executable, "-c", CHILD.format(here=str(Path(__file__).parent)), *names]
+    ended, new = 0, []
+    for _ in range(20):
+        for name in names:
+            shutil.copy(visit.originals[name], name)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            child.stdout.readline()
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+            time.sleep(rng.uniform(0, 0.12))
+            child.send_signal(signal.SIGKILL)
+        ended += child.returncode == 0
+        new.append(sum(is_old_or_new(name, visit.originals[name]) for name in names))
+        with Claim(names):
+            assert not list(Path().glob(".imagereg-*"))
+    assert ended < 20 and len(set(new)) > 1
+
+
+def test_a_killed_run_is_completed(visit):
+    update_all(visit.names[:1], "TWEAK")
+    with pytest.raises(InputError, match="reusename=yes, which also completes"):
+        TweakReg(visit.names, updatehdr=True, **QUIET)
+    assert TweakReg(visit.names, updatehdr=True, reusename=True, **QUIET).ok
+    for name in visit.names:
+        assert list(wcs_names(fits.getheader(name, ("SCI", 1))).values()) == ["TWEAK", "DEMO_IDC"]
+    assert np.ptp([fits.getheader(n, ("SCI", 1))["CRVAL1A"] for n in visit.names]) > 0
+
+
+def test_two_runs_at_once(visit, capsys):
+    with Claim(visit.names[1:2]):
+        before = everything()
+        assert main([*visit.names, "updatehdr=yes", *WORDS]) == 2
+        assert f"{visit.names[1]} is being worked on by another run" in capsys.readouterr().err
+        assert main(["--restore", *visit.names]) == 2
+        assert everything() == before
+        assert main([*visit.names, "--dry-run", "updatehdr=yes", *WORDS]) == 0
+    assert main([*visit.names, "updatehdr=yes", *WORDS]) == 0
+
+
+def test_claim_goes_over_to_the_new_file(visit):
+    name = visit.names[0]
+    with Claim([name]) as claim:
+        update_all([name], "FIRST", claim=claim)
+        with pytest.raises(InputError, match="another run"):
+            Claim([name])
+        update_all([name], "SECOND", claim=claim)
+    with Claim([name]):
+        assert fits.getheader(name, 1)["WCSNAME"] == "SECOND"
+
+
+@pytest.mark.parametrize("how", ["written", "replaced"])
+def test_file_that_changes_meanwhile(visit, how):
+    name = visit.names[0]
+    with Claim([name]) as claim:
+        if how == "written":
+            edit(name, OTHER=1)
+        else:
+            shutil.copy(name, "copy.fits")
+            os.replace("copy.fits", name)
+        before = Path(name).read_bytes()
+        with pytest.raises(InputError, match="was changed by something else"):
+            update_all([name], "NEW", claim=claim)
+    assert Path(name).read_bytes() == before and not list(Path().glob(".imagereg-*"))
+
+
+def test_without_locks(visit, monkeypatch):
+    """As on some network file systems."""
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(atomic.fcntl, "flock", refuse)
+    Path(".imagereg-0.tmp").write_text("perhaps of a run on another machine")
+    assert TweakReg(visit.names, updatehdr=True, **QUIET).ok
+    assert Path(".imagereg-0.tmp").exists()
+
+
+def test_leftovers_are_swept(visit):
+    Path(".imagereg-dead.tmp").write_text("of a killed run")
+    with atomic.replacing("other") as file:
+        alive = file.name
+        assert TweakReg(visit.names, updatehdr=True, **QUIET).ok
+        assert os.path.exists(alive) and not os.path.exists(".imagereg-dead.tmp")
+
+
+def test_full_disk(visit):
+    code = ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); import signal;"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import sys; from imagereg.cli import main;"
+            "sys.exit(main(sys.argv[1:]))").format(os.path.getsize(visit.names[0]) // 2)
+    done = subprocess.run([sys.executable, "-c", code, *visit.names, "updatehdr=yes", "writecat=no", *WORDS],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "can't be written: file too large" in done.stderr
+    for name in visit.names:
+        assert Path(name).read_bytes() == Path(visit.originals[name]).read_bytes()
+    assert not list(Path().glob(".imagereg-*"))
+
+
+def test_disk_that_fills_on_the_way(visit, monkeypatch):
+    """It is said which files are updated, and how to go on."""
+    update = files.update_header
+
+    def fail(path, *arguments, **options):
+        if path == visit.names[2]:
+            raise InputError(f"{path} can't be written: no space left on device")
+        return update(path, *arguments, **options)
+
+    monkeypatch.setattr(files, "update_header", fail)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    with pytest.raises(InputError, match=f"updated before were {visit.names[0]}, {visit.names[1]}: .*reusename=yes"):
+        TweakReg(visit.names, updatehdr=True, **QUIET)
+
+
+def test_a_reader_meanwhile_sees_old_or_new(visit):
+    name = visit.names[0]
+    command = [sys.executable, "-c", CHILD.format(here=str(Path(__file__).parent)), name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        seen = []
+        while child.poll() is None:
+            with fits.open(name, memmap=False) as hdus:
+                hdus["DQ", 2].data.sum()
+                seen.append({hdus["SCI", extver].header["WCSNAME"] for extver in (1, 2)})
+    assert all(names in ({"DEMO_IDC"}, {"KILLED"}) for names in seen) and {"DEMO_IDC"} in seen
+    assert is_old_or_new(name, visit.originals[name])
