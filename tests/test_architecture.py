@@ -18,12 +18,12 @@ FLOORS = {
     "errors": 0, "version": 0, "parameter": 0.5,
     "params": 1, "catalog": 1, "helptext": 1.5,
     "find": 2, "psf": 2, "match": 2, "geometry": 2, "fit": 2.5, "outlines": 2, "regions": 2.5, "pattern": 2.5,
-    "wcs": 3, "formats": 3, "table": 3, "tables": 3.5, "usercatalogs": 3.5, "exclusions": 3.7,
+    "wcs": 3, "formats": 3, "geomap": 3, "table": 3, "tables": 3.5, "usercatalogs": 3.5, "exclusions": 3.7,
     "headers": 4, "refframe": 4, "reference": 4, "exposures": 4,
-    "wcscorr": 4.5, "coverage": 4.3, "solve": 4.3, "align": 4.5, "joint": 4.5,
+    "wcscorr": 4.5, "coverage": 4.3, "solve": 4.3, "align": 4.5, "joint": 4.5, "solutions": 4.6,
     "listing": 3, "completion": 3,
     "checksum": 4, "atomic": 5, "files": 5.2, "userfolder": 5.2, "gather": 5.4, "sextractor": 5, "plots": 5,
-    "report": 5,
+    "report": 5, "frames": 5.3, "apply": 5.9,
     "inputs": 5.5, "userlists": 5.5, "measure": 5.7, "outputs": 5.8, "recompute": 5.8, "restore": 5.8,
     "editor.rules": 5.5, "editor.row": 5.5, "editor.kept": 5.5,
     "editor.model": 5.8, "editor.terminal": 5.85, "editor.window": 5.85,
@@ -42,6 +42,7 @@ THIRD_PARTY = {
     "wcs": {"astropy"}, "headers": {"astropy"}, "wcscorr": {"astropy", "stwcs"},
     "recompute": {"astropy", "stwcs"}, "restore": {"astropy"},
     "reference": {"astropy"}, "exposures": {"astropy"}, "solve": {"scipy"},
+    "solutions": {"astropy"}, "frames": {"astropy"},
     "files": {"astropy", "stsci", "stwcs"}, "inputs": {"astropy", "stsci"}, "sextractor": {"astropy"},
     "userlists": {"astropy"}, "measure": {"threadpoolctl"},
     "plots": {"matplotlib", "astropy"}, "report": {"astropy", "matplotlib"},
@@ -56,6 +57,7 @@ OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subproces
                  "datetime", "getpass", "readline", "curses", "threading", "multiprocessing", "random", "secrets"}
 EXCUSED = {("parameter", "os"): "os.fspath, for values that are paths",
            ("tables", "io"): "bytes as a file",
+           ("solutions", "io"): "a table as text",
            ("wcscorr", "io"): "a place for what stwcs prints"}  # module and import: why
 IN_MEMORY = {"tables", "headers", "wcscorr"}  # what they do with astropy.io touches no disk
 MANY_ARGUMENTS = {("tweakreg", "TweakReg"): "drizzlepac's signature"}

@@ -15,6 +15,7 @@ from imagereg.version import __version__
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
 
 Align images: tweakreg 'j*flt.fits' threshold=50 updatehdr=yes
+Apply what was found, without looking for sources again: tweakreg --apply tweakreg_solution.ecsv [FILE[:SOURCE] ...]
 See what that would change: the same with --dry-run. Bring a WCS back: tweakreg --restore 'j*flt.fits' [--to WCSNAME]
 FILE is a name, a wildcard or an @list; without any, the parameter input is used. Parameters are those of
 tweakreg and imagefindpars; names and choices may be abbreviated. imagefindpars.name=value sets one of a parameter
@@ -82,6 +83,7 @@ def _parser(task):
     add("--completion", choices=SHELLS, help="print the script that completes names in bash or zsh")
     if task == "tweakreg":
         add("--dry-run", action="store_true", help="print what headers would get, and write nothing")
+        add("--apply", metavar="SOLUTION", help="apply a solution file or a shiftfile")
         add("--restore", action="store_const", const=True, help="bring back the WCS that was archived last")
         add("--to", metavar="WCSNAME", help="with --restore: which WCS")
         add("--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
@@ -317,9 +319,23 @@ def _restore(_, names, given):
     return 0
 
 
+def _apply(solution, names, given):
+    """Put the solutions of an earlier run into headers, and tell which."""
+    from imagereg.apply import apply_solution
+    from imagereg.params import ParameterSet
+
+    dry_run = given.pop("dry_run", False)
+    if strange := sorted(given.keys() - {"wcsname", "reusename"}):
+        raise ParameterError(f"{strange[0]!r} has no meaning with --apply, expected wcsname or reusename")
+    task = ParameterSet("tweakreg", given)
+    report = apply_solution(solution, names, wcsname=task.wcsname, reusename=task.reusename, dry_run=dry_run)
+    print("\n".join([*map(str, report), *(line for applied in report if dry_run for line in applied.differences)]))
+    return 0 if all(applied.wcsname for applied in report) else 1
+
+
 # What an option does in place of an alignment: a function of its value, of the file names and of the parameters.
 _ACTIONS = {"help": _help, "lpar": _lpar, "dpar": _dpar, "savepars": _savepars, "unlearn": _unlearn,
-            "completion": _completion, "epar": _epar, "restore": _restore, "demo": _demo}
+            "completion": _completion, "epar": _epar, "apply": _apply, "restore": _restore, "demo": _demo}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,7 +22,7 @@ class Shift:
     yrms: float = np.nan
 
 
-def shiftfile_text(shifts, outwcs):
+def shiftfile_text(shifts, outwcs, comments=()):
     """Text of a shiftfile.
 
     Parameters
@@ -31,10 +31,13 @@ def shiftfile_text(shifts, outwcs):
         Rows; what is NaN is written as ``nan``.
     outwcs : str
         Name of the file with the reference WCS.
+    comments : iterable of str
+        Lines that other programs skip.
     """
     rows = [f"{s.name}    {s.dx:.6f}  {s.dy:.6f}    {s.rot:.8f}     {s.scale:.10f}   {s.xrms:.6f}  {s.yrms:.6f}"
             for s in shifts]
-    return "\n".join(["# frame: output", f"# refimage: {outwcs}[wcs]", "# form: delta", "# units: pixels", *rows, ""])
+    return "\n".join(["# frame: output", f"# refimage: {outwcs}[wcs]", "# form: delta", "# units: pixels",
+                      *(f"# {comment}" for comment in comments), *rows, ""])
 
 
 def parse_shiftfile(text, where):

@@ -9,6 +9,7 @@ import string
 
 import numpy as np
 from astropy.io import fits
+from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.version import __version__
@@ -293,6 +294,15 @@ def is_tpv(header):
     ctype = str(header.get("CTYPE1", ""))
     many = any(re.fullmatch(r"PV[12]_\d+", name) and int(name[4:]) > _LAST_OF_TAN for name in header)
     return ctype.endswith("-TPV") or (ctype.endswith("-TAN") and many)
+
+
+def linear_wcs(header, key=" "):
+    """Return the WCS of a header, or its alternate of that letter, without distortion by SIP or tables."""
+    letter = key.strip()
+    own = [(card.keyword.removesuffix(letter), card.value) for card in header.cards if card.keyword.endswith(letter)]
+    plain = {keyword: value.removesuffix("-SIP") if isinstance(value, str) else value
+             for keyword, value in own if _KEYWORDS.match(keyword) or (not letter and keyword.startswith("CROTA"))}
+    return WCS(fits.Header({"NAXIS": 2, **plain}), fix=False)
 
 
 def _alternate_keywords(header):

@@ -9,13 +9,20 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
 
-from imagereg import files, formats, plots
+from imagereg import files, formats, frames, plots
 from imagereg.align import Status
 from imagereg.errors import InputError
+from imagereg.geomap import geomap_text
 from imagereg.headers import NOT_ALIGNED, Solution
 from imagereg.reference import sky_table_text
+from imagereg.solutions import Solutions, Solved
 
 log = logging.getLogger(__name__)
+
+
+def product(task, ending):
+    """Name of a file that belongs to a run: that of its log with another ending."""
+    return f"{os.path.splitext(task.runfile)[0] or 'tweakreg'}_{ending}"
 
 
 class Output:
@@ -51,8 +58,8 @@ class Output:
                 if choice.startswith(answer):
                     return choice
 
-    def write(self, alignments, plane, reference):
-        """Write lists, plots, shiftfile and headers."""
+    def write(self, alignments, plane, reference, *, summary):
+        """Write lists, plots, solution file, shiftfile and headers; `summary` is the table of results."""
         if self.task.writecat and not self.task.clean:
             for alignment in alignments:
                 self._write_catalogs(alignment)
@@ -62,12 +69,28 @@ class Output:
                 self._text(f"{root}.ecsv", sky_table_text(final, reference.name))
         for alignment in alignments:
             self._plot(alignment)
+        if not self.dry_run:
+            rows = tuple(Solved.from_alignment(a, frames.describe(a.exposure, self._path(a), plane), reference.name)
+                         for a in alignments)
+            self._text(product(self.task, "solution.ecsv"), Solutions("", plane, rows).text(summary))
         if self.task.shiftfile:
-            self._text(self.task.outshifts, formats.shiftfile_text(map(_shift, alignments), self.task.outwcs))
-            files.write_reference_wcs(self.task.outwcs, plane)
-            self.written.append(self.task.outwcs)
+            self._write_shifts(alignments, plane)
         if self.task.updatehdr:
             self._update_headers([a for a in alignments if a.status is not Status.FAILED], reference.name)
+
+    def _path(self, alignment):
+        return self.paths[alignment.name.partition("[sci,")[0]]
+
+    def _write_shifts(self, alignments, plane):
+        """Write the shiftfile, its reference WCS, and the database for IRAF."""
+        task, fitted = self.task, [a for a in alignments if a.changes]
+        comments = [f"{a.name}: a fit of geometry {a.fit.geometry} is more than this line can hold, see "
+                    f"{product(task, 'solution.ecsv')}" for a in fitted if a.fit.geometry in ("xyscale", "general")]
+        self._text(task.outshifts, formats.shiftfile_text(map(_shift, alignments), task.outwcs, comments))
+        files.write_reference_wcs(task.outwcs, plane)
+        self.written.append(task.outwcs)
+        records = [(files.root_name(a.name), a.fit) for a in fitted]
+        self._text(product(task, "geomap.db"), geomap_text(records, plane.shape, task.outwcs))
 
     def _text(self, name, text):
         files.write_text(name, text)
@@ -103,7 +126,7 @@ class Output:
         """Update the headers of images, several files at a time; those of failed images are not among them."""
         files_of, updated = {}, []
         for alignment in alignments:
-            files_of.setdefault(self.paths[alignment.name.partition("[sci,")[0]], []).append(alignment)
+            files_of.setdefault(self._path(alignment), []).append(alignment)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             tasks = {path: pool.submit(self._update_file, path, group, reference) for path, group in files_of.items()}
             wait(tasks.values(), return_when=FIRST_EXCEPTION)

@@ -24,7 +24,7 @@ from imagereg.gather import distributed, gather_parameters
 from imagereg.helptext import page_address, task_help
 from imagereg.inputs import expand_input, mef_inputs
 from imagereg.measure import Limits, measure_exposures
-from imagereg.outputs import Output
+from imagereg.outputs import Output, product
 from imagereg.params import ParameterSet, Spec
 from imagereg.recompute import check_recomputable, recompute
 from imagereg.reference import ReferenceCatalog
@@ -200,7 +200,7 @@ def _run(given, task, *finding, dry_run):
         task = task.replace(writecat=False, shiftfile=False, see2dplot=False, residplot="No plot", runfile="")
     changing = (task.updatehdr or task.updatewcs) and not dry_run
     with Claim(paths if changing else ()) as claim, _scratch(dry_run and task.updatewcs) as folder:
-        _check_outputs(paths, task)
+        _check_outputs(paths, task, dry_run)
         with _logged(task):
             log.info("tweakreg %s, %s", __version__, datetime.datetime.now().isoformat(" ", "seconds"))
             log.info("%s\n%s\ninput: %s", task, finding[0], ", ".join(paths))
@@ -241,8 +241,9 @@ def _aligned(images, output, finding, ref_finding, *, warned):
     said = {os.path.basename(path): text for path, text in warned.items()}
     alignments = [dataclasses.replace(a, reason="; ".join(filter(None, (a.reason, said.get(a.name.partition("[")[0])))))
                   for a in alignments]
-    output.write(alignments, plane, reference)
-    return Result(tuple(alignments), plane, reference.at(alignments[0].exposure.epoch), tuple(output.written))
+    result = Result(tuple(alignments), plane, reference.at(alignments[0].exposure.epoch))
+    output.write(alignments, plane, reference, summary=result.table())
+    return dataclasses.replace(result, written=tuple(output.written))
 
 
 def _reference(task, ref_finding, exposures, *, images, exclusions, dry_run):
@@ -310,10 +311,10 @@ def _rules(task, plane):
     return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0, yoffset=task.yoffset or 0.0, **same)
 
 
-def _check_outputs(paths, task):
+def _check_outputs(paths, task, dry_run):
     """Raise InputError for what could not be written, before any work is done."""
-    names = [task.runfile] if task.runfile else []
-    names += [task.outshifts, task.outwcs] if task.shiftfile else []
+    names = [] if dry_run else [*filter(None, [task.runfile]), product(task, "solution.ecsv")]
+    names += [task.outshifts, task.outwcs, product(task, "geomap.db")] if task.shiftfile else []
     for name in names:
         files.check_writable(name)
     if (task.writecat and not task.clean) or task.see2dplot or task.residplot != "No plot":

@@ -81,6 +81,14 @@ class TangentPlane:
         return cls(wcs, tuple(wcs.pixel_shape[::-1]))
 
     @classmethod
+    def of(cls, crval, crpix, cd, shape):
+        """Return the plane of known numbers: CRVAL and CRPIX (2,), CD (2, 2), rows and columns."""
+        wcs = _tangent_wcs(crval, cd)
+        wcs.wcs.crpix, wcs.pixel_shape = crpix, shape[::-1]
+        wcs.wcs.set()
+        return cls(wcs, tuple(shape))
+
+    @classmethod
     def flat(cls, pixel_scale=1.0):
         """Return a plane for positions that have no WCS: of `pixel_scale` arcsec, its reference pixel at 0, 0."""
         wcs = _tangent_wcs([180.0, 0.0], np.diag([-pixel_scale, pixel_scale]) / _DEGREES)

@@ -110,7 +110,9 @@ def test_shell_example(words, in_stock, capsys):
     no_plots = [f"{name}={value}" for name, value in NO_PLOTS.items()]
     if "--restore" in words:  # what the example before has done
         assert main(["j*flt.fits", "threshold=50", "updatehdr=yes", *no_plots]) == 0, "".join(capsys.readouterr())
-    aligns = {"--help", "--restore"}.isdisjoint(words)
+    if "--apply" in words:
+        assert main(["j*flt.fits", "threshold=50", *no_plots]) == 0, "".join(capsys.readouterr())
+    aligns = {"--help", "--restore", "--apply"}.isdisjoint(words)
     assert main([*words, *no_plots * aligns]) == 0, "".join(capsys.readouterr())
 
 

@@ -196,14 +196,16 @@ def test_clean_leaves_no_lists(visit):
 
 def test_writecat_off_leaves_no_lists(visit):
     result = TweakReg(visit.names, threshold=10, writecat=False, runfile="", **QUIET)
-    assert result.written == () and sorted(p.name for p in Path().iterdir()) == sorted(visit.names)
+    assert result.written == ("tweakreg_solution.ecsv",)
+    assert sorted(p.name for p in Path().iterdir()) == sorted([*visit.names, *result.written])
 
 
 def test_plots_are_written(visit):
     result = TweakReg(visit.names, threshold=10, writecat=False)
     expected = {f"{kind}_{name.removesuffix('.fits')}.png" for name in visit.names[1:]
                 for kind in ("hist2d", "residuals", "vector")}
-    assert set(result.written) == expected == {p.name for p in Path().glob("*.png")}
+    assert set(result.written) == {*expected, "tweakreg_solution.ecsv"}
+    assert expected == {p.name for p in Path().glob("*.png")}
     assert all(Path(name).read_bytes().startswith(b"\x89PNG") for name in expected)
 
 
