@@ -29,10 +29,10 @@ FLOORS = {
     "editor.model": 5.8, "editor.terminal": 5.85, "editor.window": 5.85,
     "editor": 5.9,
     "tweakreg": 6, "imagefindpars": 6.5, "refimagefindpars": 6.5,
-    "pyraf_tasks": 7, "batch": 7, "demo": 7,
+    "pyraf_tasks": 7.5, "iraf_package": 7, "batch": 7, "demo": 7,
     "cli": 8, "__init__": 9,
 }  # fmt: skip
-DATA = {"pars", "help_files"}  # sub-packages without code
+DATA = {"pars", "help_files", "iraf"}  # sub-packages without code
 
 # Third-party packages that a module may import at all, by their first name; numpy goes without saying.
 THIRD_PARTY = {

@@ -4,6 +4,7 @@
 """
 
 import importlib
+import sys
 
 from imagereg.version import __version__
 
@@ -21,3 +22,7 @@ def __getattr__(name):
 def __dir__():
     """Return the names of the tasks too."""
     return [*globals(), *_TASKS]
+
+
+if "pyraf" in sys.modules:
+    importlib.import_module(f"{__name__}.pyraf_tasks").register()

@@ -86,6 +86,9 @@ def _parser(task):
         add("--apply", metavar="SOLUTION", help="apply a solution file or a shiftfile")
         add("--restore", action="store_const", const=True, help="bring back the WCS that was archived last")
         add("--to", metavar="WCSNAME", help="with --restore: which WCS")
+        add("--install-iraf", action="store_const", const=True, help="declare the package imagereg to IRAF's cl")
+        add("--uninstall-iraf", action="store_const", const=True, help="take that back")
+        add("--clpars", metavar="FILE", help="align as cl's dparam wrote into FILE, and remove it")
         add("--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
             help="simulate a small visit in FOLDER and align it")
     return parser
@@ -333,9 +336,34 @@ def _apply(solution, names, given):
     return 0 if all(applied.wcsname for applied in report) else 1
 
 
+def _install_iraf(*_):
+    """Make the tasks a package of IRAF's cl."""
+    from imagereg import iraf_package
+
+    print(iraf_package.install(os.path.abspath(sys.argv[0])))
+    print("Log in to cl again, then: imagereg")
+    return 0
+
+
+def _uninstall_iraf(*_):
+    """Take away what `_install_iraf` made."""
+    from imagereg import iraf_package
+
+    print(iraf_package.uninstall())
+    return 0
+
+
+def _align_for_cl(path, *_):
+    """Align as a task of IRAF's cl."""
+    from imagereg import iraf_package
+
+    return _told(iraf_package.align(path))
+
+
 # What an option does in place of an alignment: a function of its value, of the file names and of the parameters.
 _ACTIONS = {"help": _help, "lpar": _lpar, "dpar": _dpar, "savepars": _savepars, "unlearn": _unlearn,
-            "completion": _completion, "epar": _epar, "apply": _apply, "restore": _restore, "demo": _demo}
+            "completion": _completion, "epar": _epar, "apply": _apply, "restore": _restore,
+            "install_iraf": _install_iraf, "uninstall_iraf": _uninstall_iraf, "clpars": _align_for_cl, "demo": _demo}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -25,11 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 def package_file(folder, name):
-    """Return the path of a data file in sub-package `folder`: 'pars' or 'help_files'."""
+    """Return the path of a data file in sub-package `folder`: 'pars', 'help_files' or 'iraf'."""
     package = files(__package__)
     installed = package / folder / name
-    # In a checkout and an editable install they stand beside lib/, as pars/ and help/.
-    return installed if installed.is_file() else package / ".." / ".." / folder.removesuffix("_files") / name
+    # In a checkout and an editable install they stand beside lib/, as pars/, help/ and scripts/iraf/.
+    checkout = {"help_files": "help", "iraf": "scripts/iraf"}.get(folder, folder)
+    return installed if installed.is_file() else package.parent.parent / checkout / name
 
 
 def package_text(folder, name):

@@ -13,14 +13,15 @@ import zipfile
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "lib", "pars", "help")
+SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "lib", "pars", "help", "scripts")
 FRESH = r"""
 import json, pathlib, sys
 import imagereg.params as params
 tasks = ("tweakreg", "imagefindpars", "refimagefindpars")
 specs = {task: params.Spec.load(task).cfg_text() for task in tasks}
 helps = {task: params.package_text("help_files", task + ".help") for task in specs}
-print(json.dumps([str(pathlib.Path(params.__file__).resolve()), specs, helps]))
+pars = {task: params.package_text("iraf", task + ".par") for task in specs}
+print(json.dumps([str(pathlib.Path(params.__file__).resolve()), specs, helps, pars]))
 """
 HEAVY = (
     "import sys, imagereg; print([m for m in ('matplotlib', 'stwcs', 'tkinter', 'dask') if m in sys.modules])"
@@ -77,11 +78,12 @@ def environment(tmp_path):
 
 def check_installed(python, where, cwd):
     """Check that the package is the one in `where`, and that all its data are found."""
-    path, specs, helps = json.loads(run(python, "-c", FRESH, cwd=cwd))
+    path, specs, helps, pars = json.loads(run(python, "-c", FRESH, cwd=cwd))
     assert pathlib.Path(path).is_relative_to(where.resolve())
     for task, text in specs.items():
         assert text == (ROOT / "pars" / f"{task}.cfg").read_text()
         assert helps[task] == (ROOT / "help" / f"{task}.help").read_text()
+        assert pars[task] == (ROOT / "scripts" / "iraf" / f"{task}.par").read_text()
     entry = (
         "from importlib.metadata import entry_points as e; print(e(group='console_scripts', name='tweakreg'))"
     )
@@ -95,20 +97,20 @@ def test_every_folder_of_code_is_packaged():
     named = setup["options"]["packages"].split()
     code = {path.parent.relative_to(ROOT / "lib") for path in (ROOT / "lib" / "imagereg").rglob("*.py")}
     assert sorted(named) == sorted(
-        {".".join(folder.parts) for folder in code} | {"imagereg.pars", "imagereg.help_files"}
+        {".".join(folder.parts) for folder in code} | {"imagereg.pars", "imagereg.help_files", "imagereg.iraf"}
     )
 
 
 def test_contents(built):
     """Data, licence and code are in both; the caches of those who built are not."""
     data = {f"pars/{path.name}" for path in (ROOT / "pars").iterdir()}
-    data |= {f"help/{path.name}" for path in (ROOT / "help").iterdir()}
+    data |= {f"{folder}/{path.name}" for folder in ("help", "scripts/iraf") for path in (ROOT / folder).iterdir()}
     with tarfile.open(built[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert data | {"LICENSE", "setup.cfg", "pyproject.toml", "lib/imagereg/params.py"} <= names
     with zipfile.ZipFile(built[1]) as archive:
         names = set(archive.namelist())
-    assert {"imagereg/" + name.replace("help/", "help_files/") for name in data} <= names
+    assert {"imagereg/" + name.replace("help/", "help_files/").replace("scripts/", "") for name in data} <= names
     assert not [name for name in names if "__pycache__" in name]
     assert {name.partition("/")[0] for name in names} == {"imagereg", "imagereg-0.1.0.dist-info"}
 

@@ -1,0 +1,6 @@
+# TWEAKREG -- Align images. The parameters are those of tweakreg.par.
+
+string	files
+
+files = input			# asks for it
+_align ()
