@@ -13,7 +13,7 @@ from imagereg.errors import AlignmentError, NotEnoughSources
 from imagereg.exposures import Alignment, Chip, Exposure, Rules, Status
 from imagereg.match import Match
 from imagereg.refframe import Reference
-from imagereg.solve import Lists, Solved, solve
+from imagereg.solve import Found, Lists, solve
 
 __all__ = ["Alignment", "Chip", "Exposure", "Reference", "Rules", "Status", "align"]
 
@@ -223,7 +223,7 @@ def _split(found, error, exposures, catalog, *, plane, rules):
     attempt = found or error.attempt
     for number, exposure in enumerate(exposures):
         details = {"reference": catalog, "match": attempt if isinstance(attempt, Match) else None}
-        if isinstance(attempt, Solved):
+        if isinstance(attempt, Found):
             details.update(_details(attempt, number))
         verdict = Alignment(exposure, status, reason, plane, **details)
         try:

@@ -17,7 +17,7 @@ from scipy.special import gammainc
 from imagereg.errors import NotEnoughMatches, NotEnoughSources
 
 _PAIRS_AT_ONCE = 2_000_000
-_MOST_PAIRS = 20_000_000  # of which a histogram is made; more sources than give these are thinned out
+_MOST_PAIRS = 5_000_000  # of which a histogram is made; more sources than give these are thinned out
 _MOST_COUNTED = 50_000  # sources around which chance pairs are counted
 _PEAKS = 6  # of the histogram that are ever of interest
 _SURELY_CHANCE = 1e-2  # no need to look closer

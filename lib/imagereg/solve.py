@@ -19,6 +19,7 @@ from imagereg.match import Match, candidates, chance_of, match
 from imagereg.pattern import match_pattern
 
 _REMATCHES = 8
+_PLENTY = 100_000  # sources of which a part is fitted first
 _TURNS = 10.0  # distinct rotations and scales that a fit which starts from an offset may end in
 _WIDER = 3.0  # by which the search box grows
 _WIDEST = 27.0
@@ -67,6 +68,11 @@ class Lists:
     rows: np.ndarray
     ref_rows: np.ndarray
 
+    def every(self, step):
+        """Return the lists with one of `step` sources of the image."""
+        kept = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return Lists(**{name: column if name.startswith("ref_") else column[::step] for name, column in kept.items()})
+
     def moving(self, moved):
         """Return the lists without sources that stay on the same pixel though the plane says that they `moved`.
 
@@ -100,7 +106,7 @@ def _same_pixels(image_pixel, ref_pixel):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Solved:
+class Found:
     """A transform from the image to the reference, and what it rests on.
 
     Parameters
@@ -170,13 +176,13 @@ def solve(lists, plane, rules):
 
     Returns
     -------
-    Solved
+    Found
 
     Raises
     ------
     AlignmentError
         There is none to be believed: NotEnoughSources, NotEnoughMatches, DegenerateFit or AmbiguousMatch. Where the
-        search got as far as a fit, or to a histogram, the error has that as its attribute `attempt`, a Solved or a
+        search got as far as a fit, or to a histogram, the error has that as its attribute `attempt`, a Found or a
         Match.
     """
     moved, found = rules.tolerance + _SAME_PIXEL, None
@@ -367,7 +373,17 @@ def _by_pattern(lists, plane, rules):
 
 def _settled(lists, pairs, plane, *, rules, tolerance):
     """Fit, match again with the fit applied, until the pairs stay; NotEnoughMatches where they are too few."""
-    for remaining in reversed(range(_REMATCHES)):
+    def rematched(fit):
+        return match(fit(lists.image_xy), lists.ref_xy, tolerance=tolerance, separation=rules.separation,
+                     owner=lists.owner, use2dhist=False, odds=False)
+
+    rounds, step = _REMATCHES, len(lists.image_xy) // _PLENTY
+    if step > 1:
+        own = np.flatnonzero(pairs.image_index % step == 0)
+        some = dataclasses.replace(pairs, image_index=pairs.image_index[own] // step, ref_index=pairs.ref_index[own])
+        pairs = rematched(_settled(lists.every(step), some, plane, rules=rules, tolerance=tolerance).fit)
+        rounds = 1
+    for remaining in reversed(range(rounds)):
         i, r = pairs.image_index, pairs.ref_index
         alike = _alike(lists.image_flux[i], lists.ref_flux[r], rules.magclip)
         i, r = i[alike], r[alike]
@@ -376,12 +392,11 @@ def _settled(lists, pairs, plane, *, rules, tolerance):
                          centre=plane.centre, loss=rules.loss)
         if not remaining:
             break
-        again = match(fit(lists.image_xy), lists.ref_xy, tolerance=tolerance, separation=rules.separation,
-                      owner=lists.owner, use2dhist=False, odds=False)
+        again = rematched(fit)
         if np.array_equal(again.image_index, pairs.image_index) and np.array_equal(again.ref_index, pairs.ref_index):
             break
         pairs = again
-    found = Solved(None, fit, i, r, lists)
+    found = Found(None, fit, i, r, lists)
     if fit.nmatches < rules.minobj:
         raise _failed(NotEnoughMatches, f"{fit.nmatches} matches within tolerance={tolerance:g} pixel, "
                       f"minobj={rules.minobj} are needed", found)
