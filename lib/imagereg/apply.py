@@ -7,7 +7,7 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from imagereg import files, formats, frames, headers
+from imagereg import disk, files, formats, frames, headers
 from imagereg.atomic import Claim
 from imagereg.errors import InputError
 from imagereg.inputs import expand_input
@@ -145,7 +145,7 @@ def read_solutions(path):
     InputError
         It can't be read, or is neither.
     """
-    text = files.read_text(path)
+    text = disk.read_text(path)
     if text.startswith("# %ECSV"):
         return Solutions.parse(text, path)
     shifts, outwcs = formats.parse_shiftfile(text, path)

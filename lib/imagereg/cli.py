@@ -250,11 +250,11 @@ def _dpar(task, names, given):
 
 def _savepars(target, names, given):
     """Write a .cfg; that of tweakreg holds its parameter sets."""
-    from imagereg import files
+    from imagereg import disk
 
     task, path = target
     values, *psets = _listed(task, names, given)
-    files.write_text(path, values.spec.cfg_text(values, psets))
+    disk.write_text(path, values.spec.cfg_text(values, psets))
     return 0
 
 
@@ -305,10 +305,18 @@ def _epar(task, names, given):
 
         editor.edit(task, start={values.task: values for values in _listed(task, names, given)} if given else None)
         return 0
-    from imagereg import tweakreg
+    from imagereg import editor, gather
 
-    result = tweakreg.TweakReg(names or None, editpars=True, **given)
-    return _told(result) if result else 0
+    results, flat = [], dict(given)
+    sources = [flat.pop(argument, None) for argument in _ARGUMENTS.values()]
+
+    def run(values):
+        from imagereg import tweakreg  # it takes a second, which the editor need not wait for
+
+        results.append(tweakreg.TweakReg(None, False, *values.values()))
+
+    editor.edit("tweakreg", start=gather.starting_values(names, sources, flat), run=run)
+    return _told(results[-1]) if results else 0
 
 
 def _restore(_, names, given):

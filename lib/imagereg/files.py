@@ -1,8 +1,4 @@
-"""All that touches disk: chips are read, headers updated, text written.
-
-What is written appears whole or not at all: it is made as a new file beside its place, flushed, and put there by
-one rename.
-"""
+"""FITS files on disk: chips are read, headers updated."""
 
 from __future__ import annotations
 
@@ -26,6 +22,7 @@ from imagereg import headers, wcscorr
 from imagereg.align import Chip
 from imagereg.atomic import Claim, copy_bytes, reason, replacing
 from imagereg.checksum import as_bytes, with_checksum
+from imagereg.disk import protected, write_bytes
 from imagereg.errors import InputError, ParameterError
 from imagereg.reference import julian_year
 from imagereg.wcs import orientation, pixel_scale
@@ -60,24 +57,6 @@ class ChipImage:
     gain: float
     ltm: tuple = (1.0, 1.0)
     ltv: tuple = (0.0, 0.0)
-
-
-def read_bytes(path, size=-1):
-    """Content of a file, or its first bytes; InputError where it can't be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(size)
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {reason(error)}") from error
-
-
-def read_text(path):
-    """Content of a text file; InputError where it can't be read."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} can't be read: {reason(error)}") from error
 
 
 @contextlib.contextmanager
@@ -266,7 +245,7 @@ def check_updatable(path):
     """Raise InputError where `update_header` has no permission to do its work."""
     folder = os.path.dirname(os.path.realpath(path))
     for target in (path, folder):
-        if _protected(target):
+        if protected(target):
             raise InputError(f"{path} can't be updated: {'it' if target == path else folder} is write-protected")
 
 
@@ -281,23 +260,6 @@ def check_wcsname(path, wcsname):
         if wcsname.upper() in (name.upper() for name in taken.values()):
             raise InputError(f"{path}[{index}] has a WCS named {wcsname!r} already: give another wcsname, or "
                              "reusename=yes, which also completes a run that was interrupted")
-
-
-def _protected(path):
-    """Whether a file or folder is meant not to be written, even by those who could."""
-    return not os.access(path, os.W_OK) or not os.stat(path).st_mode & 0o222
-
-
-def check_writable(path):
-    """Raise InputError where a file of that name could not be written."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise InputError(f"{path} can't be written: there is no folder {folder}")
-    for target in (folder, *([path] if os.path.exists(path) else [])):
-        if os.path.isdir(path):
-            raise InputError(f"{path} can't be written: it is a folder")
-        if _protected(target):
-            raise InputError(f"{path} can't be written: {target} is write-protected")
 
 
 def update_header(path, wcss, solution, *, reuse=False, claim=None, dry_run=False):
@@ -430,18 +392,6 @@ def _as_extension(hdu):
     buffer = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum="CHECKSUM" in hdu.header)
     return buffer.getvalue()[_FITS_BLOCK:]
-
-
-def write_text(path, text):
-    """Write a text file, whole or not at all; InputError where it can't be."""
-    with replacing(path) as file:
-        file.write(text.encode())
-
-
-def write_bytes(path, content):
-    """Write a binary file, whole or not at all; InputError where it can't be."""
-    with replacing(path) as file:
-        file.write(content)
 
 
 def write_reference_wcs(path, plane):

@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Mapping
 
-from imagereg import files, listing, userfolder
+from imagereg import disk, listing, userfolder
 from imagereg.errors import ParameterError
 from imagereg.params import ParameterSet, Spec, is_teals, nearest, shared_out
 
@@ -48,6 +48,30 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
     return tuple(ParameterSet(*of) for of in zip(specs, map(operator.or_, shares, given), strict=True))
 
 
+def starting_values(given, sources, flat):
+    """Return the values that the editor of tweakreg begins with, over those last saved.
+
+    Parameters
+    ----------
+    given : str, list of str, or None
+        Names of images.
+    sources : sequence of (mapping, str, or None)
+        `configobj`, `imagefindcfg`, `refimagefindcfg`, as `gather_parameters` takes them.
+    flat : mapping
+        Parameters of tweakreg or of imagefindpars by name.
+
+    Returns
+    -------
+    dict
+        By task: ParameterSet, whole, where there are any `sources`; else a dict of what was given.
+    """
+    names = ",".join(map(os.fspath, [given] if isinstance(given, (str, os.PathLike)) else given or []))
+    flat = {**flat, "input": names} if names else flat
+    if any(source is not None for source in sources):
+        return {values.task: values for values in gather_parameters(*sources, flat)}
+    return dict(zip(TASKS, distributed(flat), strict=True))
+
+
 def read_parameters(path, task):
     """Return what a file holds of parameters, unchecked; see `listing.parse`.
 
@@ -62,7 +86,7 @@ def read_parameters(path, task):
         path = userfolder.user_parameters(task)
         if path is None:
             return {}
-    return listing.parse(files.read_text(path), path, Spec.load(task))
+    return listing.parse(disk.read_text(path), path, Spec.load(task))
 
 
 def _mapping(given, spec):

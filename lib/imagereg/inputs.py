@@ -16,7 +16,7 @@ import warnings
 import numpy as np
 from astropy.io import fits
 
-from imagereg import files
+from imagereg import disk, files
 from imagereg.errors import InputError
 
 #: What follows the name of an association's member, in order of preference.
@@ -134,7 +134,7 @@ def _expand_list(path, chain, done):
         return []
     done.add(true_path)
     found, expand = [], lambda name: os.path.join(folder, os.path.expanduser(name))
-    for name, ivm in parse_list(files.read_text(path), path):
+    for name, ivm in parse_list(disk.read_text(path), path):
         mark = "@" if name.startswith("@") else ""
         inputs = _expand_word(mark + expand(name.removeprefix("@")), (*chain, true_path), done)
         if ivm and len(inputs) != 1:
@@ -288,7 +288,7 @@ def _convert(path, dry_run):
             converted.writeto(buffer, output_verify="silentfix")
     except (ArithmeticError, LookupError, AttributeError, SyntaxError, NameError) as error:
         raise InputError(f"{path} is waivered FITS that can't be converted: {error}") from error
-    files.write_bytes(target, buffer.getvalue())
+    disk.write_bytes(target, buffer.getvalue())
     log.info("%s: waivered FITS, converted to %s", path, target)
     return target
 

@@ -16,7 +16,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from imagereg import files
+from imagereg import disk
 from imagereg.errors import InputError
 from imagereg.params import Spec, package_file, package_text
 
@@ -65,7 +65,7 @@ def align(path):
     from imagereg import tweakreg
 
     given = {task: {} for task in _TASKS}
-    for task, name, value in re.findall(r"^(\w+)\.(\w+) = (.*)$", files.read_text(path), re.MULTILINE):
+    for task, name, value in re.findall(r"^(\w+)\.(\w+) = (.*)$", disk.read_text(path), re.MULTILINE):
         if name in Spec.load(task).names:
             given[task][name] = value[1:-1] if value.startswith('"') else value
     result = tweakreg.TweakReg(configobj=given["tweakreg"], imagefindcfg=given["imagefindpars"],
@@ -106,7 +106,7 @@ def install(command):
     block = _BLOCK.format(package=package_file("iraf", "imagereg.cl").parent, help=home / "imagereg",
                           command=shlex.quote(command))
     before, after = _around_block(home)
-    files.write_bytes(home / "loginuser.cl", (before + _BEGIN + block + _END + after).encode("latin-1"))
+    disk.write_bytes(home / "loginuser.cl", (before + _BEGIN + block + _END + after).encode("latin-1"))
     return f"{home / 'loginuser.cl'} declares the package imagereg; help is in {home / 'imagereg'}"
 
 
@@ -121,7 +121,7 @@ def uninstall():
     if text.strip() == "keep":
         login.unlink()
     else:
-        files.write_bytes(login, text.encode("latin-1"))
+        disk.write_bytes(login, text.encode("latin-1"))
     return f"{login} does not declare the package imagereg any more"
 
 
@@ -135,7 +135,7 @@ def _around_block(home):
     """Return what stands before and after our block in loginuser.cl, or where it would stand: before the last keep."""
     login = home / "loginuser.cl"
     # Latin-1 gives every byte back as it was.
-    text = files.read_bytes(login).decode("latin-1") if login.exists() else ""
+    text = disk.read_bytes(login).decode("latin-1") if login.exists() else ""
     before, found, rest = text.partition(_BEGIN)
     if found:
         return before, rest.partition(_END)[2]
@@ -154,7 +154,7 @@ def _make_help(folder, cl):
             "imagereg.hd": entries, "imagereg.men": menu}
     made |= {f"{task}.hlp": lroff(task, package_text("help_files", f"{task}.help")) for task in _TASKS}
     for name, text in made.items():
-        files.write_text(folder / name, text)
+        disk.write_text(folder / name, text)
     database = folder / "helpdb.mip"
     database.unlink(missing_ok=True)
     environment = {"USER": getpass.getuser(), **os.environ}  # without it cl ends at once

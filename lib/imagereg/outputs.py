@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
 
-from imagereg import files, formats, frames, plots
+from imagereg import disk, files, formats, frames, plots
 from imagereg.align import Status
 from imagereg.errors import InputError
 from imagereg.geomap import geomap_text
@@ -93,7 +93,7 @@ class Output:
         self._text(product(task, "geomap.db"), geomap_text(records, plane.shape, task.outwcs))
 
     def _text(self, name, text):
-        files.write_text(name, text)
+        disk.write_text(name, text)
         self.written.append(name)
 
     def _write_catalogs(self, alignment):
@@ -119,7 +119,7 @@ class Output:
         for kind, draw in wanted.items():
             name = f"{kind}_{files.root_name(alignment.name)}.png"
             if name not in self.written:
-                files.write_bytes(name, draw())
+                disk.write_bytes(name, draw())
                 self.written.append(name)
 
     def _update_headers(self, alignments, reference):

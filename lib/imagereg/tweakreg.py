@@ -15,12 +15,12 @@ import tempfile
 
 import numpy as np
 
-from imagereg import editor, files
+from imagereg import disk, editor, files
 from imagereg.align import Chip, Exposure, Rules, Status, align
 from imagereg.atomic import Claim
 from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError
-from imagereg.gather import distributed, gather_parameters
+from imagereg.gather import gather_parameters, starting_values
 from imagereg.helptext import page_address, task_help
 from imagereg.inputs import expand_input, mef_inputs
 from imagereg.measure import Limits, measure_exposures
@@ -116,20 +116,10 @@ def TweakReg(files=None, editpars=False, configobj=None, imagefindcfg=None, refi
 
 
 def _edit_and_run(given, sources, flat):
-    """Edit the parameters, and run with them where the user says Execute; returns a Result, else None.
-
-    The editor begins with those of `sources`, or, where there are none, with those last saved, and with `given` and
-    `flat` over them.
-    """
-    names = ",".join(map(os.fspath, [given] if isinstance(given, (str, os.PathLike)) else given or []))
-    flat = {**flat, "input": names} if names else flat
-    if any(source is not None for source in sources):
-        start = {values.task: values for values in gather_parameters(*sources, flat)}
-    else:
-        start = dict(zip(editor.TASKS, distributed(flat), strict=True))
+    """Edit the parameters, and run with them where the user says Execute; returns a Result, else None."""
     results = []
-    editor.edit("tweakreg", start=start, run=lambda values: results.append(_run(values["tweakreg"].input,
-                                                                               *values.values(), dry_run=False)))
+    editor.edit("tweakreg", start=starting_values(given, sources, flat),
+                run=lambda values: results.append(_run(values["tweakreg"].input, *values.values(), dry_run=False)))
     return results[-1] if results else None
 
 
@@ -171,7 +161,7 @@ def help(file=None, *, task=__taskname__):
     if file is None:
         sys.stdout.write(getHelpAsString(docstring=True, task=task))
     else:
-        files.write_text(file, getHelpAsString(docstring=True, task=task))
+        disk.write_text(file, getHelpAsString(docstring=True, task=task))
 
 
 def getHelpAsString(docstring=False, show_ver=True, *, task=__taskname__):
@@ -261,7 +251,7 @@ def _reference(task, ref_finding, exposures, *, images, exclusions, dry_run):
     plane = TangentPlane.around(frame.outlines)
     if not task.refcat:
         return plane, Reference(name, frame.sources, image=os.path.basename(same)) if task.refimage else None
-    table = read_table(files.read_bytes(task.refcat), task.refcat)
+    table = read_table(disk.read_bytes(task.refcat), task.refcat)
     stars = ReferenceCatalog.from_table(table, refxcol=task.refxcol, refycol=task.refycol, refxyunits=task.refxyunits,
                                         rfluxcol=task.rfluxcol, rfluxunits=task.rfluxunits)
     stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux, fluxunits=task.rfluxunits,
@@ -316,9 +306,9 @@ def _check_outputs(paths, task, dry_run):
     names = [] if dry_run else [*filter(None, [task.runfile]), product(task, "solution.ecsv")]
     names += [task.outshifts, task.outwcs, product(task, "geomap.db")] if task.shiftfile else []
     for name in names:
-        files.check_writable(name)
+        disk.check_writable(name)
     if (task.writecat and not task.clean) or task.see2dplot or task.residplot != "No plot":
-        files.check_writable("tweakreg")
+        disk.check_writable("tweakreg")
     for path in paths if task.updatehdr or task.updatewcs else ():
         files.check_updatable(path)
     for path in paths if task.updatewcs else ():

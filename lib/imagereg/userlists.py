@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from imagereg import files
+from imagereg import disk, files
 from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError
 from imagereg.exclusions import parse_exclusions
@@ -45,9 +45,9 @@ class UserCatalogs:
         """Read a catfile and all catalogs that it names, relative to its folder."""
         folder = os.path.dirname(path)
         names = {image: tuple(name and os.path.join(folder, name) for name in chips)
-                 for image, chips in parse_chip_files(files.read_text(path), path).items()}
+                 for image, chips in parse_chip_files(disk.read_text(path), path).items()}
         used = dict.fromkeys(name for chips in names.values() for name in chips if name)
-        return cls(path, names, {name: read_table(files.read_bytes(name), name) for name in used}, columns)
+        return cls(path, names, {name: read_table(disk.read_bytes(name), name) for name in used}, columns)
 
     def read(self, image, number, extver, exptime):
         """Return the sources of one chip, `number` counting from 0; none where the list has no catalog for it."""
@@ -77,10 +77,10 @@ class Exclusions:
     @classmethod
     def load(cls, path):
         """Read a list of exclusions with the files that it names, or one region file or mask for all images."""
-        if not _is_fits(path) and not is_region_text(files.read_text(path)):
+        if not _is_fits(path) and not is_region_text(disk.read_text(path)):
             folder = os.path.dirname(path)
             names = {image: tuple(name and os.path.join(folder, name) for name in chips)
-                     for image, chips in parse_exclusions(files.read_text(path), path).items()}
+                     for image, chips in parse_exclusions(disk.read_text(path), path).items()}
             used = dict.fromkeys(name for chips in names.values() for name in chips if name)
             return cls({name: _read_area(name) for name in used}, names)
         return cls({path: _read_area(path)})
@@ -97,13 +97,13 @@ class Exclusions:
 
 
 def _is_fits(path):
-    return files.read_bytes(path, 6) == b"SIMPLE" or files.read_bytes(path, 2) == b"\x1f\x8b"
+    return disk.read_bytes(path, 6) == b"SIMPLE" or disk.read_bytes(path, 2) == b"\x1f\x8b"
 
 
 def _read_area(path):
     """Read a region file, or the images of a FITS file, one for each chip."""
     if not _is_fits(path):
-        text = files.read_text(path)
+        text = disk.read_text(path)
         # Where no region has a sign all are to be ignored, as in tweakreg 1.0.2; else the file means what DS9 means.
         return parse_regions(text, path, plain="include" if _SIGNED.search(text) else "exclude")
     with files.opened(path) as hdus:

@@ -46,6 +46,7 @@ def test_a_row(model):
     row = model.row("searchrad")
     assert (row.text, row.default, row.unit, row.kind, row.range) == ("1.0", "1.0", "pixels", "float", (0.0, None))
     assert row.section == "OBJECT MATCHING PARAMETERS" and row.hidden and not model.row("input").hidden
+    assert (model.row("sigma").unit, model.row("rminflux").unit) == ("sigma", "mag")
     assert (model.row("sigma").text, model.row("verbose").text) == ("INDEF", "no")
     assert model.row("verbose").choices == ("yes", "no") and model.row("xyunits").choices == ("pixels", "degrees")
     assert model.row("fluxmax").name == "maxflux"

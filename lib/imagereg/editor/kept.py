@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from imagereg import files, params, userfolder
+from imagereg import disk, params, userfolder
 from imagereg.errors import ImageregError, InputError, ParameterError
 from imagereg.params import is_teals, shared_out
 
@@ -67,7 +67,7 @@ def read(path, specs):
         If it is no parameter file, or one of another task.
     """
     path = os.path.abspath(os.path.expanduser(path))
-    text = files.read_text(path)
+    text = disk.read_text(path)
     if path == userfolder.user_file(specs[0].task):
         return last_saved(specs)
     given, unknown, notes = _parsed(path, text, specs)
@@ -92,7 +92,7 @@ def last_saved(specs):
         if not os.path.exists(path):
             continue
         try:
-            text = files.read_text(path)
+            text = disk.read_text(path)
             values, others, found = _parsed(path, text, specs if index == 0 else (spec,))
         except ImageregError as error:
             notes.append(f"{error}; the defaults are shown")
@@ -127,7 +127,7 @@ def write(kept, values, *, path=None, force=False):
     """
     path = kept.path if path is None else os.path.abspath(os.path.expanduser(path))
     texts = _texts(path, values, kept.unknown)
-    current = {name: files.read_text(name) if os.path.exists(name) else None for name in texts}
+    current = {name: disk.read_text(name) if os.path.exists(name) else None for name in texts}
     for name, text in current.items():
         if any(Path(name).resolve().is_relative_to(folder) for folder in _OWN):
             raise InputError(f"{name} can't be written: it belongs to imagereg; save under another name")
@@ -138,7 +138,7 @@ def write(kept, values, *, path=None, force=False):
         userfolder.make_folder(os.path.dirname(path))
     for name, text in texts.items():
         if text != current[name]:
-            files.write_text(name, text)
+            disk.write_text(name, text)
     return Kept(path, values, kept.unknown, texts)
 
 

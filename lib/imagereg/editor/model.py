@@ -196,7 +196,7 @@ class Model:
         if parameter.pset:
             return Row(parameter, None, changed=bool(values[task].changed), edited=values[task] != kept[task], why=why)
         value = self._own[parameter.name]
-        unit = self._own.get(parameter.unit, parameter.unit)
+        unit = parameter.unit if parameter.unit == parameter.name else self._own.get(parameter.unit, parameter.unit)
         return Row(parameter, value, unit, value != parameter.default, value != kept[task][parameter.name], why)
 
     def row(self, name):

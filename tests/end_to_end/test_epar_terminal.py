@@ -1,0 +1,229 @@
+"""The editor in a real terminal: in tmux, by itself and called from IRAF's cl."""
+
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+LIB = pathlib.Path(__file__).resolve().parent.parent.parent / "lib"
+TWEAKREG = f"{shlex.quote(sys.executable)} -m imagereg.cli"
+PATIENCE = 30  # seconds
+
+pytestmark = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+
+
+class Terminal:
+    """A terminal that tmux draws: send it keys, and look at its screen."""
+
+    def __init__(self, socket, folder):
+        self._tmux, self.folder = ["tmux", "-S", str(socket), "-f", "/dev/null"], folder
+        outside = {name: value for name, value in os.environ.items()
+                   if name not in ("DISPLAY", "WAYLAND_DISPLAY", "EDITOR", "editor", "TMUX", "NO_COLOR")}
+        environment = {**outside, "HOME": str(folder), "USER": "somebody", "PYTHONPATH": str(LIB),
+                       "LC_ALL": "C.UTF-8"}
+        subprocess.run([*self._tmux, "new-session", "-d", "-x", "80", "-y", "24", "-c", str(folder), "sh"],
+                       env=environment, check=True)
+
+    def __call__(self, *arguments):
+        """Run a command of tmux; returns what it prints."""
+        return subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, text=True).stdout
+
+    def type(self, text):
+        """Send text as it is."""
+        self("send-keys", "-l", text)
+
+    def keys(self, *names):
+        """Send keys by tmux's names."""
+        self("send-keys", *names)
+
+    def lines(self):
+        """Return the lines of the screen."""
+        return self("capture-pane", "-p").split("\n")
+
+    def until(self, fits):
+        """Wait until the lines of the screen are such that `fits` holds; returns them."""
+        end = time.monotonic() + PATIENCE
+        while not fits(lines := self.lines()):
+            assert time.monotonic() < end, "not what was waited for:\n" + "\n".join(lines)
+            time.sleep(0.02)
+        return lines
+
+    def see(self, *texts):
+        """Wait until the screen shows texts; returns its lines."""
+        return self.until(lambda lines: all(any(text in line for line in lines) for text in texts))
+
+    def run(self, command):
+        """Type a command at the shell's prompt."""
+        self.type(command)
+        self.keys("Enter")
+
+    def command(self, text):
+        """Type a colon command, or / and a text."""
+        self.type(text)
+        self.until(lambda lines: any(line.startswith(text) for line in lines))
+        self.keys("Enter")
+
+
+@pytest.fixture
+def terminal(tmp_path_factory, tmp_path):
+    """Start a terminal in a folder that is its home."""
+    started = Terminal(tmp_path_factory.mktemp("s") / "s", tmp_path)
+    try:
+        started.run("PS1='ready''$ '; clear")
+        started.see("ready$")
+        yield started
+    finally:
+        started("kill-server")
+
+
+@pytest.fixture
+def editing(terminal):
+    """Start the editor of tweakreg there."""
+    terminal.run(f"stty -a > before; {TWEAKREG} --epar im*.fits; echo status=$?; stty -a > after")
+    terminal.see("TASK = tweakreg")
+    return terminal
+
+
+def left(terminal):
+    """Wait until the editor is left; the terminal must be as it was."""
+    terminal.see("status=")
+    terminal.run("echo all $((1 + 1)) well")
+    terminal.see("all 2 well")
+    assert (terminal.folder / "before").read_text() == (terminal.folder / "after").read_text()
+
+
+def saved(terminal, task="tweakreg"):
+    """Return the text of the file in the user's folder; None where there is none."""
+    path = terminal.folder / ".imagereg" / f"{task}.cfg"
+    return path.read_text() if path.exists() else None
+
+
+def test_the_screen(editing):
+    lines = editing.see("ESC-? for HELP")
+    assert lines[0].startswith("PACKAGE = imagereg") and lines[1] == "   TASK = tweakreg" and lines[2] == ""
+    assert lines[3].startswith("input              =         im*.fits *Images: names, wildcards")
+    assert lines[5].startswith("(refimage          =                 ) Reference image")
+    assert lines[22].startswith("More  Images") and lines[23].endswith("ESC-? for HELP")
+    assert editing("display-message", "-p", "#{cursor_x},#{cursor_y}") == "21,3\n"
+
+
+def test_saving_and_leaving(editing):
+    editing.type("a.fits")
+    editing.see("= a.fits  ")
+    editing.keys("Enter")
+    editing.see("input = a.fits")
+    editing.command("/nclip")
+    editing.see("How often to reject outliers and fit again.")
+    editing.type("5")
+    editing.keys("C-d")
+    left(editing)
+    assert "input = a.fits" in saved(editing) and "nclip = 5" in saved(editing)
+
+
+def test_leaving_without_saving(editing):
+    editing.type("a.fits")
+    editing.keys("Enter")
+    editing.see("(not saved)")
+    editing.keys("C-c")
+    left(editing)
+    assert saved(editing) is None
+
+
+def test_out_of_range(editing):
+    editing.command("/maxchance")
+    editing.see("Largest odds of a match by chance to believe it. A number")
+    editing.type("7")
+    editing.keys("Enter")
+    lines = editing.see("Parameter value is out of range")
+    assert lines[23].startswith("Parameter value is out of range  (minimum=0.: maximum=1.)")
+    editing.command(":q!")
+    left(editing)
+
+
+def test_parameter_sets(editing):
+    editing.keys("Down")
+    editing.command(":e")
+    editing.see("TASK = imagefindpars of tweakreg")
+    editing.command("/thresh")
+    editing.see("Detection limit")
+    editing.type("44")
+    editing.keys("C-d")
+    editing.see("(imagefindpars     =       :e to open)*")
+    editing.command(":w my.cfg")
+    editing.see("saved in ")
+    assert "_threshold_ = 44" in (editing.folder / "my.cfg").read_text() and saved(editing, "imagefindpars") is None
+    editing.command(":w my.cfg")
+    editing.see("PACKAGE", "saved in ")
+    editing.command(":q")
+    left(editing)
+
+
+def test_help_and_keys(editing):
+    editing.type("?")
+    editing.see('input = "*flt.fits"', "[hit any key to continue]")
+    editing.type(" ")
+    editing.see("TASK = tweakreg")
+    editing.keys("Escape", "?")
+    lines = editing.see("EDIT COMMANDS (vi)", "[SPACE: more, b: back, q: leave]")
+    assert any("EXIT_UPDATE   = ^D  ^Z" in line for line in lines)
+    editing.type(" ")
+    editing.see("everything without saving.")
+
+
+def test_larger_and_smaller(editing):
+    editing("resize-window", "-x", "120", "-y", "40")
+    lines = editing.see("(xcol ")
+    assert any(line.endswith(") File that lists the region files of each image") for line in lines)
+    editing("resize-window", "-x", "80", "-y", "24")
+    editing.until(lambda lines: lines[23].endswith("ESC-? for HELP") and max(map(len, lines)) < 80)
+
+
+def test_simple_terminals(terminal):
+    """Nothing rests on colours: as a VT100 sees it."""
+    terminal.run(f"TERM=vt100 NO_COLOR=1 EDITOR=emacs {TWEAKREG} --epar; echo status=$?")
+    terminal.see("TASK = tweakreg")
+    assert "\x1b[3" not in terminal("capture-pane", "-p", "-e").replace("\x1b[39m", "")
+    terminal.keys("C-v")
+    terminal.see("OPTIONAL SHIFTFILE OUTPUT")
+    terminal.keys("C-c")
+    terminal.see("status=0")
+
+
+def test_running(editing):
+    """The task has the plain terminal: here it says that there are no images."""
+    editing.command(":g")
+    lines = editing.see("status=2")
+    assert any(line.startswith("tweakreg: ") for line in lines) and not any("PACKAGE" in line for line in lines)
+    assert "input = im*.fits" in saved(editing)
+    left(editing)
+
+
+def test_running_without_saving(terminal, visit):
+    terminal.run(f"cd {pathlib.Path.cwd()}; clear; {TWEAKREG} --epar {visit.names[0][:4]}*.fits interactive-; "
+                 "echo status=$?")
+    terminal.see("TASK = tweakreg")
+    terminal.command(":g!")
+    lines = terminal.see("status=")
+    assert "status=0" in lines and any(" aligned " in line for line in lines), "\n".join(lines)
+    assert saved(terminal) is None
+
+
+@pytest.mark.skipif(not shutil.which("irafcl"), reason="iraf is not installed")
+def test_called_from_cl(terminal):
+    (terminal.folder / ".iraf" / "uparm").mkdir(parents=True)
+    shutil.copy("/etc/iraf/login.cl", terminal.folder / ".iraf" / "login.cl")
+    terminal.run("irafcl")
+    terminal.see("cl>")
+    terminal.run(f"!{TWEAKREG} --epar")
+    terminal.see("TASK = tweakreg")
+    terminal.type("a.fits")
+    terminal.keys("C-d")
+    terminal.see("cl>")
+    terminal.run("print (40 + 2)")
+    terminal.see("42")
+    assert "input = a.fits" in saved(terminal)
