@@ -86,8 +86,10 @@ class _Queue:
 
     def failed(self):
         """Yield the indices of exposures that may be tried again, as `following` gives them."""
-        failed = [i for i, verdict in enumerate(self.verdicts)
-                  if verdict.status is Status.FAILED and verdict.match and i not in self.rejected]
+        shared = {e.visit for e, verdict in zip(self.exposures, self.verdicts, strict=True)
+                  if self._group and e.visit and verdict.status is not Status.FAILED}
+        failed = [i for i, verdict in enumerate(self.verdicts) if verdict.status is Status.FAILED and verdict.match
+                  and i not in self.rejected and self.exposures[i].visit not in shared]
         helped = any(verdict.changes or verdict.status is Status.UNCHANGED for verdict in self.verdicts)
         while failed and helped and not self.stopped:
             members = self._with_visit(failed[0], failed)
@@ -159,13 +161,15 @@ def _selection(sources, rules, problem=""):
     """Return the indices of the sources to match: the stars, or, where there are too few of them, all."""
     if problem:
         raise NotEnoughSources(problem)
-    needed = max(rules.minobj, 1)
-    rows = np.flatnonzero((sources.flags & Flag.UNRELIABLE) == 0)
-    if len(rows) < needed:
-        rows = np.arange(len(sources))
-    if len(rows) < needed:
+    rows = _stars(sources, max(rules.minobj, 1))
+    if len(rows) < max(rules.minobj, 1):
         raise NotEnoughSources(f"{len(rows)} sources found, minobj={rules.minobj} are needed")
     return rows
+
+
+def _stars(sources, needed):
+    rows = np.flatnonzero((sources.flags & Flag.UNRELIABLE) == 0)
+    return rows if len(rows) >= needed else np.arange(len(sources))
 
 
 def _align_together(exposures, reference, plane, rules, *, confirmed=False):
@@ -193,8 +197,12 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
 
 def _lists(exposures, catalog, plane, *, rules, among):
     """Return what of the exposures and of the reference is to be matched; NotEnoughSources where that is too little."""
-    members = dataclasses.replace(rules, minobj=1) if len(exposures) > 1 else rules
-    rows = [_selection(e.sources, members, e.problem) for e in exposures]
+    if len(exposures) == 1:
+        rows = [_selection(exposures[0].sources, rules, exposures[0].problem)]
+    else:
+        rows = [_stars(e.sources, rules.minobj) for e in exposures]
+        if sum(map(len, rows)) < max(rules.minobj, 1):
+            raise NotEnoughSources(f"{sum(map(len, rows))} sources found, minobj={rules.minobj} are needed")
     ref_rows = _selection(catalog, rules)
     if among is not None:
         ref_rows = ref_rows[among(ref_rows)]
@@ -226,6 +234,9 @@ def _split(found, error, exposures, catalog, *, plane, rules):
         if isinstance(attempt, Found):
             details.update(_details(attempt, number))
         verdict = Alignment(exposure, status, reason, plane, **details)
+        if found and len(exposures) > 1 and found.contradicts(number, rules):
+            alone = "its sources do not follow the correction that its visit shares (group=visit)"
+            verdict = dataclasses.replace(verdict, status=Status.FAILED, reason=alone)
         try:
             if verdict.changes:
                 verdict.corrected_chips()  # a fit that no WCS can follow must show before any header is written

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import re
 
 import numpy as np
 from astropy.wcs import WCS
@@ -13,6 +14,18 @@ from imagereg.catalog import SourceCatalog
 from imagereg.fit import LinearFit
 from imagereg.match import Match
 from imagereg.wcs import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
+
+_HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")  # instrument, programme, visit, exposure, kind: IPPPSSOOT
+
+
+def root_of(rootname, name):
+    """Return the root of an exposure in lower case: its keyword ROOTNAME, or what its file's name begins with."""
+    return (rootname or re.split(r"[_.]", name)[0]).lower()
+
+
+def visit_of(root):
+    """Return the visit that the root of an HST exposure tells, ipppss; empty for other names."""
+    return root[:6] if _HST_ROOT.match(root) else ""
 
 
 class Status(enum.Enum):
@@ -110,6 +123,11 @@ class Rules:
     enforce_user_order: bool = True
 
 
+def _unknown(_):
+    """Return the rms of no residuals."""
+    return np.full(2, np.nan)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Alignment:
     """What became of an exposure, and why.
@@ -190,12 +208,12 @@ class Alignment:
     @property
     def rms(self):
         """(2,) rms of the residuals in x and y about zero, pixels of the plane."""
-        return np.sqrt((self.residuals**2).mean(axis=0)) if self.fit else self._of_fit(None, np.zeros(2))
+        return np.sqrt((self.residuals**2).mean(axis=0)) if self.nmatches else self._of_fit(_unknown, np.zeros(2))
 
     @property
     def spread(self):
         """(2,) rms of the residuals in x and y about their mean, pixels of the plane."""
-        return self.residuals.std(axis=0) if self.fit else self._of_fit(None, np.zeros(2))
+        return self.residuals.std(axis=0) if self.nmatches else self._of_fit(_unknown, np.zeros(2))
 
     @property
     def by_chip(self):

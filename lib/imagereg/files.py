@@ -24,6 +24,7 @@ from imagereg.atomic import Claim, copy_bytes, reason, replacing
 from imagereg.checksum import as_bytes, with_checksum
 from imagereg.disk import protected, write_bytes
 from imagereg.errors import InputError, ParameterError
+from imagereg.exposures import root_of, visit_of
 from imagereg.reference import julian_year
 from imagereg.wcs import orientation, pixel_scale
 
@@ -216,9 +217,8 @@ def read_facts(path):
         optics = " ".join(str(header.get(keyword, "")) for keyword in keywords)
     exptime = header.get("EXPTIME")
     exptime = float(exptime) if isinstance(exptime, (int, float)) else np.nan
-    # HST names exposures ipppssoot: programme and visit come first (HST Data Handbook).
-    visit = {"HST": str(header.get("ROOTNAME", ""))[:6], "JWST": str(header.get("VISIT_ID", ""))}
-    return Facts(optics, _epoch(header, exptime), exptime, visit.get(header.get("TELESCOP"), ""))
+    root = root_of(str(header.get("ROOTNAME", "")).strip(), os.path.basename(path))
+    return Facts(optics, _epoch(header, exptime), exptime, str(header.get("VISIT_ID", "")).strip() or visit_of(root))
 
 
 def _epoch(header, exptime):

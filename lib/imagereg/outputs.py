@@ -102,7 +102,7 @@ class Output:
             text = formats.chip_catalog_text(sources[sources.chip == chip.extver], alignment.name, shapes=True)
             self._text(f"{root}_sci{number}_xy_catalog.coo", text)
         self._text(f"{root}_sky_catalog.coo", formats.sky_catalog_text(sources, alignment.name))
-        if alignment.fit:
+        if alignment.nmatches:
             self._text(f"{root}_xy_catalog.match", formats.match_text(alignment))
             self._text(f"{root}_catalog_fit.match", formats.fit_text(alignment))
 
@@ -112,9 +112,9 @@ class Output:
         wanted = {}
         if task.see2dplot and alignment.match and alignment.match.histogram is not None:
             wanted["hist2d"] = lambda: plots.histogram_png(alignment, **size)
-        if alignment.fit and task.residplot in ("residuals", "both"):
+        if alignment.nmatches and task.residplot in ("residuals", "both"):
             wanted["residuals"] = lambda: plots.residuals_png(alignment, ylimit=task.ylimit, **size)
-        if alignment.fit and task.residplot in ("vector", "both"):
+        if alignment.nmatches and task.residplot in ("vector", "both"):
             wanted["vector"] = lambda: plots.vector_png(alignment, **size)
         for kind, draw in wanted.items():
             name = f"{kind}_{files.root_name(alignment.name)}.png"

@@ -11,6 +11,7 @@ from astropy.table import Table
 
 from imagereg.align import Status
 from imagereg.errors import InputError
+from imagereg.exposures import root_of, visit_of
 from imagereg.version import __version__
 from imagereg.wcs import TangentPlane, pixel_to_sky
 
@@ -18,7 +19,6 @@ FORMAT_VERSION = 1
 
 _FORMAT = "imagereg solution"
 _PLANE = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2", "NPIX1", "NPIX2")
-_HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")  # instrument, program, visit, exposure, kind: IPPPSSOOT
 _IMSET = re.compile(r"\[sci,(\d+)\]$")
 _DISTORTION = re.compile(r"IDC_[^-]*-?", re.IGNORECASE)  # in a WCSNAME of HST, before the name of the pointing's source
 _SAME = 2e-3  # positions that are closer, pixels of the plane, are the same
@@ -80,12 +80,12 @@ class Frame:
         """
         known = {key: str((header or {}).get(key, "")).strip()
                  for key in ("ROOTNAME", "ASN_ID", "TARGNAME", "OBJECT", "WCSNAME")}
-        root = (known["ROOTNAME"] or re.split(r"[_.]", name)[0]).lower()
+        root = root_of(known["ROOTNAME"], name)
         corners, sky = np.full((2, 2), np.nan), np.full(2, np.nan)
         if chips:
             corners = chip_corners(chips, plane)
             sky = plane.plane_to_sky(corners.mean(axis=0)[None])[0]
-        return cls(name, root, root[:6] if _HST_ROOT.match(root) else "", known["ASN_ID"],
+        return cls(name, root, visit_of(root), known["ASN_ID"],
                    known["TARGNAME"] or known["OBJECT"], float(epoch), known["WCSNAME"],
                    *map(float, sky), *map(float, corners.ravel()))
 

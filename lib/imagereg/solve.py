@@ -23,6 +23,7 @@ _PLENTY = 100_000  # sources of which a part is fitted first
 _TURNS = 10.0  # distinct rotations and scales that a fit which starts from an offset may end in
 _WIDER = 3.0  # by which the search box grows
 _WIDEST = 27.0
+_CONTRADICTION = 1e-3  # chance above which the matches of an exposure say nothing for its visit's correction
 _CERTAIN = 1e-12  # chance at which a finer tolerance has nothing to add
 _FINEST = 1 / 8  # of the tolerance
 _RIVAL_HEIGHT = 0.5  # of the first peak; a lower one is no rival
@@ -145,6 +146,14 @@ class Found:
     def ref_xy(self):
         """(K, 2) places of their partners."""
         return self.lists.ref_xy[self.ref_index]
+
+    def contradicts(self, number, rules):
+        """Whether one of the exposures has sources enough, and matches that are not more than chance gives."""
+        mine, pairs = self.lists.owner == number, self.lists.owner[self.image_index] == number
+        if mine.sum() < max(rules.minobj, 1):
+            return False
+        chance, _ = chance_of(int(pairs.sum()), self.fit(self.lists.image_xy[mine]), self.lists.ref_xy, rules.tolerance)
+        return not pairs.any() or chance > _CONTRADICTION
 
     @property
     def beyond_chance(self):

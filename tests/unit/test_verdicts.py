@@ -220,6 +220,24 @@ def test_exposures_of_a_visit_share_a_correction():
     assert alone[3].status is FAILED
 
 
+def test_exposure_that_does_not_share_the_correction_of_its_visit_fails():
+    random = np.random.default_rng(3)
+    odd = dataclasses.replace(visit((12, 9), [60], "two", random)[0], name="odd")
+    exposures = [*visit((0, 0), [200], "one", random), *visit((5, -3), [80, 70], "two", random), odd]
+    results = verdicts(exposures, PLANE, replace(group="visit"))
+    assert [r.status for r in results] == [Status.REFERENCE, ALIGNED, ALIGNED, FAILED]
+    assert "do not follow the correction" in results[3].reason
+
+
+def test_exposure_without_a_match_of_its_own_is_carried_by_its_visit():
+    random = np.random.default_rng(3)
+    second = visit((5, -3), [80, 70], "two", random)
+    empty = dataclasses.replace(second[0], name="empty", sources=second[0].sources[:0])
+    results = verdicts([*visit((0, 0), [200], "one", random), *second, empty], PLANE, replace(group="visit"))
+    assert results[3].status is ALIGNED and results[3].nmatches == 0 and np.isnan(results[3].rms).all()
+    np.testing.assert_allclose(results[3].offset, (5, -3), atol=0.02)
+
+
 def test_group_without_known_visits_is_one_by_one():
     exposures = pair()
     assert verdicts(exposures, PLANE, replace(group="visit"))[1].status is ALIGNED
