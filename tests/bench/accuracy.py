@@ -82,7 +82,7 @@ class Figures:
 
 def simulated(case, seed, args):
     """Return the folder of a simulated case, made where the work folder does not have it."""
-    case = CASES[case].visit or case
+    case = CASES[case].visit or case if case in CASES else case
     folder = args.work / f"s{seed}" / case
     if not (folder / "truth_stars.ecsv").exists():
         if not args.peer_python:
