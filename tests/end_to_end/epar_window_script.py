@@ -1,0 +1,330 @@
+"""Use windows of the editor by key events; test_epar_window.py runs it, since an X error ends a process.
+
+``python epar_window_script.py CASE``: a case is one of the functions below. It is given a window that is open.
+"""
+
+import faulthandler
+import logging
+import sys
+import textwrap
+import time
+import tkinter
+from tkinter import filedialog, messagebox
+from types import SimpleNamespace
+
+from imagereg.editor import window as module
+from imagereg.editor.model import Model
+from imagereg.errors import InputError
+
+KEYSYMS = {".": "period", ",": "comma", "-": "minus", "*": "asterisk", "_": "underscore", "/": "slash", " ": "space"}
+PATIENCE = 20  # seconds
+
+
+class Window(module._Window):
+    """The editor's window, with hands."""
+
+    def take_keyboard(self):
+        """Do what a window manager does for a window that is clicked."""
+        self.top.update()
+        self.current.widget.focus_force()
+        self.top.update()
+
+    def press(self, *names):
+        """Press keys, in the widget that has the keyboard."""
+        for name in names:
+            self.top.update()
+            focus = self.top.focus_get() or self.top
+            focus.event_generate(f"<{name}>")
+            self.top.update()
+
+    def type(self, text):
+        """Type a text."""
+        self.press(*(f"Key-{KEYSYMS.get(letter, letter)}" for letter in text))
+
+    def go(self, name):
+        """Give the keyboard to a row."""
+        self.form.fields[name].focus()
+        self.top.update()
+
+    def until(self, true):
+        """Wait."""
+        end = time.monotonic() + PATIENCE
+        while not true():
+            assert time.monotonic() < end, "nothing has happened"
+            self.top.update()
+            time.sleep(0.01)
+
+    @property
+    def status(self):
+        """Text of the status line."""
+        return str(self._status.cget("text"))
+
+    def value(self, name):
+        """Value of a row in the model."""
+        return self.model.row(name).value
+
+    def look(self, name):
+        """Text and colour of the name of a row, and the style of its field."""
+        field = self.form.fields[name]
+        return str(field._name.cget("text")), str(field._name.cget("foreground")), str(field.widget.cget("style"))
+
+
+def drive(case, **options):
+    """Open a window and let a case use it; returns the model."""
+    def wait(root, top):
+        window = next(w for w in opened if w.top is top)
+        window.take_keyboard()
+        case(window)
+
+    opened, tkinter.Tk.wait_window = [], wait
+    module._Window = type("Seen", (Window,), {"__init__": lambda self, *arguments: (
+        opened.append(self), Window.__init__(self, *arguments))[0] and None})
+    model = Model.open("tweakreg", **options)
+    module.edit(model)
+    return model
+
+
+def values_are_typed(window):
+    window.type("a.fits,b_1.fits")
+    window.press("Tab", "Tab")
+    assert window.value("input") == "a.fits,b_1.fits" and window.top.title().startswith("* tweakreg - ")
+    assert window.look("input")[0] == "•*input" and window.look("refimagefindpars")[1] != ""
+    window.type("r.fits")
+    window.press("Return")
+    assert window.current.row.name == "expand_refcat" and window.look("refimagefindpars")[1] == ""
+    window.press("Up", "Control-BackSpace")
+    assert window.value("refimage") == "" and window.current.row.name == "refimage"
+    window.press("Control-z")
+    assert window.value("refimage") == "r.fits" and window.current.typed == "r.fits"
+    window.press("Control-y", "Control-End")
+    assert window.value("refimage") == "" and window.current.row.name == "onlybetter"
+    window.go("sigma")
+    window.type("2,5")
+    window.press("Up")
+    assert window.current.row.name == "sigma" and window.look("sigma")[2] == "Bad.TEntry"
+    assert window.status == "sigma: Parameter value is not a number, or INDEF" and window.value("sigma") == 3
+    window.press("Escape")
+    assert window.current.typed == "3.0" and window.look("sigma")[2] == "TEntry"
+    window.type("2.5")
+    window.press("Control-s")
+    assert window.value("sigma") == 2.5 and window.status.startswith("saved in ") and window.top.title()[0] != "*"
+    window.press("Escape")
+    assert not window.windows and window.model.kept["tweakreg"].sigma == 2.5
+
+
+def a_wrong_value_is_not_lost_nor_saved(window):
+    window.go("ylimit")
+    window.type("0.0001")
+    window.go("nclip")  # as by a click
+    assert "out of range  (minimum=0.001: maximum=)" in window.status and window.look("ylimit")[2] == "Bad.TEntry"
+    window.type("5")
+    window.press("Control-s")
+    assert window.value("nclip") == 5 and window.model.outcome == "" and window.current.row.name == "ylimit"
+    assert window.current.typed == "0.0001"
+    window.press("Control-z")
+    assert window.current.typed == "INDEF" and window.value("nclip") == 5
+    window.press("Control-d")
+    assert window.value("nclip") == 3 and not window.model.dirty
+    window.press("Escape")
+    assert not window.windows and window.model.outcome == "aborted"
+
+
+def choices_by_key(window):
+    window.go("updatehdr")
+    for key, value in (("y", True), ("n", False), ("space", True), ("space", False)):
+        window.press(f"Key-{key}")
+        assert window.value("updatehdr") is value and window.current.row.name == "updatehdr"
+    window.go("fitgeometry")
+    for key, value in (("s", "shift"), ("r", "rshift"), ("r", "rscale"), ("Left", "rshift"), ("Right", "rscale"),
+                       ("g", "general"), ("q", "general")):
+        window.press(f"Key-{key}")
+        assert window.value("fitgeometry") == value == window.current.typed
+    window.press("Down")
+    assert window.current.row.name == "residplot"
+    first = window.form._canvas.canvasy(0)
+    window.current.widget.event_generate("<Button-4>")
+    window.top.update()
+    assert window.value("residplot") == "both" and window.form._canvas.canvasy(0) < first
+    window.press("Control-Home")
+    assert window.form._canvas.canvasy(0) == 0
+    window.press("Control-z")
+    assert window.value("fitgeometry") == "rscale" and window.current.row.name == "fitgeometry"
+
+
+def parameter_sets(window):
+    window.press("Down", "Return")
+    child = window.windows[1]
+    child.take_keyboard()
+    assert child.top.title().startswith("imagefindpars of tweakreg - ") and not child.form.fields.keys() & {"input"}
+    child.go("threshold")
+    child.type("20")
+    child.press("Tab")
+    assert window.look("imagefindpars")[0] == "•*imagefindpars"
+    child.take_back()
+    assert window.windows == [window] and window.look("imagefindpars")[0].split() == ["imagefindpars"]
+    window.open_set("imagefindpars")
+    child = window.windows[1]
+    child.take_keyboard()
+    child.go("threshold")
+    child.type("30")
+    child.press("Escape")  # gives up what was typed
+    assert child.current.typed == "4.0" and len(window.windows) == 2
+    child.type("40")
+    child.press("Tab", "Escape")
+    assert window.windows == [window] and window.model.values["imagefindpars"].threshold == 40
+    window.take_keyboard()
+    window.press("Control-z")
+    assert window.model.values["imagefindpars"].threshold == 4
+
+
+def search_and_help(window):
+    window.press("Control-f")
+    window.type("half height")
+    window.press("Escape")
+    assert window.current.row.name == "ylimit" and window.top.focus_get() is window.current.widget
+    frame = window.current.widget.master
+    top = window.form._canvas.canvasy(0)
+    assert top <= frame.winfo_y() and frame.winfo_y() + frame.winfo_height() <= top + window.form._canvas.winfo_height()
+    window.press("Control-f")
+    window.type("zzz")
+    assert window.status == "no parameter holds 'zzz'"
+    window.press("Escape")
+    window.go("ylimit")
+    window.press("F1")
+    page = next(w for w in window.top.winfo_children() if w.winfo_class() == "Toplevel")
+    page.update()
+    text = page.pane.text
+    assert text.get(*text.tag_ranges("found")) == textwrap.indent(window.model.help("ylimit"), "  ")
+    assert text.bbox(text.tag_ranges("found")[0]) and str(text.cget("state")) == "disabled"
+    text.focus_force()
+    text.update()
+    text.event_generate("<Escape>")
+    assert not page.winfo_exists()
+    before = window.current.widget.winfo_reqheight()
+    window.go("ylimit")
+    window.press("Control-plus", "Control-plus", "Control-plus")
+    assert window.current.widget.winfo_reqheight() > before
+
+
+def closing_asks(window):
+    window.type("x.fits")
+    answers = [None, False]
+    messagebox.askyesnocancel = lambda *_, **__: answers.pop(0)
+    window.press("Escape", "Escape")  # gives up what is typed; closes, since nothing is changed then
+    assert not window.windows and len(answers) == 2
+    assert window.model.kept is None
+
+
+def closing_asks_when_changed(window):
+    answers = [None, True]
+    messagebox.askyesnocancel = lambda *_, **__: answers.pop(0)
+    window.type("x.fits")
+    window.press("Tab", "Escape")
+    assert window.windows and window.model.outcome == ""
+    window.close()
+    assert not answers and not window.windows and window.model.kept["tweakreg"].input == "x.fits"
+
+
+def files(window):
+    window.type("x.fits")
+    filedialog.asksaveasfilename = lambda **_: "mine.cfg"
+    window.press("Control-Shift-S")
+    assert window.top.title().endswith("mine.cfg")
+    with open("mine.cfg", encoding="utf-8") as file:
+        text = file.read()
+    with open("mine.cfg", "w", encoding="utf-8") as file:
+        file.write("newer = 1\n" + text.replace("x.fits", "y.fits"))
+    window.type("z.fits")
+    questions = []
+    messagebox.askyesno = lambda *of, **_: questions.append(of) or len(questions) > 1
+    window.press("Control-s")
+    assert "has changed since" in window.status
+    filedialog.askopenfilename = lambda **_: "mine.cfg"
+    window.press("Control-o")
+    assert window.value("input") == "y.fits" and "newer" in window.status
+    window.go("input")
+    filedialog.askopenfilenames = lambda **_: ("a.fits", "b.fits")
+    window.press("Control-b")
+    assert window.value("input") == "a.fits,b.fits"
+    window.go("nclip")
+    window.press("Control-b")
+    assert window.status == "nclip is no name of a file"
+
+
+def execution(window):
+    window.type("x.fits")
+    log = logging.getLogger("imagereg.script")
+
+    def run(values):
+        logging.getLogger("imagereg").setLevel(logging.INFO)
+        log.info("begun with %s", values["tweakreg"].input)
+        log.warning("odd")
+        return SimpleNamespace(answer=input("[a]ccept? "))
+
+    def shown():
+        return pane().get("1.0", "end") if pane() else ""
+
+    def pane():
+        top = next((w for w in window.top.winfo_children() if w.winfo_class() == "Toplevel"), None)
+        return top and next(w for frame in top.winfo_children() for w in frame.winfo_children()
+                            if w.winfo_class() == "Text")
+
+    def top():
+        return pane().winfo_toplevel()
+
+    window.model._document.run = run
+    terminal = sys.stdin, sys.stdout
+    window.press("Control-Return")
+    window.until(lambda: "[a]ccept?" in shown())
+    assert "begun with x.fits\nwarning: odd\n" in shown() and pane().tag_ranges("error")
+    answer = top().focus_lastfor()
+    answer.focus_force()
+    for key in ("<Key-y>", "<Return>"):
+        top().update()
+        answer.event_generate(key)
+    window.until(lambda: "tweakreg was executed" in shown())
+    assert "[a]ccept? y\n" in shown() and "answer='y'" in shown() and (sys.stdin, sys.stdout) == terminal
+    assert window.model.outcome == "executed" and not window.model.dirty
+    assert not [h for h in logging.getLogger("imagereg").handlers if type(h).__name__ == "_Told"]
+    top().event_generate("<Return>")
+    window.top.update()
+    assert not pane() and window.status == "tweakreg was executed"
+
+    def fails(values):
+        raise InputError("x.fits can't be read: no such file")
+
+    window.model._document.run = fails
+    window.execute()
+    window.until(lambda: "no such file" in shown())
+    assert "Traceback" not in shown() and "no such file" in window.status
+    top().event_generate("<Escape>")
+    window.top.update()
+
+    def endless(values):
+        log.info("endless")
+        while True:
+            time.sleep(0.01)
+
+    window.model._document.run = endless
+    window.execute()
+    window.until(lambda: "endless" in shown())
+    top().event_generate("<Control-c>")
+    window.until(lambda: "tweakreg was stopped" in shown())
+    top().event_generate("<Escape>")
+    window.take_keyboard()
+    window.press("Escape")
+    assert not window.windows and window.model.kept["tweakreg"].input == "x.fits"
+
+
+def within_another_application(window):
+    window.press("Escape")
+    assert not window.windows
+
+
+if __name__ == "__main__":
+    faulthandler.dump_traceback_later(2 * PATIENCE, exit=True)
+    case = globals()[sys.argv[1]]
+    other = tkinter.Tk() if case is within_another_application else None
+    drive(case, run=(lambda values: None) if case is execution else None)
+    if other:
+        assert other.winfo_exists() and not other.winfo_children()
