@@ -199,6 +199,8 @@ def copy_bytes(source, target, start, stop):
     InputError
         The file ends before `stop`.
     """
+    if start == stop:
+        return  # else a gzip target would be told to seek
     target.flush()
     with contextlib.suppress(AttributeError, OSError):
         while start < stop and (done := os.copy_file_range(source.fileno(), target.fileno(), stop - start, start)):

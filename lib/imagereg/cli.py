@@ -86,6 +86,11 @@ def _parser(task):
         add("--apply", metavar="SOLUTION", help="apply a solution file or a shiftfile")
         add("--restore", action="store_const", const=True, help="bring back the WCS that was archived last")
         add("--to", metavar="WCSNAME", help="with --restore: which WCS")
+        add("--activate", metavar="WCSNAME", help="the same as --restore --to WCSNAME; it may be a headerlet")
+        add("--headerlets", action="store_const", const=True,
+            help="list the solutions that files hold: primary and alternate WCSs, attached headerlets")
+        add("--compare", action="store_const", const=True,
+            help="measure each of these solutions against the reference")
         add("--install-iraf", action="store_const", const=True, help="declare the package imagereg to IRAF's cl")
         add("--uninstall-iraf", action="store_const", const=True, help="take that back")
         add("--clpars", metavar="FILE", help="align as cl's dparam wrote into FILE, and remove it")
@@ -330,6 +335,32 @@ def _restore(_, names, given):
     return 0
 
 
+def _activate(name, names, given):
+    """Bring a named WCS or headerlet back."""
+    return _restore(True, names, given | {"to": name})
+
+
+def _headerlets(_, names, given):
+    """Print the solutions that files hold."""
+    from imagereg import stored
+
+    if given:
+        raise ParameterError(f"--headerlets takes files and no parameters, but {next(iter(given))!r} is given")
+    print("\n".join(stored.listing(names).pformat(max_lines=-1, max_width=-1)))
+    return 0
+
+
+def _compare(_, names, given):
+    """Print how far the solutions that files hold are from the reference."""
+    from imagereg.compare import compare, table
+
+    scores = compare(names, **given)
+    print("\n".join(table(scores).pformat(max_lines=-1, max_width=-1)))
+    for line in dict.fromkeys(f"{score.file}: {score.reason}" for score in scores if score.reason):
+        print(line)
+    return 0 if all(score.nmatches for score in scores) else 1
+
+
 def _apply(solution, names, given):
     """Put the solutions of an earlier run into headers, and tell which."""
     from imagereg.apply import apply_solution
@@ -371,6 +402,7 @@ def _align_for_cl(path, *_):
 # What an option does in place of an alignment: a function of its value, of the file names and of the parameters.
 _ACTIONS = {"help": _help, "lpar": _lpar, "dpar": _dpar, "savepars": _savepars, "unlearn": _unlearn,
             "completion": _completion, "epar": _epar, "apply": _apply, "restore": _restore,
+            "activate": _activate, "headerlets": _headerlets, "compare": _compare,
             "install_iraf": _install_iraf, "uninstall_iraf": _uninstall_iraf, "clpars": _align_for_cl, "demo": _demo}
 
 if __name__ == "__main__":

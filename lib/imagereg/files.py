@@ -139,19 +139,38 @@ def read_exposure(path, *, dqbits="", quality=None):
             yield ChipImage(Chip(extver, wcs, hdu.shape), hdu.data, bad, _gain(hdus[0].header, hdu.header), ltm, ltv)
 
 
-def _read_wcs(hdus, index, path):
+def read_chips(hdus, path, key=" "):
+    """Return the chips of an open file, with the WCS that stands under a letter; InputError where one is not usable."""
+    return [Chip(extver, _read_wcs(hdus, index, path, key), hdus[index].shape)
+            for index, extver in science(hdus, path).items()]
+
+
+def _read_wcs(hdus, index, path, key=" "):
     header = hdus[index].header
-    if "CTYPE1" not in header:
+    if f"CTYPE1{key}".strip() not in header:
         raise InputError(f"{path}[{index}] has no celestial WCS")
     try:
-        wcs = WCS(header, hdus, fix=False)
-        wcs.wcs.fix()
-        wcs.wcs.set()
+        wcs = wcs_of(header, hdus, key)
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
         raise InputError(f"{path}[{index}] has a WCS that can't be read: {reason(error)}") from error
     if not usable:
         raise InputError(f"{path}[{index}] has no celestial WCS")
+    return wcs
+
+
+def wcs_of(header, hdus, key=" "):
+    """Return the WCS that stands in a header under a letter; its tables are among the HDUs, its pixels need not be."""
+    if not header.get("NAXIS"):
+        header = header.copy()
+        header.remove("NAXIS", ignore_missing=True)
+    if [str(header[f"CTYPE1{of}".strip()]).endswith("-SIP") for of in (" ", key)] == [True, False]:
+        wcs = headers.linear_wcs(header, key)  # HST's WCS of before any calibration is such a one
+    else:
+        wcs = WCS(header, hdus, fix=False, key=key)
+    wcs.wcs.alt = " "  # which letter it stood under matters no more
+    wcs.wcs.fix()
+    wcs.wcs.set()
     return wcs
 
 
@@ -343,6 +362,13 @@ def rewrite(path, change, *, claim=None, dry_run=False, target=None):
                 with packing or contextlib.nullcontext(new) as out:
                     _write_parts(parts, source, out, spans)
     return differences
+
+
+@contextlib.contextmanager
+def quiet_stwcs():
+    """Let stwcs do its work in silence, in one thread at a time."""
+    with _ONE_AT_A_TIME, wcscorr.quietly():
+        yield
 
 
 def _differences(part, old, name):

@@ -18,7 +18,7 @@ from imagereg.wcs import orientation, pixel_to_sky
 # Keywords of a WCS that have a twin for every alternate, without letter: those of Greisen & Calabretta 2002 (A&A 395,
 # 1061), and what stwcs, drizzlepac and we say of where a WCS is from.
 _KEYWORDS = re.compile(r"(WCSAXES|WCSNAME|WCSTYPE|(CRPIX|CRVAL|CTYPE|CUNIT|CDELT|CRDER|CSYER)[12]|(CD|PC)[12]_[12]"
-                       r"|P[VS][12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX|HDRNAME|FITNAME|NMATCH|FITGEOM|RMS_(RA|DEC))$")
+                       r"|P[VS][12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX|HDRNAME|CATALOG|FITNAME|NMATCH|FITGEOM|RMS_(RA|DEC))$")
 # Others that belong to a WCS: they leave no room for a letter, or the standard gives them no alternate, or the one
 # for CTYPE has to differ. Their cards are kept under these names of ours, so that they come back as they were.
 _TWINS = {"ORIENTAT": "ORIENT", "S_REGION": "SREGION", "CROTA1": "OROTA1", "CROTA2": "OROTA2", "CTYPE1": "OTYPE1",
@@ -123,9 +123,8 @@ def archived(header, reuse=""):
     """
     name = _primary_name(header)
     others = {key: taken.upper() for key, taken in wcs_names(header).items() if key not in (" ", _ORIGINAL)}
-    dropped = [key for key, taken in others.items()
-               if taken == reuse.upper() != "" or (taken == name.upper() and _is_copy(header, key))]
-    header = without_alternates(header, dropped)
+    dropped = [key for key, taken in others.items() if taken == reuse.upper() != ""]
+    header = without_alternates(header, dropped + _copies(header))
     if reuse and name.upper() == reuse.upper():
         return header
     used = {keyword[-1] for keyword in _alternate_keywords(header)} | {_ORIGINAL}
@@ -141,6 +140,13 @@ def archived(header, reuse=""):
 
 def _primary_name(header):
     return str(header.get("WCSNAME", "")).strip() or _UNNAMED
+
+
+def _copies(header):
+    """Return the letters of the alternates that have the name and the numbers of the primary WCS."""
+    name = _primary_name(header).upper()
+    return [key for key, taken in wcs_names(header).items()
+            if key not in (" ", _ORIGINAL) and taken.upper() == name and _is_copy(header, key)]
 
 
 def _is_copy(header, key):
@@ -165,6 +171,15 @@ def last_archived(header):
     return names[max(names)]
 
 
+def find_wcs(header, name):
+    """Return the letter of the WCS that has a name, or that letter; ' ' for the primary one, '' where there is none."""
+    names = wcs_names(header) | {" ": _primary_name(header)}
+    named = [key for key, known in names.items() if known.upper() == name.upper()]
+    if " " in named:
+        return " "
+    return named[-1] if named else name.upper() if name.upper() in names else ""
+
+
 def restored_header(header, name, read_wcs):
     """Make an archived WCS the primary one again, card for card; the present one takes its place in the archive.
 
@@ -173,7 +188,7 @@ def restored_header(header, name, read_wcs):
     header : astropy.io.fits.Header
         It is not changed.
     name : str
-        Which WCS; where the primary one has that name, nothing changes.
+        Which WCS, see `find_wcs`; where it is the primary one, nothing changes.
     read_wcs : callable
         Reads the astropy.wcs.WCS of a header, with all distortions.
 
@@ -186,13 +201,12 @@ def restored_header(header, name, read_wcs):
     InputError
         There is no such WCS, or its distortion is not that of the present one, of which there is no archive.
     """
-    if name.upper() == _primary_name(header).upper():
+    key = find_wcs(header, name)
+    if key == " ":
         return header
     names = wcs_names(header)
-    keys = [key for key, known in names.items() if key != " " and known.upper() == name.upper()]
-    if not keys:
+    if not key:
         raise InputError(f"has no WCS named {name!r}, but {', '.join(filter(None, names.values())) or 'none at all'}")
-    key = keys[-1]
     kept = {card.keyword[:-1]: card for card in header.cards if card.keyword[-1:] == key}
     cards = {keyword: card for keyword, card in kept.items() if _KEYWORDS.match(keyword)}
     cards |= {keyword: kept[twin] for twin, keyword in _OF_TWINS.items() if twin in kept}
@@ -202,15 +216,39 @@ def restored_header(header, name, read_wcs):
     if ctype != [header.get(f"CTYPE{i}") for i in (1, 2)]:
         raise InputError(f"has a WCS named {name!r} of type {ctype[0]}, which does not go with its distortion, of type "
                          f"{header.get('CTYPE1')}: updatewcs=yes recomputes both")
-    if name == _UNNAMED:
+    if names[key] == _UNNAMED:
         del cards["WCSNAME"]
-    header = archived(without_alternates(header, [key] if key != _ORIGINAL else []))
+    return with_primary(without_alternates(header, [key] if key != _ORIGINAL else []), cards, read_wcs)
+
+
+def with_primary(header, cards, read_wcs):
+    """Give a header another primary WCS, card for card; the present one is archived.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        It is not changed.
+    cards : dict of str to astropy.io.fits.Card
+        By keyword; the distortion stays as it is.
+    read_wcs : callable
+        See `restored_header`.
+
+    Returns
+    -------
+    astropy.io.fits.Header
+
+    Raises
+    ------
+    InputError
+        No letter is left for the archive.
+    """
+    header = archived(header)
     _put_primary(header, cards)
     if "ORIENTAT" in header and "ORIENTAT" not in cards:
         header["ORIENTAT"] = orientation(read_wcs(header))
     if "S_REGION" in header and "S_REGION" not in cards:
         header["S_REGION"] = s_region(header, read_wcs(header))
-    return header
+    return without_alternates(header, _copies(header))
 
 
 def _put_primary(header, cards):
@@ -246,7 +284,8 @@ def is_fitted(header):
 
 def forget_fit(header):
     """Remove, in place, what a header says of the fit of a primary WCS that is another now."""
-    for keyword in ("WCSTYPE", "HDRNAME", "FITNAME", "NMATCH", "FITGEOM", "RMS_RA", "RMS_DEC", "CRDER1", "CRDER2"):
+    for keyword in ("WCSTYPE", "HDRNAME", "CATALOG", "FITNAME", "NMATCH", "FITGEOM", "RMS_RA", "RMS_DEC", "CRDER1",
+                    "CRDER2"):
         header.remove(keyword, ignore_missing=True)
 
 
@@ -309,6 +348,11 @@ def _alternate_keywords(header):
     return [keyword for keyword in header if keyword[-1:].isalpha() and _belongs(keyword[:-1])]
 
 
+def wcs_cards(header):
+    """Return the cards of the primary WCS by keyword, less those that can be worked out of the others."""
+    return {card.keyword: card for card in header.cards if _KEYWORDS.match(card.keyword)}
+
+
 def without_alternates(header, keys=string.ascii_uppercase):
     """Return a header less the alternate WCSs of some letters, or of all; the one given is not changed."""
     header = header.copy()
@@ -349,7 +393,8 @@ def corrected_header(header, wcs, solution, reuse=False):
             header["ORIENTAT"] = orientation(wcs)
         if "S_REGION" in header:
             header["S_REGION"] = s_region(header, wcs)
-    header.remove("HDRNAME", ignore_missing=True)  # that of the headerlet that the WCS of before came with
+    for keyword in ("HDRNAME", "CATALOG"):  # of the headerlet that the WCS of before came with
+        header.remove(keyword, ignore_missing=True)
     kind = solution.wcstype or wcs_type(solution.wcsname)
     header["WCSNAME"] = _with_comment(solution.wcsname, _NAME_COMMENT)
     header.set("WCSTYPE", *_with_comment(kind, "kind of this coordinate description"), after="WCSNAME")

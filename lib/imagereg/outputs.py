@@ -1,4 +1,4 @@
-"""What a run of tweakreg writes: lists, plots, shiftfile, headers."""
+"""What a run of tweakreg writes: lists, plots, shiftfile, headerlets, headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
 
-from imagereg import disk, files, formats, frames, plots
+from imagereg import disk, files, formats, frames, headerlets, plots
 from imagereg.align import Status
 from imagereg.errors import InputError
 from imagereg.geomap import geomap_text
@@ -59,7 +59,7 @@ class Output:
                     return choice
 
     def write(self, alignments, plane, reference, *, summary):
-        """Write lists, plots, solution file, shiftfile and headers; `summary` is the table of results."""
+        """Write lists, plots, solution file, shiftfile, headerlets and headers; `summary` is the table of results."""
         if self.task.writecat and not self.task.clean:
             for alignment in alignments:
                 self._write_catalogs(alignment)
@@ -75,8 +75,8 @@ class Output:
             self._text(product(self.task, "solution.ecsv"), Solutions("", plane, rows).text(summary))
         if self.task.shiftfile:
             self._write_shifts(alignments, plane)
-        if self.task.updatehdr:
-            self._update_headers([a for a in alignments if a.status is not Status.FAILED], reference.name)
+        if self.task.headerlet or self.task.updatehdr:
+            self._write_solutions(alignments, reference.name)
 
     def _path(self, alignment):
         return self.paths[alignment.name.partition("[sci,")[0]]
@@ -122,44 +122,63 @@ class Output:
                 disk.write_bytes(name, draw())
                 self.written.append(name)
 
-    def _update_headers(self, alignments, reference):
-        """Update the headers of images, several files at a time; those of failed images are not among them."""
+    def _write_solutions(self, alignments, reference):
+        """Write headerlets and update headers, several files at a time; failed images get neither."""
         files_of, updated = {}, []
         for alignment in alignments:
             files_of.setdefault(self._path(alignment), []).append(alignment)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            tasks = {path: pool.submit(self._update_file, path, group, reference) for path, group in files_of.items()}
-            wait(tasks.values(), return_when=FIRST_EXCEPTION)
+            tasks = [pool.submit(self._write_solution, path, group, reference) for path, group in files_of.items()]
+            wait(tasks, return_when=FIRST_EXCEPTION)
             pool.shutdown(cancel_futures=True)
-        errors = [future.exception() for future in tasks.values() if not future.cancelled() and future.exception()]
-        for path, future in tasks.items():
+        errors = [future.exception() for future in tasks if not future.cancelled() and future.exception()]
+        for future in tasks:
             if not future.cancelled() and not future.exception():
-                updated.append(path)
-                self.differences += future.result()
+                written, differences = future.result()
+                updated += written
+                self.differences += differences
         for error in errors[:1]:
             if not isinstance(error, InputError) or not updated:
                 raise error
             raise InputError(f"{error}; updated before were {', '.join(updated)}: once that is set right, "
-                             "reusename=yes completes the run") from error
+                             f"reusename=yes {'clobber=yes ' * self.task.headerlet}completes the run") from error
         if not self.dry_run:
             self.written += updated
 
-    def _update_file(self, path, alignments, reference):
-        """Update the headers of one file, which may hold several exposures; returns what differs."""
-        differences = []
-        for alignment in alignments:
-            wcss = {chip.extver: None for chip in alignment.exposure.chips}
-            solution = Solution(self.task.wcsname, NOT_ALIGNED + alignment.status.value)
-            if alignment.changes:
-                wcss = {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
-                rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0)) / 3600
-                solution = Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, rms)),
-                                    fitgeom=alignment.fit.geometry, reference=reference, chance=alignment.chance)
-            differences += files.update_header(path, wcss, solution, reuse=self.task.reusename, claim=self.claim,
-                                               dry_run=self.dry_run)
-        if not self.dry_run:
-            log.info("%s: headers updated, WCSNAME %s", path, self.task.wcsname)
-        return differences
+    def _write_solution(self, path, alignments, reference):
+        """Write what is known of one file, which may hold several exposures.
+
+        A headerlet holds all chips of a file, so that none of its exposures may have failed.
+
+        Returns
+        -------
+        written : list of str
+            Names of files.
+        differences : list of str
+            See `files.rewrite`.
+        """
+        solved = [self._solution(a, reference) for a in alignments if a.status is not Status.FAILED]
+        how, written, differences = {"claim": self.claim, "dry_run": self.dry_run}, [], []
+        if self.task.headerlet and len(solved) == len(alignments):
+            differences += headerlets.write(path, solved, self.task, **how)
+            written += [headerlets.file_name(path, self.task.hdrfile), *[path] * self.task.attach]
+        if self.task.updatehdr and solved:
+            for wcss, solution in solved:
+                differences += files.update_header(path, wcss, solution, reuse=self.task.reusename, **how)
+            written.append(path)
+            if not self.dry_run:
+                log.info("%s: headers updated, WCSNAME %s", path, self.task.wcsname)
+        return list(dict.fromkeys(written)), differences
+
+    def _solution(self, alignment, reference):
+        """Return the new WCS of each chip by EXTVER, None where it stays, and what a header says of them."""
+        if not alignment.changes:
+            return ({chip.extver: None for chip in alignment.exposure.chips},
+                    Solution(self.task.wcsname, NOT_ALIGNED + alignment.status.value))
+        rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0)) / 3600
+        return ({chip.extver: chip.wcs for chip in alignment.corrected_chips()},
+                Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, rms)),
+                         fitgeom=alignment.fit.geometry, reference=reference, chance=alignment.chance))
 
 
 def _shift(alignment):

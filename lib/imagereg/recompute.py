@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import os
 import re
-import warnings
 
 import numpy as np
-from astropy import log as astropy_log
 from astropy.io import fits
 from astropy.wcs import WCS
 
@@ -149,20 +145,14 @@ def _phantom(hdu, header):
 
 def _run_stwcs(hdus, path):
     """Run stwcs.updatewcs in memory, and silently."""
-    printed, hushed = io.StringIO(), lambda record: False
-    astropy_log.addFilter(hushed)
     try:
-        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with files.quiet_stwcs():
             from stwcs.updatewcs import updatewcs
 
             updatewcs(hdus, checkfiles=False, use_db=False)
     except Exception as error:  # stwcs lets through what the files and the reference files bring about
         words = " ".join(re.sub(r"-{3,}", " ", str(error)).split())[:_LONGEST] or type(error).__name__
         raise InputError(f"{path}: stwcs.updatewcs does not work on it: {words}") from error
-    finally:
-        astropy_log.removeFilter(hushed)
-    log.debug("%s", printed.getvalue())
 
 
 def _carried_over(header, before, after):

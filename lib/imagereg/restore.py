@@ -1,20 +1,19 @@
-"""The way back: an archived WCS becomes the primary one again."""
+"""The way back: another WCS that a file holds, in its archive or in a headerlet, becomes the primary one."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from astropy.wcs import WCS
-
-from imagereg import files, headers
+from imagereg import files, headerlets, headers
 from imagereg.atomic import Claim
 from imagereg.errors import InputError
 from imagereg.inputs import expand_input
+from imagereg.wcs import apart
 
 
 def restore(given, *, to="", dry_run=False):
-    """Make an archived WCS of every chip the primary one again, to the last bit.
+    """Make an archived WCS of every chip, or that of an attached headerlet, the primary one, to the last bit.
 
     The present one takes its place in the archive, so that a second restore takes the first one back. Files that have
     the WCS already stay as they are.
@@ -24,7 +23,8 @@ def restore(given, *, to="", dry_run=False):
     given : str or list of str
         Names, wildcards, @lists, association tables.
     to : str
-        WCSNAME of the WCS; where not given, the one that was archived last.
+        WCSNAME of the WCS, or else its letter; of a headerlet HDRNAME, or ``HDRLET,n`` with its EXTVER. Where not
+        given, the WCS that was archived last.
     dry_run : bool
         Write nothing.
 
@@ -83,17 +83,34 @@ class _Restored:
         self.path, self.name = path, name
 
     def __call__(self, hdus, old):
-        parts = list(range(len(hdus)))
-        for index in files.science(hdus, self.path):
+        parts, science = list(range(len(hdus))), files.science(hdus, self.path)
+        archived = any(headers.find_wcs(old[index], self.name) for index in science)
+        attached = [] if archived else headerlets.attached(hdus)
+        headerlet = next((one for one in attached if self.name.upper() in (one.name.upper(), one.place)), None)
+
+        def read_wcs(header):
+            return files.wcs_of(header, hdus)
+
+        for index in science:
             try:
-                header = headers.restored_header(old[index], self.name, lambda new: _read_wcs(new, hdus))
+                header = (_from_headerlet(old[index], headerlet, hdus[index], read_wcs) if headerlet else
+                          headers.restored_header(old[index], self.name, read_wcs))
             except InputError as error:
-                raise InputError(f"{self.path}[{index}] {error}") from error
+                besides = ", ".join(one.name for one in attached if not headerlet)
+                raise InputError(f"{self.path}[{index}] {error}{besides and f', and headerlets {besides}'}") from error
             parts[index] = index if header is old[index] else (index, header)
         return parts
 
 
-def _read_wcs(header, hdus):
-    wcs = WCS(header, hdus, fix=False)
-    wcs.wcs.set()
-    return wcs
+def _from_headerlet(header, headerlet, hdu, read_wcs):
+    """Return the header of a chip with the WCS of a headerlet; the same one where it has that already."""
+    if hdu.ver not in headerlet.wcss:
+        raise InputError(f"has no WCS in the headerlet {headerlet.name}")
+    cards = headerlet.cards(hdu.ver)
+    if all(header.get(keyword) == card.value for keyword, card in cards.items()):
+        return header
+    new = headers.with_primary(header, cards, read_wcs)
+    if not apart(read_wcs(new), headerlet.wcss[hdu.ver], hdu.shape) < headerlets.SAME:
+        raise InputError(f"has another distortion than the headerlet {headerlet.name}, which stwcs can apply with "
+                         "force=True")
+    return new

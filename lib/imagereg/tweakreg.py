@@ -15,23 +15,19 @@ import tempfile
 
 import numpy as np
 
-from imagereg import disk, editor, files
-from imagereg.align import Chip, Exposure, Rules, Status, align
+from imagereg import disk, editor, files, headerlets
+from imagereg.align import Chip, Exposure, Status, align
 from imagereg.atomic import Claim
 from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError
 from imagereg.gather import gather_parameters, starting_values
 from imagereg.helptext import page_address, task_help
 from imagereg.inputs import expand_input, mef_inputs
-from imagereg.measure import Limits, measure_exposures
 from imagereg.outputs import Output, product
 from imagereg.params import ParameterSet, Spec
 from imagereg.recompute import check_recomputable, recompute
-from imagereg.reference import ReferenceCatalog
 from imagereg.refframe import Reference
-from imagereg.tables import read_table
-from imagereg.usercatalogs import limited
-from imagereg.userlists import Exclusions, UserCatalogs
+from imagereg.steps import measured, reference_of, rules_of
 from imagereg.version import __version__
 from imagereg.wcs import TangentPlane
 
@@ -55,7 +51,7 @@ class Result:
     written : tuple of str
         Names of the files that were written or updated.
     differences : tuple of str
-        Of a dry run, the keywords that the headers would get.
+        Of a dry run, the headerlets and the keywords that the images would get.
     """
 
     alignments: tuple
@@ -188,7 +184,7 @@ def _run(given, task, *finding, dry_run):
     paths = [image.path for image in images]
     if dry_run:
         task = task.replace(writecat=False, shiftfile=False, see2dplot=False, residplot="No plot", runfile="")
-    changing = (task.updatehdr or task.updatewcs) and not dry_run
+    changing = (task.updatehdr or task.updatewcs or (task.headerlet and task.attach)) and not dry_run
     with Claim(paths if changing else ()) as claim, _scratch(dry_run and task.updatewcs) as folder:
         _check_outputs(paths, task, dry_run)
         with _logged(task):
@@ -216,17 +212,12 @@ def _scratch(wanted):
 def _aligned(images, output, finding, ref_finding, *, warned):
     """Find, match, fit, write; `warned` has what is to be said of images, by path."""
     task = output.task
-    exclusions = Exclusions.load(task.exclusions) if task.exclusions else None
-    columns = {name: task[name] for name in ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")}
-    catalogs = UserCatalogs.load(task.catfile, **columns) if task.catfile else None
-    limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
-    exposures = measure_exposures(images, finding, limits=limits, exclusions=exclusions, catalogs=catalogs)
+    exposures = measured(task, finding, images)
     if len(exposures) < 2 and not (task.refimage or task.refcat):
         alone = f"{exposures[0].name} is the only image: there is nothing to align it with"
         raise InputError(exposures[0].problem or alone)
-    plane, reference = _reference(task, ref_finding, exposures, images=images, exclusions=exclusions,
-                                  dry_run=output.dry_run)
-    alignments, reference = align(exposures, plane, _rules(task, plane), reference=reference,
+    plane, reference = reference_of(task, ref_finding, exposures, images=images, dry_run=output.dry_run)
+    alignments, reference = align(exposures, plane, rules_of(task, plane), reference=reference,
                                   review=output.review if task.interactive else None)
     said = {os.path.basename(path): text for path, text in warned.items()}
     alignments = [dataclasses.replace(a, reason="; ".join(filter(None, (a.reason, said.get(a.name.partition("[")[0])))))
@@ -234,31 +225,6 @@ def _aligned(images, output, finding, ref_finding, *, warned):
     result = Result(tuple(alignments), plane, reference.at(alignments[0].exposure.epoch))
     output.write(alignments, plane, reference, summary=result.table())
     return dataclasses.replace(result, written=tuple(output.written))
-
-
-def _reference(task, ref_finding, exposures, *, images, exclusions, dry_run):
-    """Return the plane, and what to align with: the catalog, the image, or None for the first exposure."""
-    frame, name = exposures[0], os.path.basename(task.refimage)
-    if task.refimage:
-        image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
-        limits = Limits() if task.refcat else Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
-        frame = measure_exposures([image], ref_finding, limits=limits, exclusions=exclusions)[0]
-        same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
-    elif task.refcat:
-        frame = next((exposure for exposure in exposures if not exposure.problem), frame)
-    if frame.problem:
-        raise InputError(frame.problem)
-    plane = TangentPlane.around(frame.outlines)
-    if not task.refcat:
-        return plane, Reference(name, frame.sources, image=os.path.basename(same)) if task.refimage else None
-    table = read_table(disk.read_bytes(task.refcat), task.refcat)
-    stars = ReferenceCatalog.from_table(table, refxcol=task.refxcol, refycol=task.refycol, refxyunits=task.refxyunits,
-                                        rfluxcol=task.rfluxcol, rfluxunits=task.rfluxunits)
-    stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux, fluxunits=task.rfluxunits,
-                    nbright=task.refnbright)
-    if task.refxyunits == "pixels":
-        stars = dataclasses.replace(stars, sky=plane.plane_to_sky(stars.xy))
-    return plane, Reference(os.path.basename(task.refcat), SourceCatalog.empty(), stars)
 
 
 def align_catalogs(image, reference, *, wcs=None, **parameters):
@@ -288,17 +254,8 @@ def align_catalogs(image, reference, *, wcs=None, **parameters):
         shape = wcs.pixel_shape or np.ceil(image.xy.max(axis=0)).astype(int)
         chip = Chip(1, wcs, tuple(map(int, shape[::-1])))
         plane, exposure = TangentPlane.around([(wcs, chip.shape)]), Exposure.measured("image", [chip], image)
-    rules = _rules(ParameterSet("tweakreg", parameters), plane)
+    rules = rules_of(ParameterSet("tweakreg", parameters), plane)
     return align([exposure], plane, rules, reference=Reference("reference", reference))[0][0]
-
-
-def _rules(task, plane):
-    """Return what the parameters of the task say of matching and fitting."""
-    scale = plane.pixel_scale if task.searchunits == "arcseconds" else 1.0
-    names = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
-             "maxchance", "matching", "expand_refcat", "enforce_user_order", "magclip", "loss", "onlybetter", "group")
-    same = {name: task[name] for name in names}
-    return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0, yoffset=task.yoffset or 0.0, **same)
 
 
 def _check_outputs(paths, task, dry_run):
@@ -309,6 +266,8 @@ def _check_outputs(paths, task, dry_run):
         disk.check_writable(name)
     if (task.writecat and not task.clean) or task.see2dplot or task.residplot != "No plot":
         disk.check_writable("tweakreg")
+    if task.headerlet:
+        headerlets.check(paths, task)
     for path in paths if task.updatehdr or task.updatewcs else ():
         files.check_updatable(path)
     for path in paths if task.updatewcs else ():

@@ -124,6 +124,15 @@ def orientation(wcs):
     return float(np.rad2deg(np.arctan2(matrix[0, 1], matrix[1, 1])))
 
 
+def apart(wcs, other, shape):
+    """Largest distance, pixels, between the skies that two WCSs give a chip of `shape` (ny, nx); not finite is inf."""
+    xy = _grid(shape)
+    sky, there = pixel_to_sky(wcs, xy), pixel_to_sky(other, xy)
+    east = ((there - sky)[:, 0] + 180) % 360 - 180
+    away = np.hypot(east * np.cos(np.deg2rad(sky[:, 1])), (there - sky)[:, 1])
+    return float(away.max()) * _DEGREES / pixel_scale(wcs) if np.isfinite(away).all() else np.inf
+
+
 def _tangent_wcs(crval, cd):
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]

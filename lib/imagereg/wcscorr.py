@@ -8,6 +8,7 @@ import logging
 import re
 import warnings
 
+import astropy
 from astropy.io import fits
 
 from imagereg.headers import with_original, without_alternates
@@ -17,11 +18,29 @@ _DISTORTION = re.compile(r"[AB]P?_(ORDER|DMAX|\d_\d)$|(CPDIS|D2IMDIS|CPERR|D2IME
 log = logging.getLogger(__name__)
 
 
-class _Unflushed(fits.HDUList):
+class Unflushed(fits.HDUList):
     """An HDUList that stays in memory, whatever stwcs thinks."""
 
     def flush(self, *_, **__):
         """Do nothing."""
+
+
+@contextlib.contextmanager
+def quietly():
+    """Keep to oneself what stwcs and astropy print, log and warn of; what is printed goes to our own log."""
+    from stwcs.wcsutil import headerlet
+
+    printed, hushed, loggers = io.StringIO(), lambda record: False, (astropy.log, headerlet.logger)
+    try:
+        for logger in loggers:
+            logger.addFilter(hushed)
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of keywords that stwcs makes for its own use
+            yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(hushed)
+        log.debug("%s", printed.getvalue())
 
 
 def keeps_history(hdus):
@@ -51,12 +70,10 @@ def record(hdus, changed):
     """
     changed = {index: with_original(header, hdus[index].header) for index, header in changed.items()}
     before = [with_original(hdus[index].header, hdus[index].header) for index in changed]
-    copy = _Unflushed([fits.PrimaryHDU(header=hdus[0].header), *map(_light, before)])
+    copy = Unflushed([fits.PrimaryHDU(header=hdus[0].header), *map(_light, before)])
     copy.extend(hdu for hdu in hdus if hdu.name == "WCSCORR")
-    printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of keywords that stwcs makes for its own use
+        with quietly():
             from stwcs.wcsutil import wcscorr
 
             wcscorr.init_wcscorr(copy)
@@ -66,7 +83,6 @@ def record(hdus, changed):
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError) as error:
         log.warning("the table WCSCORR is left as it is: %s", str(error) or type(error).__name__)
         return changed, None
-    log.debug("%s", printed.getvalue())
     primary = hdus[0].header
     if "NEXTEND" in primary:
         primary["NEXTEND"] = len(hdus) - ("WCSCORR" in hdus)

@@ -181,7 +181,6 @@ def test_identical_images(visit, capsys):
     (["*flt.fits", "computesig=no"], "skysigma"),
     (["*flt.fits", "dqbits=hot"], "dqbits = 'hot'"),
     (["*flt.fits", "updatewcs=yes"], "is no image of HST"),
-    (["*flt.fits", "headerlet=yes"], "not available yet"),
     (["*flt.fits", "runfile=nosuch/run.log"], "nosuch"),
     (["*flt.fits", "shiftfile=yes", "outshifts=folder"], "folder can't be written"),
     (["*flt.fits", "updatehdr=yes", "wcsname=DEMO_IDC"], "has a WCS named 'DEMO_IDC' already"),

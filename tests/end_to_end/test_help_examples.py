@@ -108,11 +108,11 @@ def in_stock(stocked, tmp_path, monkeypatch):
 @pytest.mark.parametrize("words", shell_examples(), ids=" ".join)
 def test_shell_example(words, in_stock, capsys):
     no_plots = [f"{name}={value}" for name, value in NO_PLOTS.items()]
-    if "--restore" in words:  # what the example before has done
-        assert main(["j*flt.fits", "threshold=50", "updatehdr=yes", *no_plots]) == 0, "".join(capsys.readouterr())
-    if "--apply" in words:
-        assert main(["j*flt.fits", "threshold=50", *no_plots]) == 0, "".join(capsys.readouterr())
-    aligns = {"--help", "--restore", "--apply"}.isdisjoint(words)
+    needs = {"--restore": ["updatehdr=yes"], "--activate": ["headerlet=yes", "hdrname=MINE_1"], "--apply": []}
+    for option, before in needs.items():
+        if option in words:  # what the example before has done
+            assert main(["j*flt.fits", "threshold=50", *before, *no_plots]) == 0, "".join(capsys.readouterr())
+    aligns = {"--help", "--headerlets", *needs}.isdisjoint(words)
     assert main([*words, *no_plots * aligns]) == 0, "".join(capsys.readouterr())
 
 

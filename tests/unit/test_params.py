@@ -208,10 +208,10 @@ def test_none_of_a_text():
 def test_not_available_yet():
     """A parameter that is not served keeps its default, which may be given."""
     with pytest.raises(ParameterError) as caught:
-        TWEAKREG.validate({"hdrname": "mine"})
-    assert str(caught.value) == "tweakreg: parameter 'hdrname' = 'mine' is not available yet"
-    defaults = {"refcat": "", "refxcol": 1, "headerlet": "no", "fluxunits": "counts"}
-    assert TWEAKREG.validate(defaults).changed == ()
+        TOY.validate({"later": 2})
+    assert str(caught.value) == "toy: parameter 'later' = 2 is not available yet"
+    assert TOY.validate({"later": "1"}).changed == ()
+    assert TWEAKREG.validate({"refcat": "", "refxcol": 1, "headerlet": "no", "fluxunits": "counts"}).changed == ()
 
 
 # ---- names
