@@ -245,6 +245,11 @@ class Alignment:
         east = (ref_sky[:, 0] - image_sky[:, 0] + 180) % 360 - 180
         return np.column_stack([east * np.cos(np.deg2rad(ref_sky[:, 1])), ref_sky[:, 1] - image_sky[:, 1]]) * 3600
 
+    @property
+    def sky_rms(self):
+        """(2,) rms of `sky_residuals`, arcsec; 0 where there are none."""
+        return np.sqrt((self.sky_residuals() ** 2).mean(axis=0)) if self.nmatches else np.zeros(2)
+
     def corrected_chips(self):
         """Return the exposure's chips with the fit in their WCS; DegenerateFit where that can't follow it."""
         return self._corrected

@@ -175,9 +175,8 @@ class Output:
         if not alignment.changes:
             return ({chip.extver: None for chip in alignment.exposure.chips},
                     Solution(self.task.wcsname, NOT_ALIGNED + alignment.status.value))
-        rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0)) / 3600
         return ({chip.extver: chip.wcs for chip in alignment.corrected_chips()},
-                Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, rms)),
+                Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, alignment.sky_rms / 3600)),
                          fitgeom=alignment.fit.geometry, reference=reference, chance=alignment.chance))
 
 

@@ -158,7 +158,7 @@ class Solved(Frame):
         if alignment.status.value in _STAYING:
             numbers = _numbers(np.eye(2), np.zeros(2), alignment.plane.centre)
         elif alignment.changes:
-            rms = np.sqrt((alignment.sky_residuals() ** 2).mean(axis=0))
+            rms = alignment.sky_rms
             numbers = {"geometry": fit.geometry, "nmatches": fit.nmatches, "ra_rms": float(rms[0]),
                        "dec_rms": float(rms[1]), **_numbers(fit.matrix, fit.shift, fit.centre)}
         return cls(**dataclasses.asdict(frame), status=alignment.status.value, reason=alignment.reason,

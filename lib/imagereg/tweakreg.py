@@ -92,12 +92,17 @@ class Result:
             table[name].info.format = f".{digits.get(name, '4f')}"
         return table
 
-    def __str__(self):
-        """Return the shift table, a line with the reason for every failure, and what a dry run has to say."""
-        table = self.table()["file", "status", "dx", "dy", "rot", "scale", "xrms", "yrms", "nsources", "nmatches"]
-        lines = table.pformat(max_lines=-1, max_width=-1, show_unit=True)
+    def text(self, *columns):
+        """Return columns of the table, all where none are named, and then the reasons and what a dry run has to say."""
+        table = self.table()
+        columns = columns or [name for name in table.colnames if name != "reason"]
+        lines = table[list(columns)].pformat(max_lines=-1, max_width=-1, show_unit=True)
         return "\n".join([*lines, *(f"{a.name}: {a.reason}" for a in self.alignments if a.reason),
                           *self.differences])
+
+    def __str__(self):
+        """Return the shift table, a line with the reason for every failure, and what a dry run has to say."""
+        return self.text("file", "status", "dx", "dy", "rot", "scale", "xrms", "yrms", "nsources", "nmatches")
 
     __repr__ = __str__
 
@@ -135,13 +140,18 @@ def run(configobj):
     Parameters
     ----------
     configobj : mapping
-        Parameters by name, flat or in sections.
+        Parameters by name, flat or in sections. With TEAL's go the parameter sets that were last saved, which its
+        buttons edit, unless it holds some of its own.
 
     Returns
     -------
     Result
     """
-    return TweakReg(configobj=configobj)
+    from_teal = hasattr(configobj, "getPosArgs")
+    saved = {argument: "defaults" for argument, name in (("imagefindcfg", "imagefindpars"),
+                                                         ("refimagefindcfg", "refimagefindpars"))
+             if from_teal and not configobj.get(name)}
+    return TweakReg(configobj=configobj, **saved)
 
 
 def help(file=None, *, task=__taskname__):
@@ -200,7 +210,7 @@ def _run(given, task, *finding, dry_run):
             result = _aligned(images, output, *finding, warned=warned)
             if dry_run:
                 result = dataclasses.replace(result, differences=(*differences, *output.differences))
-            log.info("\n%s", result)
+            log.info("\n%s", result.text())
     return result
 
 

@@ -147,6 +147,28 @@ def test_teal_window(button, status, executed, display):
     assert tweakreg.gather_parameters(".teal/tweakreg.cfg") == expected
 
 
+SAVED = """
+import json
+from stsci.tools import teal
+from imagereg import imagefindpars, tweakreg
+ran = []
+tweakreg._run = lambda given, *sets, dry_run: ran.append([values.get("threshold") for values in sets])
+tweakreg.run(teal.load("tweakreg"))
+tweakreg.run(teal.load("sets/with_sets.cfg"))
+tweakreg.run({"input": "x.fits"})
+print("\\n" + json.dumps(ran))
+"""
+
+
+def test_what_the_buttons_of_teal_saved_is_what_a_run_takes():
+    """As drizzlepac does; a file that holds parameter sets of its own goes before, and a script's mapping is all."""
+    Path(".imagereg").mkdir()
+    Path("sets").mkdir()  # out of the way: TEAL takes any file of the task in the working directory
+    assert cli.main(["--savepars", ".imagereg/imagefindpars.cfg", "threshold=50"], task="imagefindpars") == 0
+    assert cli.main(["--savepars", "sets/with_sets.cfg", "threshold=7"]) == 0
+    assert json.loads(run(SAVED).splitlines()[-1]) == [[None, 50.0, 4.0], [None, 7.0, 4.0], [None, 4.0, 4.0]]
+
+
 # ---- beside drizzlepac
 
 
