@@ -92,17 +92,12 @@ class Result:
             table[name].info.format = f".{digits.get(name, '4f')}"
         return table
 
-    def text(self, *columns):
-        """Return columns of the table, all where none are named, and then the reasons and what a dry run has to say."""
-        table = self.table()
-        columns = columns or [name for name in table.colnames if name != "reason"]
-        lines = table[list(columns)].pformat(max_lines=-1, max_width=-1, show_unit=True)
-        return "\n".join([*lines, *(f"{a.name}: {a.reason}" for a in self.alignments if a.reason),
-                          *self.differences])
-
     def __str__(self):
         """Return the shift table, a line with the reason for every failure, and what a dry run has to say."""
-        return self.text("file", "status", "dx", "dy", "rot", "scale", "xrms", "yrms", "nsources", "nmatches")
+        columns = ["file", "status", "dx", "dy", "rot", "scale", "xrms", "yrms", "nsources", "nmatches", "chance"]
+        lines = self.table()[columns].pformat(max_lines=-1, max_width=-1, show_unit=True)
+        return "\n".join([*lines, *(f"{a.name}: {a.reason}" for a in self.alignments if a.reason),
+                          *self.differences])
 
     __repr__ = __str__
 
@@ -210,7 +205,7 @@ def _run(given, task, *finding, dry_run):
             result = _aligned(images, output, *finding, warned=warned)
             if dry_run:
                 result = dataclasses.replace(result, differences=(*differences, *output.differences))
-            log.info("\n%s", result.text())
+            log.info("\n%s", result)
     return result
 
 
