@@ -197,6 +197,29 @@ except imagereg.errors.ParameterError as error:
     assert "expected one line of text" in python(tmp_path, script, PYRAF_NO_IRAF="1")
 
 
+def test_epar_in_the_session(pyraf):
+    """The terminal editor takes over PyRAF's screen, PyRAF learns what is typed there, and the prompt is as before."""
+    pyraf.type("epar tweakreg", "Enter")
+    pyraf.look_for("TASK = tweakreg")
+    pyraf.look_for("ESC-[?] for HELP")
+    pyraf.type(":e imagefindpars", "Enter")
+    pyraf.look_for("TASK = imagefindpars of tweakreg")
+    pyraf.type("/threshold", "Enter")
+    pyraf.look_for("Detection limit above the sky")
+    pyraf.type("77", "Enter")
+    pyraf.type("C-d")
+    pyraf.look_for("TASK = tweakreg")
+    pyraf.type("/nclip", "Enter")
+    pyraf.look_for("How often to reject outliers")
+    pyraf.type("6", "Enter", "C-d")
+    pyraf.wait(lambda screen: screen.endswith("\n" + PROMPT), "the prompt")
+    assert "(nclip = 6)" in pyraf.say("lpar tweakreg")
+    assert "threshold = 77" in pyraf.say("lpar imagefindpars")
+    pyraf.say("unlearn tweakreg")
+    pyraf.say("unlearn imagefindpars")
+    assert "(nclip = 3)" in pyraf.say("lpar tweakreg")
+
+
 def test_without_pyraf_nothing_is_declared():
     """Outside PyRAF the import draws in nothing."""
     run = [sys.executable, "-c", "import imagereg, sys; print('imagereg.pyraf_tasks' in sys.modules)"]
