@@ -73,7 +73,6 @@ DRIZZLEPAC_IMAGEFINDPARS = {
 }  # fmt: skip
 DRIZZLEPAC_BUTTONS = {"_editipars_btn_": "imagefindpars", "_editirefpars_btn_": "refimagefindpars"}
 DRIZZLEPAC_RULES = {"_rule1_", "_rule2_", "_rule2a_", "_rule3_", "_rule4_"}
-NOT_SERVED = set()
 OURS = {"updatewcs", "maxchance", "matching", "group", "magclip", "loss",
         "onlybetter"}
 GREYING = {"triggers", "active_if", "inactive_if", "executes", "when", "code", "default"}
@@ -128,19 +127,12 @@ def test_drizzlepac_source_finding(task):
 
 
 def test_parameter_sets_are_alike():
-    """They differ only in what is served, in the words, and in a default."""
+    """They differ only in the words, and in a default."""
     first, second = (
         [(p.name, p.kind, p.range, p.unit, p.aliases, p.none, p.keywords) for p in Spec.load(task)]
         for task in TASKS[1:]
     )
     assert first == second
-
-
-def test_not_served():
-    """What is not served yet is known by name."""
-    assert {p.name for p in Spec.load("tweakreg") if not p.served} == NOT_SERVED
-    assert all(p.served for p in Spec.load("imagefindpars"))
-    assert all(p.served for p in Spec.load("refimagefindpars"))
 
 
 def test_declarations_are_sound(spec):

@@ -51,8 +51,6 @@ class Parameter:
         Unit of the value, or the name of the parameter that holds the unit.
     aliases : tuple of str
         Other names that users may write.
-    served : bool
-        False where only the default is accepted so far.
     hidden : bool
         False where IRAF asks the user for the value.
     none : str
@@ -74,7 +72,6 @@ class Parameter:
     range: tuple = (None, None)
     unit: str = ""
     aliases: tuple = ()
-    served: bool = True
     hidden: bool = True
     none: str = ""
     pset: str = ""
@@ -96,7 +93,6 @@ class Parameter:
             range=(float(low) if low else None, float(high) if high else None),
             unit=keywords.pop("unit", ""),
             aliases=tuple(filter(None, keywords.pop("aliases", "").split("|"))),
-            served=keywords.pop("served", "yes") == "yes",
             hidden=keywords.pop("mode", "h") == "h",
             none=keywords.pop("none", ""),
             pset=keywords.pop("pset", ""),
@@ -148,8 +144,6 @@ class Parameter:
             sentences.append(f"{self.expected[0].upper()}{self.expected[1:]}.")
         if self.aliases:
             sentences.append(f"Also written {', '.join(self.aliases)}.")
-        if not self.served:
-            sentences.append("Not available yet.")
         return " ".join(sentences)
 
     def convert(self, value):

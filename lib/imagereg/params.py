@@ -176,17 +176,14 @@ class Spec:
         Raises
         ------
         ParameterError
-            If `value` is of the wrong type, out of range, no choice, or not available yet.
+            If `value` is of the wrong type, out of range, or no choice.
         """
         parameter = self.find(name)
         shown = f"{self.task}: parameter {parameter.name!r} = {value!r}"
         try:
-            converted = parameter.convert(value)
+            return parameter.convert(value)
         except ValueError as error:
             raise ParameterError(f"{shown}: expected {error}") from None
-        if not parameter.served and converted != parameter.default:
-            raise ParameterError(f"{shown} is not available yet")
-        return converted
 
     def given(self, values=(), *, minimum_match=False):
         """Return those values alone that a mapping gives, checked: dict by name; see `validate`."""

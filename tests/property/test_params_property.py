@@ -30,9 +30,7 @@ def valid_values(parameter):
         ),
         "float": st.floats(low, high, allow_nan=False, allow_infinity=False),
     }[parameter.base]
-    if not parameter.served:
-        values = st.just(parameter.default)
-    return st.none() | values if parameter.optional and parameter.served else values
+    return st.none() | values if parameter.optional else values
 
 
 @st.composite

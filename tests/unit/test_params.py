@@ -27,7 +27,7 @@ switch = boolean_kw(default=no, triggers='_rule1_', triggers='_section_switch_',
 size = float_or_none_kw(default=None, range="0.5:2", unit="pixel", aliases="width|fwhm", comment="A size")
 count = integer_kw(default=3, range=":9", active_if='_rule1_', comment="A count")
 colour = option_kw("red", "reddish", "No colour", default="red", comment="A colour")
-later = float_kw(default=1, served=no, comment="A thing to come")
+later = float_kw(default=1, comment="A last thing")
 [ _RULES_ ]
 _rule1_ = string_kw(default=True, when='init,entry', code='OUT = VAL == "yes"')
 """)
@@ -59,7 +59,7 @@ def test_parse():
     assert (size.range, size.unit, size.aliases) == ((0.5, 2.0), "pixel", ("width", "fwhm"))
     assert TOY["count"].range == (None, 9.0)
     assert TOY["colour"].choices == ("red", "reddish", "No colour")
-    assert not TOY["later"].served and TOY["later"].default == 1.0 and isinstance(TOY["later"].default, float)
+    assert TOY["later"].default == 1.0 and isinstance(TOY["later"].default, float)
     assert not TOY["name"].hidden and TOY["size"].hidden
     assert TOY["switch"].default is False
     assert dict(TOY["switch"].keywords) == {"triggers": ("_rule1_", "_section_switch_")}
@@ -205,11 +205,8 @@ def test_none_of_a_text():
     assert FIND.validate({"dqbits": 4096}).dqbits == "4096"
 
 
-def test_not_available_yet():
-    """A parameter that is not served keeps its default, which may be given."""
-    with pytest.raises(ParameterError) as caught:
-        TOY.validate({"later": 2})
-    assert str(caught.value) == "toy: parameter 'later' = 2 is not available yet"
+def test_defaults_may_be_given():
+    """In any spelling; that changes nothing."""
     assert TOY.validate({"later": "1"}).changed == ()
     assert TWEAKREG.validate({"refcat": "", "refxcol": 1, "headerlet": "no", "fluxunits": "counts"}).changed == ()
 
@@ -405,7 +402,7 @@ def test_cfg_text():
         "size = 1.0  # A size (pixel)\n"
         "count = 3  # A count\n"
         "colour = red  # A colour\n"
-        "later = 1.0  # A thing to come\n"
+        "later = 1.0  # A last thing\n"
         "\n[_RULES_]\n"
     )
 
@@ -420,7 +417,7 @@ def test_par_text():
         'size,r,h,INDEF,0.5,2.0,"A size (pixel)"\n'
         'count,i,h,3,,9,"A count"\n'
         'colour,s,h,"red","|red|reddish|No colour|",,"A colour"\n'
-        'later,r,h,1.0,,,"A thing to come"\n'
+        'later,r,h,1.0,,,"A last thing"\n'
         'mode,s,h,"ql"\n'
     )
     with pytest.raises(ParameterError, match="toy: .* holds both kinds of quotes"):
@@ -434,7 +431,7 @@ def test_doc_table():
     assert "size : float or None, default None" in lines
     assert "    A size. A number from 0.5 to 2 (pixel), or INDEF. Also written width, fwhm." in lines
     assert "colour : {'red', 'reddish', 'No colour'}, default 'red'" in lines
-    assert lines[-1] == "    A thing to come. A number. Not available yet."
+    assert lines[-1] == "    A last thing. A number."
 
 
 def test_help_lines():
@@ -443,7 +440,7 @@ def test_help_lines():
     assert lines["name"] == ['  name = "a, b"', "      A name. One line of text."]
     assert lines["switch"] == ["  switch = no", "      Do it? Yes or no."]
     assert lines["_edit_btn_"] == ['  toypars = "Edit"', "      The rest. A button that opens these parameters."]
-    assert lines["later"][1] == "      A thing to come. A number. Not available yet."
+    assert lines["later"][1] == "      A last thing. A number."
     assert all(len(line) <= 80 for p in TWEAKREG for line in p.help_lines())
 
 

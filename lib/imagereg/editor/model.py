@@ -184,8 +184,7 @@ class Model:
         """All rows, in order; rows of one section stand together: tuple of `Row`."""
         values, reasons = self._document.state.values, rules.inactive(self.spec, self._own)
         kept = self._document.state.kept.values
-        return tuple(self._row(p, values, kept, reasons.get(p.name) or ("" if p.served else "not available yet"))
-                     for p in self.spec.layout)
+        return tuple(self._row(p, values, kept, reasons.get(p.name, "")) for p in self.spec.layout)
 
     @property
     def _own(self):

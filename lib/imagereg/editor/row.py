@@ -110,12 +110,8 @@ def refusal(parameter, text):
         if parameter.choices:
             return f"Parameter value is not one of  ({'|'.join(parameter.choices)})"
         return f"Parameter value is not {_TYPES[parameter.base]}{', or INDEF' if parameter.optional else ''}"
-    try:
-        parameter.convert(text)
-    except ValueError:
-        low, high = (_end(parameter, end) for end in parameter.range)
-        return f"Parameter value is out of range  (minimum={low}: maximum={high})"
-    return "Parameter value is not available yet: only the default is"
+    low, high = (_end(parameter, end) for end in parameter.range)
+    return f"Parameter value is out of range  (minimum={low}: maximum={high})"
 
 
 def _end(parameter, end):
