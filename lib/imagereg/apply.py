@@ -8,7 +8,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from imagereg import disk, files, formats, frames, headers
-from imagereg.atomic import Claim
+from imagereg.atomic import WRITERS, Claim
 from imagereg.errors import InputError
 from imagereg.inputs import expand_input
 from imagereg.solutions import Solutions, Solved
@@ -129,7 +129,7 @@ def _written(updates, wcsname, *, reusename, **options):
         return {update: Applied(os.path.basename(update.path), update.row.path, wcsname,
                                 differences=tuple(update.write(wcsname, reusename, **options))) for update in own}
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(WRITERS) as pool:
         return {update: applied for own in pool.map(write, by_path.values()) for update, applied in own.items()}
 
 

@@ -17,6 +17,7 @@ import tempfile
 
 from imagereg.errors import InputError
 
+WRITERS = 4  # files at a time: they mostly wait for the disk
 _PREFIX, _SUFFIX = ".imagereg-", ".tmp"
 
 

@@ -335,14 +335,14 @@ def rewrite(path, change, *, claim=None, dry_run=False, target=None):
     claim : atomic.Claim, optional
         Of the run that holds the file; without it the file is claimed for this call.
     dry_run : bool
-        Write nothing.
+        Write nothing, but tell what would differ.
     target : str, optional
         Write the new file there instead.
 
     Returns
     -------
     list of str
-        What differs: a line for each HDU that does, and one for each of its keywords.
+        Of a dry run, what differs: a line for each HDU that does, and one for each of its keywords.
 
     Raises
     ------
@@ -355,13 +355,13 @@ def rewrite(path, change, *, claim=None, dry_run=False, target=None):
                  for info in (hdu.fileinfo() for hdu in hdus)]
         old = [fits.Header.fromstring(_read_span(source, start, data)) for start, data, _ in spans]
         parts = change(hdus, old)
-        differences = [line for part in parts for line in _differences(part, old, os.path.basename(path))]
-        if not dry_run:
-            with replacing(target or path, claim) as new:
-                packing = gzip.GzipFile(fileobj=new, mode="wb", filename="") if _compressed(path) else None
-                with packing or contextlib.nullcontext(new) as out:
-                    _write_parts(parts, source, out, spans)
-    return differences
+        if dry_run:
+            return [line for part in parts for line in _differences(part, old, os.path.basename(path))]
+        with replacing(target or path, claim) as new:
+            packing = gzip.GzipFile(fileobj=new, mode="wb", filename="") if _compressed(path) else None
+            with packing or contextlib.nullcontext(new) as out:
+                _write_parts(parts, source, out, spans)
+    return []
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 
 from imagereg import disk, files, formats, frames, headerlets, plots
 from imagereg.align import Status
+from imagereg.atomic import WRITERS
 from imagereg.errors import InputError
 from imagereg.geomap import geomap_text
 from imagereg.headers import NOT_ALIGNED, Solution
@@ -127,7 +128,7 @@ class Output:
         files_of, updated = {}, []
         for alignment in alignments:
             files_of.setdefault(self._path(alignment), []).append(alignment)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(WRITERS) as pool:
             tasks = [pool.submit(self._write_solution, path, group, reference) for path, group in files_of.items()]
             wait(tasks, return_when=FIRST_EXCEPTION)
             pool.shutdown(cancel_futures=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 from imagereg import files, headerlets, headers
-from imagereg.atomic import Claim
+from imagereg.atomic import WRITERS, Claim
 from imagereg.errors import InputError
 from imagereg.inputs import expand_input
 from imagereg.wcs import apart
@@ -46,7 +45,7 @@ def restore(given, *, to="", dry_run=False):
     with Claim(() if dry_run else paths) as claim:
         targets = _targets(paths, to)
         planned = {path: files.rewrite(path, _Restored(path, name), dry_run=True) for path, name in targets.items()}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(WRITERS) as pool:
             list(pool.map(lambda path: files.rewrite(path, _Restored(path, targets[path]), claim=claim),
                           [path for path, differences in planned.items() if differences and not dry_run]))
     return [line for path in paths for line in planned[path] or [f"{path}: has the WCS {targets[path]} already"]]

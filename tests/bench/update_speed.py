@@ -17,7 +17,7 @@ from pathlib import Path
 from children import checked
 
 _SHARE, _RESTORE = 0.25, 5.0
-_WORDS = ["threshold=100", "see2dplot=no", "residplot=No plot", "writecat=no"]
+_WORDS = ["threshold=50", "interactive=no"]  # with lists and plots, as users run it
 
 
 def main():
