@@ -112,16 +112,17 @@ class _Work:
     review: object
 
     def on(self, queue, members, reference, *, confirmed=False):
-        """Put verdicts on exposures of the queue; returns the reference that has learned from them."""
+        """Put verdicts on exposures of the queue; returns the reference that has learned from them.
+
+        Where only what is `confirmed` of the reference is asked, a failure leaves the verdicts that there are.
+        """
         exposures = [queue.exposures[i] for i in members]
         if queue.stopped:
             found = [Alignment(e, Status.FAILED, queue.stopped, self.plane) for e in exposures]
-        elif confirmed:
-            found = _align_together(exposures, reference, self.plane, self.rules, confirmed=True)
-            if not any(verdict.changes for verdict in found):
-                return reference
         else:
-            found = _align_together(exposures, reference, self.plane, self.rules)
+            found = _align_together(exposures, reference, self.plane, self.rules, confirmed=confirmed)
+            if confirmed and all(verdict.status is Status.FAILED for verdict in found):
+                return reference
         for i, verdict in zip(members, found, strict=True):
             verdict, answer = _reviewed(verdict, self.review)
             if answer != "accept":

@@ -19,10 +19,9 @@ from imagereg.editor import kept as places
 from imagereg.editor import rules
 from imagereg.editor.row import Row, refusal
 from imagereg.errors import ImageregError, ParameterError
+from imagereg.gather import TASKS
 from imagereg.parameter import shown
 from imagereg.params import ParameterSet, Spec
-
-TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
 
 
 @dataclasses.dataclass(frozen=True)
