@@ -325,13 +325,14 @@ def _epar(task, names, given):
 
 
 def _restore(_, names, given):
-    """Bring a WCS back, and print the keywords that changed."""
+    """Bring a WCS back, and print which there is now; of a dry run, all keywords that would change."""
     from imagereg.restore import restore
 
     to, dry_run = given.pop("to"), given.pop("dry_run", False)
     if given:
         raise ParameterError(f"--restore takes no parameters, and {next(iter(given))!r} is one")
-    print("\n".join(restore(names, to=to, dry_run=dry_run)))
+    lines = restore(names, to=to, dry_run=dry_run)
+    print("\n".join(line for line in lines if dry_run or not line.startswith("  ") or line.startswith("  WCSNAME ")))
     return 0
 
 
