@@ -10,6 +10,7 @@ import textwrap
 
 from imagereg.completion import SHELLS
 from imagereg.errors import ImageregError, ParameterError
+from imagereg.gather import ARGUMENTS
 from imagereg.version import __version__
 
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
@@ -24,8 +25,6 @@ parameter or a file is wrong."""
 _PSET_USAGE = """{task} [name=value ...] [name+ ...] [name- ...]
 
 List or save parameters: {task} threshold=50 --savepars my.cfg"""
-# Under which argument of TweakReg the parameters of a task stand.
-_ARGUMENTS = {"tweakreg": "configobj", "imagefindpars": "imagefindcfg", "refimagefindpars": "refimagefindcfg"}
 
 
 def main(arguments=None, task="tweakreg"):
@@ -132,7 +131,7 @@ def _is_parameter(word):
     """Whether a word is ``name=value``, ``name+`` or ``name-`` and not a file."""
     name = word.partition("=")[0] if "=" in word else word[:-1] if word[-1:] in "+-" else ""
     owner, dot, own = name.partition(".")
-    known = own.isidentifier() and owner in _ARGUMENTS if dot else name.isidentifier()
+    known = own.isidentifier() and owner in ARGUMENTS if dot else name.isidentifier()
     return known and not os.path.exists(word)
 
 
@@ -140,18 +139,18 @@ def _parameters(words, pars, task):
     """Parameters as arguments of TweakReg: by full name; those of files and of parameter sets as mappings."""
     pairs = [_pair(word) for word in words]
     given, typed = {}, {}
-    for owner, path in [*((None, path) for path in pars), *(pair for pair in pairs if pair[0] in _ARGUMENTS)]:
+    for owner, path in [*((None, path) for path in pars), *(pair for pair in pairs if pair[0] in ARGUMENTS)]:
         values = _from_file(path, owner, task)
-        argument = _ARGUMENTS[values.get("_task_name_", owner or task)]
+        argument = ARGUMENTS[values.get("_task_name_", owner or task)]
         if argument in given:
             raise ParameterError(f"{path}: a file with parameters of {values['_task_name_']} is given already")
         given[argument] = values
-    for name, value in (pair for pair in pairs if pair[0] not in _ARGUMENTS):
+    for name, value in (pair for pair in pairs if pair[0] not in ARGUMENTS):
         place = _owner_and_name(name, task)
         if typed.setdefault(place, value) != value:
             raise ParameterError(f"parameter {place[1]!r} is given as {typed[place]!r} and as {value!r}")
     for (owner, name), value in typed.items():
-        (given.setdefault(_ARGUMENTS[owner], {}) if owner else given)[name] = value
+        (given.setdefault(ARGUMENTS[owner], {}) if owner else given)[name] = value
     return given
 
 
@@ -166,7 +165,7 @@ def _from_file(path, owner, task):
 
     values = gather.read_parameters(path, owner or task)
     found = values.get("_task_name_", owner or task)
-    expected = [owner] if owner else list(_ARGUMENTS)
+    expected = [owner] if owner else list(ARGUMENTS)
     if found not in expected:
         raise ParameterError(f"{path}: these are parameters of {found!r}, expected those of {' or '.join(expected)}")
     return values
@@ -199,7 +198,7 @@ def _sets(names, given):
     from imagereg import gather
 
     flat = given | ({"input": ",".join(names)} if names else {})
-    return gather.gather_parameters(*(flat.pop(argument, None) for argument in _ARGUMENTS.values()), flat)
+    return gather.gather_parameters(*(flat.pop(argument, None) for argument in ARGUMENTS.values()), flat)
 
 
 def _listed(task, names, given):
@@ -217,7 +216,7 @@ def _help(wanted, *_):
     parser, specs = _parser(task), [Spec.load(task)] + [Spec.load("imagefindpars")] * (task == "tweakreg")
     if name == "all":
         print(f"{parser.format_help()}\n{helptext.task_help(task)}", end="")
-    elif name in _ARGUMENTS:
+    elif name in ARGUMENTS:
         print(helptext.task_help(name), end="")
     elif name:
         known = [spec for spec in specs if name in spec]
@@ -277,7 +276,7 @@ def _completion(shell, *_):
     from imagereg import completion
     from imagereg.params import Spec
 
-    print(completion.script(shell, [Spec.load(task) for task in _ARGUMENTS], _options(_parser("tweakreg"))), end="")
+    print(completion.script(shell, [Spec.load(task) for task in ARGUMENTS], _options(_parser("tweakreg"))), end="")
     return 0
 
 
@@ -313,7 +312,7 @@ def _epar(task, names, given):
     from imagereg import editor, gather
 
     results, flat = [], dict(given)
-    sources = [flat.pop(argument, None) for argument in _ARGUMENTS.values()]
+    sources = [flat.pop(argument, None) for argument in ARGUMENTS.values()]
 
     def run(values):
         from imagereg import tweakreg  # it takes a second, which the editor need not wait for

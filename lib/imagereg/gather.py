@@ -10,7 +10,9 @@ from imagereg import disk, listing, userfolder
 from imagereg.errors import ParameterError
 from imagereg.params import ParameterSet, Spec, is_teals, nearest, shared_out
 
-TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
+# Under which argument of TweakReg the parameters of a task stand.
+ARGUMENTS = {"tweakreg": "configobj", "imagefindpars": "imagefindcfg", "refimagefindpars": "refimagefindcfg"}
+TASKS = tuple(ARGUMENTS)
 
 
 def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, flat=()):

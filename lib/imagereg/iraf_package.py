@@ -16,7 +16,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from imagereg import disk
+from imagereg import disk, userfolder
 from imagereg.errors import InputError
 from imagereg.params import Spec, package_file, package_text
 
@@ -98,10 +98,7 @@ def install(command):
     if not os.access(command, os.X_OK):
         raise InputError(f"{command} is no command that IRAF could run: expected that of an installed tweakreg")
     home = _iraf_home()
-    try:
-        (home / "imagereg").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{home / 'imagereg'} can't be made: {error.strerror}") from None
+    userfolder.make_folder(home / "imagereg")
     _make_help(home / "imagereg", cl)
     block = _BLOCK.format(package=package_file("iraf", "imagereg.cl").parent, help=home / "imagereg",
                           command=shlex.quote(command))
@@ -183,7 +180,7 @@ def lroff(task, text):
     for line in [*text.splitlines(), ""]:
         begins_entry = re.match(r"  \w+ = ", line)
         leaves_entry = entry and line.strip() and not line.startswith("   ")
-        if line[:3] == "---" or not line.strip() or line[:1] != " " or begins_entry or leaves_entry:
+        if not line.strip() or line[:1] != " " or begins_entry or leaves_entry:
             lines += _paragraph(block, 6 if entry else 2)
             block = []
         if leaves_entry:
@@ -192,9 +189,9 @@ def lroff(task, text):
         if begins_entry:
             lines.append(f".ls {line.strip()}")
             entry = True
-        elif line[:1].strip() and line[:3] != "---":
+        elif line[:1].strip():
             lines += [".ih", line.rstrip()]
-        elif line.strip() and line[:3] != "---":
+        elif line.strip():
             block.append(line.rstrip())
     return "\n".join([*lines, ".endhelp", ""])
 

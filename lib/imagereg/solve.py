@@ -71,8 +71,12 @@ class Lists:
 
     def every(self, step):
         """Return the lists with one of `step` sources of the image."""
+        return self._picked(slice(None, None, step), slice(None))
+
+    def _picked(self, image_rows, ref_rows):
         kept = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return Lists(**{name: column if name.startswith("ref_") else column[::step] for name, column in kept.items()})
+        return Lists(**{name: column[ref_rows if name.startswith("ref_") else image_rows]
+                        for name, column in kept.items()})
 
     def moving(self, moved):
         """Return the lists without sources that stay on the same pixel though the plane says that they `moved`.
@@ -92,9 +96,7 @@ class Lists:
         i, r = same[:, np.hypot(*(self.image_xy[same[0]] - self.ref_xy[same[1]]).T) > moved]
         of_image, of_ref = np.ones(len(self.image_xy), bool), np.ones(len(self.ref_xy), bool)
         of_image[i], of_ref[r] = False, False
-        kept = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        kept = {name: column[of_ref if name.startswith("ref_") else of_image] for name, column in kept.items()}
-        return Lists(**kept), int((~of_image).sum())
+        return self._picked(of_image, of_ref), int((~of_image).sum())
 
 
 def _same_pixels(image_pixel, ref_pixel):

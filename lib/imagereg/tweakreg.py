@@ -20,7 +20,7 @@ from imagereg.align import Chip, Exposure, Status, align
 from imagereg.atomic import Claim
 from imagereg.catalog import SourceCatalog
 from imagereg.errors import InputError
-from imagereg.gather import gather_parameters, starting_values
+from imagereg.gather import ARGUMENTS, gather_parameters, starting_values
 from imagereg.helptext import page_address, task_help
 from imagereg.inputs import expand_input, mef_inputs
 from imagereg.outputs import Output, product
@@ -106,16 +106,16 @@ def TweakReg(files=None, editpars=False, configobj=None, imagefindcfg=None, refi
              **input_dict):
     """Align images with the first of them."""
     if editpars:
-        return _edit_and_run(files, (configobj, imagefindcfg, refimagefindcfg), input_dict)
+        return _edit_and_run(files, (configobj, imagefindcfg, refimagefindcfg), input_dict, dry_run=dry_run)
     task, *finding = gather_parameters(configobj, imagefindcfg, refimagefindcfg, input_dict)
     return _run(task.input if files is None else files, task, *finding, dry_run=dry_run)
 
 
-def _edit_and_run(given, sources, flat):
+def _edit_and_run(given, sources, flat, *, dry_run):
     """Edit the parameters, and run with them where the user says Execute; returns a Result, else None."""
     results = []
     editor.edit("tweakreg", start=starting_values(given, sources, flat),
-                run=lambda values: results.append(_run(values["tweakreg"].input, *values.values(), dry_run=False)))
+                run=lambda values: results.append(_run(values["tweakreg"].input, *values.values(), dry_run=dry_run)))
     return results[-1] if results else None
 
 
@@ -143,10 +143,8 @@ def run(configobj):
     Result
     """
     from_teal = hasattr(configobj, "getPosArgs")
-    saved = {argument: "defaults" for argument, name in (("imagefindcfg", "imagefindpars"),
-                                                         ("refimagefindcfg", "refimagefindpars"))
-             if from_teal and not configobj.get(name)}
-    return TweakReg(configobj=configobj, **saved)
+    saved = {argument: "defaults" for task, argument in ARGUMENTS.items() if from_teal and not configobj.get(task)}
+    return TweakReg(**{**saved, "configobj": configobj})
 
 
 def help(file=None, *, task=__taskname__):

@@ -115,7 +115,6 @@ DESCRIPTION
     a_flt.fits  a.coo
 
 PARAMETERS
---- made ---
   nclip = 3
       How often.
 
