@@ -5,7 +5,7 @@ from astropy.wcs import WCS
 
 from imagereg.align import Chip, Exposure, Rules, Status, align
 from imagereg.catalog import SourceCatalog
-from imagereg.wcs import TangentPlane
+from imagereg.wcs.plane import TangentPlane
 
 SHAPE = (800, 1000)
 ERROR = 0.02  # pixels

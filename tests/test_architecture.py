@@ -15,12 +15,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
 # A module imports only from a lower floor. Halves are steps within a floor of the design's table.
 FLOORS = {
+    "wcs": 0,
     "errors": 0, "version": 0, "parameter": 0.5,
     "params": 1, "catalog": 1, "helptext": 1.5,
     "find": 2, "psf": 2, "match": 2, "geometry": 2, "fit": 2.5, "outlines": 2, "regions": 2.5, "pattern": 2.5,
-    "wcs": 3, "formats": 3, "geomap": 3, "table": 3, "tables": 3.5, "usercatalogs": 3.5, "exclusions": 3.7,
-    "headers": 4, "refframe": 4, "reference": 4, "exposures": 4,
-    "wcscorr": 4.5, "coverage": 4.3, "solve": 4.3, "align": 4.5, "joint": 4.5, "solutions": 4.6,
+    "wcs.plane": 3, "formats": 3, "geomap": 3, "table": 3, "tables": 3.5, "usercatalogs": 3.5, "exclusions": 3.7,
+    "wcs.keywords": 4, "refframe": 4, "reference": 4, "exposures": 4,
+    "wcs.history": 4.5, "coverage": 4.3, "solve": 4.3, "align": 4.5, "joint": 4.5, "solutions": 4.6,
     "listing": 3, "completion": 3,
     "checksum": 4, "atomic": 5, "disk": 5.1, "files": 5.2, "userfolder": 5.2, "gather": 5.4, "sextractor": 5,
     "plots": 5, "report": 5, "frames": 5.3, "apply": 5.9,
@@ -42,7 +43,7 @@ THIRD_PARTY = {
     "params": {"configobj"}, "parameter": {"configobj"},
     "find": {"scipy"}, "psf": {"scipy"}, "match": {"scipy"}, "fit": {"scipy"}, "pattern": {"scipy"}, "joint": {"scipy"},
     "outlines": {"astropy"}, "regions": {"astropy", "regions"}, "table": {"astropy"}, "tables": {"astropy"},
-    "wcs": {"astropy"}, "headers": {"astropy"}, "wcscorr": {"astropy", "stwcs"},
+    "wcs.plane": {"astropy"}, "wcs.keywords": {"astropy"}, "wcs.history": {"astropy", "stwcs"},
     "recompute": {"astropy", "stwcs"}, "headerlets": {"astropy", "stwcs"}, "stored": {"astropy"},
     "compare": {"astropy"},
     "reference": {"astropy"}, "exposures": {"astropy"}, "solve": {"scipy"},
@@ -64,8 +65,8 @@ OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subproces
 EXCUSED = {("parameter", "os"): "os.fspath, for values that are paths",
            ("tables", "io"): "bytes as a file",
            ("solutions", "io"): "a table as text",
-           ("wcscorr", "io"): "a place for what stwcs prints"}  # module and import: why
-IN_MEMORY = {"tables", "headers", "wcscorr"}  # what they do with astropy.io touches no disk
+           ("wcs.history", "io"): "a place for what stwcs prints"}  # module and import: why
+IN_MEMORY = {"tables", "wcs.keywords", "wcs.history"}  # what they do with astropy.io touches no disk
 LOGS = {"tweakreg", "cli", "batch", "editor.running"}  # they show or keep what the package logs
 MANY_ARGUMENTS = {("tweakreg", "TweakReg"): "drizzlepac's signature"}
 

@@ -7,12 +7,13 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from imagereg import disk, files, formats, frames, headers
+from imagereg import disk, files, formats, frames
 from imagereg.atomic import WRITERS, Claim
 from imagereg.errors import InputError
 from imagereg.inputs import expand_input
 from imagereg.solutions import Solutions, Solved
-from imagereg.wcs import corrected_wcs
+from imagereg.wcs import keywords as headers
+from imagereg.wcs.plane import corrected_wcs
 
 log = logging.getLogger(__name__)
 

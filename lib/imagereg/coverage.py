@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imagereg.wcs import border, pixel_to_sky
+from imagereg.wcs.plane import border, pixel_to_sky
 
 
 def coverage(exposures, plane, steps=200):

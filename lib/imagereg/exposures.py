@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from imagereg.catalog import SourceCatalog
 from imagereg.fit import LinearFit
 from imagereg.match import Match
-from imagereg.wcs import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
+from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
 
 _HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")  # instrument, programme, visit, exposure, kind: IPPPSSOOT
 

@@ -18,7 +18,6 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from stsci.tools import bitmask
 
-from imagereg import headers, wcscorr
 from imagereg.align import Chip
 from imagereg.atomic import Claim, copy_bytes, reason, replacing
 from imagereg.checksum import as_bytes, with_checksum
@@ -26,7 +25,9 @@ from imagereg.disk import protected, write_bytes
 from imagereg.errors import InputError, ParameterError
 from imagereg.exposures import root_of, visit_of
 from imagereg.reference import julian_year
-from imagereg.wcs import orientation, pixel_scale
+from imagereg.wcs import history as wcscorr
+from imagereg.wcs import keywords as headers
+from imagereg.wcs.plane import orientation, pixel_scale
 
 _SPACE_TELESCOPES = ("HST", "JWST")
 _GZIP = b"\x1f\x8b"

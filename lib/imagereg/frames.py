@@ -11,7 +11,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from imagereg import files
 from imagereg.errors import InputError
 from imagereg.solutions import Frame
-from imagereg.wcs import TangentPlane
+from imagereg.wcs.plane import TangentPlane
 
 
 def _read_header(path, extver):

@@ -19,10 +19,11 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from imagereg import disk, files, headers
+from imagereg import disk, files
 from imagereg.errors import InputError, ParameterError
-from imagereg.wcs import apart
-from imagereg.wcscorr import Unflushed
+from imagereg.wcs import keywords as headers
+from imagereg.wcs.history import Unflushed
+from imagereg.wcs.plane import apart
 
 _CALIBRATED = re.compile(r"_(crj|flt|flc|sfl|cal|raw|c0h|c0f|c1f)$", re.IGNORECASE)  # what stwcs leaves out of names
 _TABLES = ("WCSDVARR", "D2IMARR")

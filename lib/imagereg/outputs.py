@@ -14,9 +14,9 @@ from imagereg.align import Status
 from imagereg.atomic import WRITERS
 from imagereg.errors import InputError
 from imagereg.geomap import geomap_text
-from imagereg.headers import NOT_ALIGNED, Solution
 from imagereg.reference import sky_table_text
 from imagereg.solutions import Solutions, Solved
+from imagereg.wcs.keywords import NOT_ALIGNED, Solution
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import textwrap
 import numpy as np
 
 from imagereg.align import Status
-from imagereg.wcs import border, orientation, pixel_to_sky
+from imagereg.wcs.plane import border, orientation, pixel_to_sky
 
 _DPI = 120
 _LABELS = 4, 24  # points; the smallest that can be read, the largest that pages are laid out for

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from imagereg import files, headerlets, headers
+from imagereg import files, headerlets
 from imagereg.atomic import WRITERS, Claim
 from imagereg.errors import InputError
 from imagereg.inputs import expand_input
-from imagereg.wcs import apart
+from imagereg.wcs import keywords as headers
+from imagereg.wcs.plane import apart
 
 
 def restore(given, *, to="", dry_run=False):

@@ -13,7 +13,7 @@ from imagereg.align import Status
 from imagereg.errors import InputError
 from imagereg.exposures import root_of, visit_of
 from imagereg.version import __version__
-from imagereg.wcs import TangentPlane, pixel_to_sky
+from imagereg.wcs.plane import TangentPlane, pixel_to_sky
 
 FORMAT_VERSION = 1
 

@@ -16,7 +16,7 @@ from imagereg.refframe import Reference
 from imagereg.tables import read_table
 from imagereg.usercatalogs import limited
 from imagereg.userlists import Exclusions, UserCatalogs
-from imagereg.wcs import TangentPlane
+from imagereg.wcs.plane import TangentPlane
 
 
 def measured(task, finding, images):

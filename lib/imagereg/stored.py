@@ -8,11 +8,12 @@ import os
 
 import numpy as np
 
-from imagereg import files, headerlets, headers
+from imagereg import files, headerlets
 from imagereg.align import Chip
 from imagereg.errors import InputError
 from imagereg.inputs import expand_input
-from imagereg.wcs import apart
+from imagereg.wcs import keywords as headers
+from imagereg.wcs.plane import apart
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from imagereg.recompute import check_recomputable, recompute
 from imagereg.refframe import Reference
 from imagereg.steps import measured, reference_of, rules_of
 from imagereg.version import __version__
-from imagereg.wcs import TangentPlane
+from imagereg.wcs.plane import TangentPlane
 
 __taskname__ = "tweakreg"
 

@@ -24,7 +24,7 @@ _IMAGES, _SHAPE = 6, (512, 1024)
 def update(paths):
     """Update the headers of files; run in a process of its own."""
     from imagereg import files
-    from imagereg.headers import Solution
+    from imagereg.wcs.keywords import Solution
 
     exposures = [{chip.chip.extver: chip.chip.wcs for chip in files.read_exposure(path)} for path in paths]
     print("ready", flush=True)

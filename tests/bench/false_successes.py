@@ -23,7 +23,7 @@ from imagereg import tweakreg
 from imagereg.align import Chip, Exposure, Rules, Status, align
 from imagereg.catalog import SourceCatalog
 from imagereg.demo import simulate_visit
-from imagereg.wcs import TangentPlane
+from imagereg.wcs.plane import TangentPlane
 
 _SHAPE = (2000, 2000)
 _GEOMETRIES = ("shift", "rshift", "rscale", "general", "auto")

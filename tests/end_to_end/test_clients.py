@@ -22,9 +22,9 @@ from stwcs.wcsutil import altwcs
 from imagereg import files
 from imagereg.apply import apply_solution
 from imagereg.demo import PointingError, simulate_visit
-from imagereg.headers import Solution
 from imagereg.tweakreg import TweakReg
-from imagereg.wcs import TangentPlane, corrected_wcs
+from imagereg.wcs.keywords import Solution
+from imagereg.wcs.plane import TangentPlane, corrected_wcs
 
 PEER = os.environ.get("IMAGEREG_PEER", "")
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10, "interactive": False}

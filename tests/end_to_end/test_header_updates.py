@@ -18,9 +18,9 @@ from imagereg import atomic, files
 from imagereg.atomic import Claim
 from imagereg.cli import main
 from imagereg.errors import InputError
-from imagereg.headers import Solution, wcs_names
 from imagereg.restore import restore
 from imagereg.tweakreg import TweakReg
+from imagereg.wcs.keywords import Solution, wcs_names
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10}
 WORDS = ["see2dplot=no", "residplot=No plot", "threshold=10"]

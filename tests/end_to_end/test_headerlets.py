@@ -15,10 +15,10 @@ from imagereg.atomic import Claim
 from imagereg.cli import main
 from imagereg.compare import compare
 from imagereg.errors import InputError, ParameterError
-from imagereg.headers import wcs_names
 from imagereg.restore import restore
 from imagereg.stored import stored
 from imagereg.tweakreg import TweakReg
+from imagereg.wcs.keywords import wcs_names
 
 QUIET = {"threshold": 10, "see2dplot": False, "residplot": "No plot", "interactive": False, "writecat": False}
 SCALE = 0.05  # arcsec per pixel

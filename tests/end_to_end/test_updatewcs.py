@@ -13,9 +13,9 @@ from imagereg import recompute as recompute_module
 from imagereg.cli import main
 from imagereg.demo import simulate_visit
 from imagereg.errors import InputError
-from imagereg.headers import wcs_names
 from imagereg.recompute import check_recomputable, recompute
 from imagereg.restore import restore
+from imagereg.wcs.keywords import wcs_names
 
 WORDS = ["see2dplot=no", "residplot=No plot", "threshold=10", "writecat=no"]
 SHAPE = (256, 512)

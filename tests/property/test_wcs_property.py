@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagereg.fit import fit_linear
-from imagereg.wcs import TangentPlane, corrected_wcs, orientation, pixel_scale, pixel_to_sky
+from imagereg.wcs.plane import TangentPlane, corrected_wcs, orientation, pixel_scale, pixel_to_sky
 
 SHAPE = (300, 500)
 places = st.tuples(st.floats(0, 360), st.floats(-90, 90))

@@ -25,7 +25,7 @@ from imagereg.align import Alignment, Chip, Exposure, Rules, Status, align
 from imagereg.catalog import Flag, SourceCatalog
 from imagereg.errors import AlignmentError
 from imagereg.refframe import Reference
-from imagereg.wcs import pixel_to_sky
+from imagereg.wcs.plane import pixel_to_sky
 
 # Successes
 

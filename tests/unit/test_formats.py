@@ -21,7 +21,7 @@ from imagereg.formats import (
 )
 from imagereg.inputs import parse_list
 from imagereg.match import match
-from imagereg.wcs import TangentPlane
+from imagereg.wcs.plane import TangentPlane
 
 # Lists
 

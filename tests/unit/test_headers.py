@@ -11,8 +11,8 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 from imagereg.errors import InputError
 from imagereg.fit import fit_linear
-from imagereg.headers import Solution, archived, corrected_header, differences, is_fitted, wcs_names, wcs_type
-from imagereg.wcs import TangentPlane, corrected_wcs, orientation, pixel_to_sky
+from imagereg.wcs.keywords import Solution, archived, corrected_header, differences, is_fitted, wcs_names, wcs_type
+from imagereg.wcs.plane import TangentPlane, corrected_wcs, orientation, pixel_to_sky
 
 SHAPE = (400, 700)
 SOLUTION = Solution("TWEAK", nmatch=87, rms=(1.25e-6, 2.5e-6), fitgeom="rscale")

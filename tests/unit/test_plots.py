@@ -24,7 +24,7 @@ from imagereg.align import Alignment, Chip, Exposure, Rules, Status, align
 from imagereg.catalog import SourceCatalog
 from imagereg.fit import fit_linear
 from imagereg.match import Match
-from imagereg.wcs import TangentPlane
+from imagereg.wcs.plane import TangentPlane
 
 SHAPE, SCALE = (500, 1000), 0.05  # rows and columns; arcsec per pixel
 OFFSET = np.array([3.2, -1.7])  # reference minus image, pixels

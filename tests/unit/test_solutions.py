@@ -10,7 +10,7 @@ from imagereg.errors import InputError
 from imagereg.fit import fit_linear
 from imagereg.geomap import geomap_text
 from imagereg.solutions import Frame, Solutions, Solved
-from imagereg.wcs import TangentPlane
+from imagereg.wcs.plane import TangentPlane
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
 words = st.text(st.characters(exclude_categories=("C", "Z")), max_size=20)

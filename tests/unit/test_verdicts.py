@@ -8,7 +8,7 @@ from planes import CHIP, EASY, ERROR, PLANE, SHAPE, exposure_at, noise, pair, st
 
 from imagereg.align import Chip, Exposure, Status
 from imagereg.catalog import Flag, SourceCatalog
-from imagereg.wcs import TangentPlane, corrected_wcs
+from imagereg.wcs.plane import TangentPlane, corrected_wcs
 
 FAILED, ALIGNED, UNCHANGED = Status.FAILED, Status.ALIGNED, Status.UNCHANGED
 

@@ -8,7 +8,7 @@ from astropy.wcs import WCS
 
 from imagereg.errors import DegenerateFit
 from imagereg.fit import fit_linear
-from imagereg.wcs import TangentPlane, border, corrected_wcs, orientation, pixel_scale, pixel_to_sky
+from imagereg.wcs.plane import TangentPlane, border, corrected_wcs, orientation, pixel_scale, pixel_to_sky
 
 SHAPE = (400, 700)
 

@@ -11,7 +11,7 @@ import warnings
 import astropy
 from astropy.io import fits
 
-from imagereg.headers import with_original, without_alternates
+from imagereg.wcs.keywords import with_original, without_alternates
 
 _DISTORTION = re.compile(r"[AB]P?_(ORDER|DMAX|\d_\d)$|(CPDIS|D2IMDIS|CPERR|D2IMERR)[12]$|(DP|D2IM)[12](\.|$)")
 

@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.version import __version__
-from imagereg.wcs import orientation, pixel_to_sky
+from imagereg.wcs.plane import orientation, pixel_to_sky
 
 # Keywords of a WCS that have a twin for every alternate, without letter: those of Greisen & Calabretta 2002 (A&A 395,
 # 1061), and what stwcs, drizzlepac and we say of where a WCS is from.
