@@ -4,7 +4,7 @@ import numpy as np
 from astropy.wcs import WCS
 
 from imagereg.align import Chip, Exposure, Rules, Status, align
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.wcs.plane import TangentPlane
 
 SHAPE = (800, 1000)

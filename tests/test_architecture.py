@@ -15,12 +15,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
 # A module imports only from a lower floor. Halves are steps within a floor of the design's table.
 FLOORS = {
+    "catalogs": 0,
     "wcs": 0,
     "errors": 0, "version": 0, "parameter": 0.5,
-    "params": 1, "catalog": 1, "helptext": 1.5,
+    "params": 1, "catalogs.sources": 1, "helptext": 1.5,
     "find": 2, "psf": 2, "match": 2, "geometry": 2, "fit": 2.5, "outlines": 2, "regions": 2.5, "pattern": 2.5,
-    "wcs.plane": 3, "formats": 3, "geomap": 3, "table": 3, "tables": 3.5, "usercatalogs": 3.5, "exclusions": 3.7,
-    "wcs.keywords": 4, "refframe": 4, "reference": 4, "exposures": 4,
+    "wcs.plane": 3, "formats": 3, "geomap": 3, "catalogs.columns": 3, "catalogs.readers": 3.5, "catalogs.user": 3.5, "exclusions": 3.7,
+    "wcs.keywords": 4, "catalogs.reference": 4, "catalogs.surveys": 4, "exposures": 4,
     "wcs.history": 4.5, "coverage": 4.3, "solve": 4.3, "align": 4.5, "joint": 4.5, "solutions": 4.6,
     "listing": 3, "completion": 3,
     "checksum": 4, "atomic": 5, "disk": 5.1, "files": 5.2, "userfolder": 5.2, "gather": 5.4, "sextractor": 5,
@@ -42,11 +43,11 @@ DATA = {"pars", "help_files", "iraf"}  # sub-packages without code
 THIRD_PARTY = {
     "params": {"configobj"}, "parameter": {"configobj"},
     "find": {"scipy"}, "psf": {"scipy"}, "match": {"scipy"}, "fit": {"scipy"}, "pattern": {"scipy"}, "joint": {"scipy"},
-    "outlines": {"astropy"}, "regions": {"astropy", "regions"}, "table": {"astropy"}, "tables": {"astropy"},
+    "outlines": {"astropy"}, "regions": {"astropy", "regions"}, "catalogs.columns": {"astropy"}, "catalogs.readers": {"astropy"},
     "wcs.plane": {"astropy"}, "wcs.keywords": {"astropy"}, "wcs.history": {"astropy", "stwcs"},
     "recompute": {"astropy", "stwcs"}, "headerlets": {"astropy", "stwcs"}, "stored": {"astropy"},
     "compare": {"astropy"},
-    "reference": {"astropy"}, "exposures": {"astropy"}, "solve": {"scipy"},
+    "catalogs.surveys": {"astropy"}, "exposures": {"astropy"}, "solve": {"scipy"},
     "solutions": {"astropy"}, "frames": {"astropy"},
     "files": {"astropy", "stsci", "stwcs"}, "inputs": {"astropy", "stsci"}, "sextractor": {"astropy"},
     "userlists": {"astropy"}, "measure": {"threadpoolctl"},
@@ -63,10 +64,10 @@ ONLY_INSIDE_FUNCTIONS = {"matplotlib", "stwcs", "tkinter", "prompt_toolkit", "da
 OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subprocess", "socket", "urllib", "time", "sys",
                  "datetime", "getpass", "readline", "curses", "threading", "multiprocessing", "random", "secrets"}
 EXCUSED = {("parameter", "os"): "os.fspath, for values that are paths",
-           ("tables", "io"): "bytes as a file",
+           ("catalogs.readers", "io"): "bytes as a file",
            ("solutions", "io"): "a table as text",
            ("wcs.history", "io"): "a place for what stwcs prints"}  # module and import: why
-IN_MEMORY = {"tables", "wcs.keywords", "wcs.history"}  # what they do with astropy.io touches no disk
+IN_MEMORY = {"catalogs.readers", "wcs.keywords", "wcs.history"}  # what they do with astropy.io touches no disk
 LOGS = {"tweakreg", "cli", "batch", "editor.running"}  # they show or keep what the package logs
 MANY_ARGUMENTS = {("tweakreg", "TweakReg"): "drizzlepac's signature"}
 

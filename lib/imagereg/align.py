@@ -7,12 +7,12 @@ import logging
 
 import numpy as np
 
-from imagereg.catalog import Flag
+from imagereg.catalogs.reference import Reference
+from imagereg.catalogs.sources import Flag
 from imagereg.coverage import coverage, following, most_overlap
 from imagereg.errors import AlignmentError, NotEnoughSources
 from imagereg.exposures import Alignment, Chip, Exposure, Rules, Status
 from imagereg.match import Match
-from imagereg.refframe import Reference
 from imagereg.solve import Found, Lists, solve
 
 __all__ = ["Alignment", "Chip", "Exposure", "Reference", "Rules", "Status", "align"]

@@ -8,10 +8,10 @@ import os
 import numpy as np
 
 from imagereg.align import Exposure, align
+from imagereg.catalogs.reference import Reference
 from imagereg.errors import InputError
 from imagereg.gather import gather_parameters
 from imagereg.inputs import expand_input, mef_inputs
-from imagereg.refframe import Reference
 from imagereg.steps import measured, reference_of, rules_of
 from imagereg.stored import stored
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from imagereg.catalogs.user import parse_chip_files
 from imagereg.errors import InputError
 from imagereg.regions import is_region_text
-from imagereg.usercatalogs import parse_chip_files
 
 _EXPECTED = "the name of an image and one region file, None or INDEF for each of its chips"
 

@@ -10,7 +10,7 @@ import re
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.fit import LinearFit
 from imagereg.match import Match
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky

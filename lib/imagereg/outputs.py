@@ -12,9 +12,9 @@ import numpy as np
 from imagereg import disk, files, formats, frames, headerlets, plots
 from imagereg.align import Status
 from imagereg.atomic import WRITERS
+from imagereg.catalogs.surveys import sky_table_text
 from imagereg.errors import InputError
 from imagereg.geomap import geomap_text
-from imagereg.reference import sky_table_text
 from imagereg.solutions import Solutions, Solved
 from imagereg.wcs.keywords import NOT_ALIGNED, Solution
 

@@ -15,7 +15,7 @@ import tempfile
 import numpy as np
 from astropy.io import fits
 
-from imagereg.catalog import Flag, SourceCatalog
+from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.errors import InputError
 from imagereg.find import Kernel, sky_sigma
 

@@ -7,14 +7,14 @@ import os
 
 from imagereg import disk
 from imagereg.align import Rules
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.reference import Reference
+from imagereg.catalogs.sources import SourceCatalog
+from imagereg.catalogs.surveys import ReferenceCatalog
+from imagereg.catalogs.user import limited
 from imagereg.errors import InputError
 from imagereg.inputs import expand_input, mef_inputs
 from imagereg.measure import Limits, measure_exposures
-from imagereg.reference import ReferenceCatalog
-from imagereg.refframe import Reference
-from imagereg.tables import read_table
-from imagereg.usercatalogs import limited
 from imagereg.userlists import Exclusions, UserCatalogs
 from imagereg.wcs.plane import TangentPlane
 

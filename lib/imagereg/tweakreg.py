@@ -18,7 +18,8 @@ import numpy as np
 from imagereg import disk, editor, files, headerlets
 from imagereg.align import Chip, Exposure, Status, align
 from imagereg.atomic import Claim
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.reference import Reference
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
 from imagereg.gather import ARGUMENTS, gather_parameters, starting_values
 from imagereg.helptext import page_address, task_help
@@ -26,7 +27,6 @@ from imagereg.inputs import expand_input, mef_inputs
 from imagereg.outputs import Output, product
 from imagereg.params import ParameterSet, Spec
 from imagereg.recompute import check_recomputable, recompute
-from imagereg.refframe import Reference
 from imagereg.steps import measured, reference_of, rules_of
 from imagereg.version import __version__
 from imagereg.wcs.plane import TangentPlane

@@ -14,8 +14,8 @@ import time
 
 import numpy as np
 
-from imagereg.reference import ReferenceCatalog
-from imagereg.tables import read_table
+from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.surveys import ReferenceCatalog
 
 _SECONDS, _TIMES_FILE = 5.0, 12.0
 _SIMPLE = ("ra", "dec", "ra_error", "phot_g_mean_mag")

@@ -21,7 +21,7 @@ from astropy.wcs import WCS
 
 from imagereg import tweakreg
 from imagereg.align import Chip, Exposure, Rules, Status, align
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.demo import simulate_visit
 from imagereg.wcs.plane import TangentPlane
 

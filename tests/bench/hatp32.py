@@ -31,7 +31,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from scipy import ndimage, optimize, spatial
 
 from imagereg import tweakreg
-from imagereg.catalog import Flag
+from imagereg.catalogs.sources import Flag
 
 _DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "hatp32"
 _PARAMETERS = {"threshold": 10.0, "conv_width": 5.0, "searchrad": 5.0, "searchunits": "pixels",

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.match import match
 from imagereg.tweakreg import align_catalogs
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from imagereg.catalog import Flag
+from imagereg.catalogs.sources import Flag
 from imagereg.find import Kernel, find_sources
 
 SIZE = (70, 90)

@@ -11,11 +11,11 @@ from astropy.table import Table as AstropyTable
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.sources import SourceCatalog
+from imagereg.catalogs.surveys import ReferenceCatalog, sky_table_text
+from imagereg.catalogs.user import image_catalog, parse_chip_files
 from imagereg.errors import InputError
-from imagereg.reference import ReferenceCatalog, sky_table_text
-from imagereg.tables import read_table
-from imagereg.usercatalogs import image_catalog, parse_chip_files
 
 TYCHO = Path(os.environ.get("IMAGEREG_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "hatp32"
 

@@ -22,9 +22,9 @@ from planes import (
 
 from imagereg import solve as solve_module
 from imagereg.align import Alignment, Chip, Exposure, Rules, Status, align
-from imagereg.catalog import Flag, SourceCatalog
+from imagereg.catalogs.reference import Reference
+from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.errors import AlignmentError
-from imagereg.refframe import Reference
 from imagereg.wcs.plane import pixel_to_sky
 
 # Successes

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from imagereg.catalog import Flag, SourceCatalog
+from imagereg.catalogs.sources import Flag, SourceCatalog
 
 COLUMNS = [field.name for field in dataclasses.fields(SourceCatalog)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imagereg import find
-from imagereg.catalog import Flag
+from imagereg.catalogs.sources import Flag
 from imagereg.find import Kernel, find_sources, sky_sigma
 
 SKY, NOISE = 100.0, 5.0

@@ -7,7 +7,7 @@ import pytest
 from astropy.wcs import WCS
 
 from imagereg.align import Alignment, Chip, Exposure, Status
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
 from imagereg.fit import fit_linear
 from imagereg.formats import (

@@ -21,7 +21,7 @@ from matplotlib.quiver import QuiverKey
 
 from imagereg import plots
 from imagereg.align import Alignment, Chip, Exposure, Rules, Status, align
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.fit import fit_linear
 from imagereg.match import Match
 from imagereg.wcs.plane import TangentPlane

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial import cKDTree
 from scipy.special import erf
 
-from imagereg.catalog import Flag, SourceCatalog
+from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.find import Kernel, find_sources, sky_sigma
 from imagereg.psf import EffectivePSF, Stamps, refine_positions
 

@@ -14,11 +14,11 @@ from astropy.io import fits
 from astropy.table import Table as AstropyTable
 from astropy.time import Time
 
-from imagereg.catalog import Flag, SourceCatalog
+from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.sources import Flag, SourceCatalog
+from imagereg.catalogs.surveys import NO_MOTION, POOR_ASTROMETRY, ReferenceCatalog, julian_year, sky_table_text
+from imagereg.catalogs.user import limited
 from imagereg.errors import InputError
-from imagereg.reference import NO_MOTION, POOR_ASTROMETRY, ReferenceCatalog, julian_year, sky_table_text
-from imagereg.tables import read_table
-from imagereg.usercatalogs import limited
 
 GAIA = (b"source_id,ra,ra_error,dec,dec_error,pmra,pmra_error,pmdec,pmdec_error,ref_epoch,phot_g_mean_mag,ruwe\n"
         b"4611686018427387905,10.5,0.02,-30.25,0.03,100,0.04,-50,0.05,2016.0,15.5,1.01\n"

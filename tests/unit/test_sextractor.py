@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 from imagereg import sextractor
-from imagereg.catalog import Flag
+from imagereg.catalogs.sources import Flag
 from imagereg.errors import InputError
 from imagereg.find import find_sources
 from imagereg.sextractor import find_sources_sextractor

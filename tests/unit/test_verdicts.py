@@ -7,7 +7,7 @@ import pytest
 from planes import CHIP, EASY, ERROR, PLANE, SHAPE, exposure_at, noise, pair, stars, verdicts
 
 from imagereg.align import Chip, Exposure, Status
-from imagereg.catalog import Flag, SourceCatalog
+from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.wcs.plane import TangentPlane, corrected_wcs
 
 FAILED, ALIGNED, UNCHANGED = Status.FAILED, Status.ALIGNED, Status.UNCHANGED

@@ -8,9 +8,9 @@ import re
 
 import numpy as np
 
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.columns import exposure_time
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError, ParameterError
-from imagereg.table import exposure_time
 
 _FAR = 1e6  # no detector and no mosaic is as wide, pixels
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")

@@ -9,7 +9,7 @@ import typing
 
 import numpy as np
 
-from imagereg.catalog import SourceCatalog
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
 
 #: `SourceCatalog.flags` of a star without a motion in a catalog of motions; beyond those of `catalog.Flag`.

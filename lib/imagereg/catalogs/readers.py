@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from imagereg.catalogs.columns import Table, is_value
 from imagereg.errors import InputError
-from imagereg.table import Table, is_value
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _GZIP = b"\x1f\x8b"

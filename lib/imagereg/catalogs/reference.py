@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from imagereg.catalog import Flag, SourceCatalog
+from imagereg.catalogs.sources import Flag, SourceCatalog
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

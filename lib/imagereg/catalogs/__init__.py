@@ -1,0 +1,1 @@
+"""Lists of sources: found, read from files, and the reference that images are matched with."""
