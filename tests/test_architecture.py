@@ -15,16 +15,17 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
 # A module imports only from a lower floor. Halves are steps within a floor of the design's table.
 FLOORS = {
+    "detection": 0,
     "catalogs": 0,
     "wcs": 0,
     "errors": 0, "version": 0, "parameter": 0.5,
     "params": 1, "catalogs.sources": 1, "helptext": 1.5,
-    "find": 2, "psf": 2, "match": 2, "geometry": 2, "fit": 2.5, "outlines": 2, "regions": 2.5, "pattern": 2.5,
+    "detection.daofind": 2, "detection.epsf": 2, "match": 2, "geometry": 2, "fit": 2.5, "detection.outlines": 2, "detection.exclusions": 2.5, "pattern": 2.5,
     "wcs.plane": 3, "formats": 3, "geomap": 3, "catalogs.columns": 3, "catalogs.readers": 3.5, "catalogs.user": 3.5, "exclusions": 3.7,
     "wcs.keywords": 4, "catalogs.reference": 4, "catalogs.surveys": 4, "exposures": 4,
     "wcs.history": 4.5, "coverage": 4.3, "solve": 4.3, "align": 4.5, "joint": 4.5, "solutions": 4.6,
     "listing": 3, "completion": 3,
-    "checksum": 4, "atomic": 5, "disk": 5.1, "files": 5.2, "userfolder": 5.2, "gather": 5.4, "sextractor": 5,
+    "checksum": 4, "atomic": 5, "disk": 5.1, "files": 5.2, "userfolder": 5.2, "gather": 5.4, "detection.sextractor": 5,
     "plots": 5, "report": 5, "frames": 5.3, "apply": 5.9,
     "inputs": 5.5, "userlists": 5.5, "headerlets": 5.5, "measure": 5.7, "stored": 5.7, "steps": 5.8, "outputs": 5.8,
     "recompute": 5.8, "restore": 5.8,
@@ -42,14 +43,14 @@ DATA = {"pars", "help_files", "iraf"}  # sub-packages without code
 # Third-party packages that a module may import at all, by their first name; numpy goes without saying.
 THIRD_PARTY = {
     "params": {"configobj"}, "parameter": {"configobj"},
-    "find": {"scipy"}, "psf": {"scipy"}, "match": {"scipy"}, "fit": {"scipy"}, "pattern": {"scipy"}, "joint": {"scipy"},
-    "outlines": {"astropy"}, "regions": {"astropy", "regions"}, "catalogs.columns": {"astropy"}, "catalogs.readers": {"astropy"},
+    "detection.daofind": {"scipy"}, "detection.epsf": {"scipy"}, "match": {"scipy"}, "fit": {"scipy"}, "pattern": {"scipy"}, "joint": {"scipy"},
+    "detection.outlines": {"astropy"}, "detection.exclusions": {"astropy", "regions"}, "catalogs.columns": {"astropy"}, "catalogs.readers": {"astropy"},
     "wcs.plane": {"astropy"}, "wcs.keywords": {"astropy"}, "wcs.history": {"astropy", "stwcs"},
     "recompute": {"astropy", "stwcs"}, "headerlets": {"astropy", "stwcs"}, "stored": {"astropy"},
     "compare": {"astropy"},
     "catalogs.surveys": {"astropy"}, "exposures": {"astropy"}, "solve": {"scipy"},
     "solutions": {"astropy"}, "frames": {"astropy"},
-    "files": {"astropy", "stsci", "stwcs"}, "inputs": {"astropy", "stsci"}, "sextractor": {"astropy"},
+    "files": {"astropy", "stsci", "stwcs"}, "inputs": {"astropy", "stsci"}, "detection.sextractor": {"astropy"},
     "userlists": {"astropy"}, "measure": {"threadpoolctl"},
     "plots": {"matplotlib", "astropy"}, "report": {"astropy", "matplotlib"},
     "tweakreg": {"astropy", "stsci", "stwcs", "pyraf"},
@@ -341,7 +342,7 @@ def test_the_checks_find_what_they_look_for():
     # The counting functions, held against code that is known.
     lines = ["def f():", " for i in a:", "  if i:", "   pass", "  elif j:", "   while k:", "    with m:", "     pass"]
     assert depth(ast.parse("\n".join(lines)).body[0]) == 3
-    assert own_module("imagereg.find.Kernel") == "find"
+    assert own_module("imagereg.detection.daofind.Kernel") == "detection.daofind"
     assert own_module("imagereg.editor.model.Model") == "editor.model"
     assert own_module("imagereg") == own_module("imagereg.__version__") == "__init__"
     assert "imagereg.errors.DegenerateFit" in {full for full, _ in imports("fit")}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from imagereg.catalogs.user import parse_chip_files
+from imagereg.detection.exclusions import is_region_text
 from imagereg.errors import InputError
-from imagereg.regions import is_region_text
 
 _EXPECTED = "the name of an image and one region file, None or INDEF for each of its chips"
 

@@ -15,11 +15,11 @@ from imagereg import files, inputs
 from imagereg.align import Exposure
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.catalogs.user import limited
+from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
+from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions
+from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.errors import InputError, ParameterError
-from imagereg.find import Kernel, find_sources, sky_sigma
 from imagereg.params import Spec
-from imagereg.psf import EffectivePSF, Stamps, refine_positions
-from imagereg.sextractor import find_sources_sextractor
 
 _KERNEL = ("conv_width", "nsigma", "ratio", "theta")
 _LIMITS = ("peakmin", "peakmax", "fluxmin", "fluxmax")

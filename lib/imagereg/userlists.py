@@ -12,9 +12,9 @@ from imagereg import disk, files
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.user import image_catalog, parse_chip_files
+from imagereg.detection.exclusions import RegionList, is_region_text, mask_from_image, parse_regions
 from imagereg.errors import InputError
 from imagereg.exclusions import parse_exclusions
-from imagereg.regions import RegionList, is_region_text, mask_from_image, parse_regions
 
 _SIGNED = re.compile(r"(^|;)\s*[-+!]\s*[a-z]", re.IGNORECASE | re.MULTILINE)
 

@@ -38,7 +38,7 @@ def find_in_chip(folder):
     """Print the peak of find_sources in units of the chip, and the number of sources; run in a process of its own."""
     import numpy as np
 
-    from imagereg.find import find_sources
+    from imagereg.detection.daofind import find_sources
 
     find_sources(np.random.default_rng(1).normal(0, 1, (64, 64)))  # whatever is imported late is there now
     before = _resident()

@@ -14,7 +14,7 @@ import time
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.regions import mask_from_regions
+from imagereg.detection.exclusions import mask_from_regions
 
 _SHAPE = (2048, 4096)
 _CIRCLES = 10_000

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from imagereg.catalogs.sources import Flag
-from imagereg.find import Kernel, find_sources
+from imagereg.detection.daofind import Kernel, find_sources
 
 SIZE = (70, 90)
 STEADY = ("flux", "flux_error", "sharp")

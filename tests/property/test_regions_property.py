@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from regions import PixCoord, Regions
 
 from imagereg.demo import _tangent_plane
+from imagereg.detection.exclusions import is_region_text, mask_from_regions, parse_regions
 from imagereg.errors import InputError
 from imagereg.exclusions import parse_exclusions
-from imagereg.regions import is_region_text, mask_from_regions, parse_regions
 
 SHAPE = (40, 50)
 WCS = _tangent_plane((150.0, 30.0))

@@ -20,7 +20,7 @@ import pytest
 from astropy.io import fits
 from scipy.spatial import cKDTree
 
-from imagereg.find import find_sources
+from imagereg.detection.daofind import find_sources
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"

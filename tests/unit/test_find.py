@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from imagereg import find
 from imagereg.catalogs.sources import Flag
-from imagereg.find import Kernel, find_sources, sky_sigma
+from imagereg.detection import daofind as find
+from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
 
 SKY, NOISE = 100.0, 5.0
 COLUMNS = ("xy", "xy_error", "flux", "flux_error", "ident", "chip", "sharp", "round1", "round2", "flags")

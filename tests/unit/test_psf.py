@@ -9,8 +9,8 @@ from scipy.spatial import cKDTree
 from scipy.special import erf
 
 from imagereg.catalogs.sources import Flag, SourceCatalog
-from imagereg.find import Kernel, find_sources, sky_sigma
-from imagereg.psf import EffectivePSF, Stamps, refine_positions
+from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
+from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions
 
 SKY, READ_NOISE, CONV_WIDTH = 30.0, 5.0, 3.5
 HALF = max(Kernel(CONV_WIDTH).half)

@@ -9,9 +9,9 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS, FITSFixedWarning
 from regions import PixCoord, Regions
 
+from imagereg.detection.exclusions import is_region_text, mask_from_image, mask_from_regions, parse_regions
 from imagereg.errors import InputError
 from imagereg.exclusions import parse_exclusions
-from imagereg.regions import is_region_text, mask_from_image, mask_from_regions, parse_regions
 
 SHAPE = (120, 160)
 HELP_DS9 = """\
@@ -119,7 +119,7 @@ def test_include_is_a_property_too():
 
 
 def test_notices_are_logged_once(caplog):
-    caplog.set_level(logging.INFO, logger="imagereg.regions")
+    caplog.set_level(logging.INFO, logger="imagereg.detection.exclusions")
     regions = parse_regions("image\npoint(3,4)\ncircle(50,50,20)\n# text(5,6) text={a; b}\nline(1,2,3,4)", "a.reg")
     regions.mask(SHAPE), regions.mask(SHAPE)
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]

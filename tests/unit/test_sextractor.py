@@ -10,11 +10,11 @@ import pytest
 from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
-from imagereg import sextractor
 from imagereg.catalogs.sources import Flag
+from imagereg.detection import sextractor
+from imagereg.detection.daofind import find_sources
+from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.errors import InputError
-from imagereg.find import find_sources
-from imagereg.sextractor import find_sources_sextractor
 
 SKY, READ_NOISE, FWHM, SHAPE = 60.0, 5.0, 2.5, (300, 400)
 

@@ -27,8 +27,7 @@ import re
 
 import numpy as np
 
-from imagereg.errors import InputError
-from imagereg.outlines import (
+from imagereg.detection.outlines import (
     LARGEST_ANGLE,
     PIXEL_SYSTEMS,
     ChipPlane,
@@ -38,6 +37,7 @@ from imagereg.outlines import (
     offsets,
     position,
 )
+from imagereg.errors import InputError
 
 _log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import numpy as np
 from astropy.io import fits
 
 from imagereg.catalogs.sources import Flag, SourceCatalog
+from imagereg.detection.daofind import Kernel, sky_sigma
 from imagereg.errors import InputError
-from imagereg.find import Kernel, sky_sigma
 
 PROGRAMS = ("source-extractor", "sex", "sextractor")
 
