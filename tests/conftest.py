@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from hypothesis import settings
 
-from imagereg.align import Chip
+from imagereg.alignment.sequence import Chip
 from imagereg.demo import simulate_visit
 
 # The same examples in every run: a failure is one for everybody. `--hypothesis-profile=search` looks for new ones.

@@ -3,7 +3,7 @@
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.align import Chip, Exposure, Rules, Status, align
+from imagereg.alignment.sequence import Chip, Exposure, Rules, Status, align
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.wcs.plane import TangentPlane
 

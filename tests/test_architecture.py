@@ -15,15 +15,16 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
 # A module imports only from a lower floor. Halves are steps within a floor of the design's table.
 FLOORS = {
+    "alignment": 0,
     "detection": 0,
     "catalogs": 0,
     "wcs": 0,
     "errors": 0, "version": 0, "parameter": 0.5,
     "params": 1, "catalogs.sources": 1, "helptext": 1.5,
-    "detection.daofind": 2, "detection.epsf": 2, "match": 2, "geometry": 2, "fit": 2.5, "detection.outlines": 2, "detection.exclusions": 2.5, "pattern": 2.5,
+    "detection.daofind": 2, "detection.epsf": 2, "alignment.match": 2, "alignment.geometry": 2, "alignment.fit": 2.5, "detection.outlines": 2, "detection.exclusions": 2.5, "alignment.pattern": 2.5,
     "wcs.plane": 3, "formats": 3, "geomap": 3, "catalogs.columns": 3, "catalogs.readers": 3.5, "catalogs.user": 3.5, "exclusions": 3.7,
-    "wcs.keywords": 4, "catalogs.reference": 4, "catalogs.surveys": 4, "exposures": 4,
-    "wcs.history": 4.5, "coverage": 4.3, "solve": 4.3, "align": 4.5, "joint": 4.5, "solutions": 4.6,
+    "wcs.keywords": 4, "catalogs.reference": 4, "catalogs.surveys": 4, "alignment.exposure": 4,
+    "wcs.history": 4.5, "alignment.coverage": 4.3, "alignment.solve": 4.3, "alignment.sequence": 4.5, "joint": 4.5, "solutions": 4.6,
     "listing": 3, "completion": 3,
     "checksum": 4, "atomic": 5, "disk": 5.1, "files": 5.2, "userfolder": 5.2, "gather": 5.4, "detection.sextractor": 5,
     "plots": 5, "report": 5, "frames": 5.3, "apply": 5.9,
@@ -43,12 +44,12 @@ DATA = {"pars", "help_files", "iraf"}  # sub-packages without code
 # Third-party packages that a module may import at all, by their first name; numpy goes without saying.
 THIRD_PARTY = {
     "params": {"configobj"}, "parameter": {"configobj"},
-    "detection.daofind": {"scipy"}, "detection.epsf": {"scipy"}, "match": {"scipy"}, "fit": {"scipy"}, "pattern": {"scipy"}, "joint": {"scipy"},
+    "detection.daofind": {"scipy"}, "detection.epsf": {"scipy"}, "alignment.match": {"scipy"}, "alignment.fit": {"scipy"}, "alignment.pattern": {"scipy"}, "joint": {"scipy"},
     "detection.outlines": {"astropy"}, "detection.exclusions": {"astropy", "regions"}, "catalogs.columns": {"astropy"}, "catalogs.readers": {"astropy"},
     "wcs.plane": {"astropy"}, "wcs.keywords": {"astropy"}, "wcs.history": {"astropy", "stwcs"},
     "recompute": {"astropy", "stwcs"}, "headerlets": {"astropy", "stwcs"}, "stored": {"astropy"},
     "compare": {"astropy"},
-    "catalogs.surveys": {"astropy"}, "exposures": {"astropy"}, "solve": {"scipy"},
+    "catalogs.surveys": {"astropy"}, "alignment.exposure": {"astropy"}, "alignment.solve": {"scipy"},
     "solutions": {"astropy"}, "frames": {"astropy"},
     "files": {"astropy", "stsci", "stwcs"}, "inputs": {"astropy", "stsci"}, "detection.sextractor": {"astropy"},
     "userlists": {"astropy"}, "measure": {"threadpoolctl"},
@@ -180,7 +181,7 @@ def where(name, node, text):
 
 
 def test_the_package_is_where_it_is_looked_for():
-    assert {"errors", "fit", "__init__"} <= set(NAMES)
+    assert {"errors", "alignment.fit", "__init__"} <= set(NAMES)
     assert sum(1 for name in NAMES for _ in functions(name)) > 100
 
 
@@ -248,7 +249,7 @@ def test_alignment_errors_are_caught_in_align_only(name):
                   if node.type is not None and any(isinstance(part, ast.Name | ast.Attribute)
                                                    and ast.unparse(part).split(".")[-1] in caught
                                                    for part in ast.walk(node.type))]
-    assert name in ("align", "joint", "solve") or not complaints, "\n".join(complaints)
+    assert name in ("alignment.sequence", "joint", "alignment.solve") or not complaints, "\n".join(complaints)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -345,4 +346,4 @@ def test_the_checks_find_what_they_look_for():
     assert own_module("imagereg.detection.daofind.Kernel") == "detection.daofind"
     assert own_module("imagereg.editor.model.Model") == "editor.model"
     assert own_module("imagereg") == own_module("imagereg.__version__") == "__init__"
-    assert "imagereg.errors.DegenerateFit" in {full for full, _ in imports("fit")}
+    assert "imagereg.errors.DegenerateFit" in {full for full, _ in imports("alignment.fit")}

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from imagereg.align import Exposure, align
+from imagereg.alignment.sequence import Exposure, align
 from imagereg.catalogs.reference import Reference
 from imagereg.errors import InputError
 from imagereg.gather import gather_parameters

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from imagereg import files, inputs
-from imagereg.align import Exposure
+from imagereg.alignment.sequence import Exposure
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.catalogs.user import limited
 from imagereg.detection.daofind import Kernel, find_sources, sky_sigma

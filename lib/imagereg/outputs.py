@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 import numpy as np
 
 from imagereg import disk, files, formats, frames, headerlets, plots
-from imagereg.align import Status
+from imagereg.alignment.sequence import Status
 from imagereg.atomic import WRITERS
 from imagereg.catalogs.surveys import sky_table_text
 from imagereg.errors import InputError

@@ -11,7 +11,7 @@ import textwrap
 
 import numpy as np
 
-from imagereg.align import Status
+from imagereg.alignment.sequence import Status
 from imagereg.wcs.plane import border, orientation, pixel_to_sky
 
 _DPI = 120
@@ -33,7 +33,7 @@ def histogram_png(alignment, *, labelsize=8):
 
     Parameters
     ----------
-    alignment : imagereg.align.Alignment
+    alignment : imagereg.alignment.sequence.Alignment
         With a match that came from a histogram.
     labelsize : float
         Size of the letters, points.
@@ -58,7 +58,7 @@ def residuals_png(alignment, *, ylimit=None, labelsize=8):
 
     Parameters
     ----------
-    alignment : imagereg.align.Alignment
+    alignment : imagereg.alignment.sequence.Alignment
         With a fit.
     ylimit : float, optional
         Half the height of the plots, pixels of the plane; where not given, what the used matches need.
@@ -85,7 +85,7 @@ def vector_png(alignment, *, labelsize=8):
 
     Parameters
     ----------
-    alignment : imagereg.align.Alignment
+    alignment : imagereg.alignment.sequence.Alignment
         With a fit.
     labelsize : float
         Size of the letters, points.
@@ -110,7 +110,7 @@ class _Page:
 
     Parameters
     ----------
-    alignment : imagereg.align.Alignment
+    alignment : imagereg.alignment.sequence.Alignment
         Whose name to put into the title.
     letters : float
         Their height, points.

@@ -9,9 +9,9 @@ from io import StringIO
 import numpy as np
 from astropy.table import Table
 
-from imagereg.align import Status
+from imagereg.alignment.exposure import root_of, visit_of
+from imagereg.alignment.sequence import Status
 from imagereg.errors import InputError
-from imagereg.exposures import root_of, visit_of
 from imagereg.version import __version__
 from imagereg.wcs.plane import TangentPlane, pixel_to_sky
 

@@ -6,7 +6,7 @@ import dataclasses
 import os
 
 from imagereg import disk
-from imagereg.align import Rules
+from imagereg.alignment.sequence import Rules
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog

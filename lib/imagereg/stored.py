@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from imagereg import files, headerlets
-from imagereg.align import Chip
+from imagereg.alignment.sequence import Chip
 from imagereg.errors import InputError
 from imagereg.inputs import expand_input
 from imagereg.wcs import keywords as headers

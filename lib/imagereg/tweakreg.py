@@ -16,7 +16,7 @@ import tempfile
 import numpy as np
 
 from imagereg import disk, editor, files, headerlets
-from imagereg.align import Chip, Exposure, Status, align
+from imagereg.alignment.sequence import Chip, Exposure, Status, align
 from imagereg.atomic import Claim
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog

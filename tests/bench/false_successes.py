@@ -20,7 +20,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from imagereg import tweakreg
-from imagereg.align import Chip, Exposure, Rules, Status, align
+from imagereg.alignment.sequence import Chip, Exposure, Rules, Status, align
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.demo import simulate_visit
 from imagereg.wcs.plane import TangentPlane

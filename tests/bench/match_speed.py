@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 
+from imagereg.alignment.match import match
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.match import match
 from imagereg.tweakreg import align_catalogs
 
 _SIZE, _ERROR, _OFFSET = 4096.0, 0.05, np.array([7.3, -11.2])

@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
+from imagereg.alignment.pattern import match_pattern
 from imagereg.errors import AlignmentError
-from imagereg.pattern import match_pattern
 
 _FIELD = 4096.0
 _MOST_SECONDS, _MOST_MEGABYTES = 1.0, 500.0

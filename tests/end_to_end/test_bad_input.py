@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from imagereg import exposures, formats
+from imagereg import formats
+from imagereg.alignment import exposure as exposures
 from imagereg.cli import main
 from imagereg.demo import simulate_visit
 from imagereg.errors import DegenerateFit, InputError, ParameterError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from planes import EASY, PLANE, assert_failed, exposure_at, pair, stars, verdicts
 
-from imagereg.align import Rules, Status
+from imagereg.alignment.sequence import Rules, Status
 
 
 def test_unrelated_sources():

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from imagereg.alignment.fit import GEOMETRIES, fit_linear
 from imagereg.errors import DegenerateFit, NotEnoughMatches
-from imagereg.fit import GEOMETRIES, fit_linear
 
 seeds = st.integers(0, 10**6)
 shifts = st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fields import MATRICES, rotated, scattered
 
-from imagereg.fit import GEOMETRIES, LinearFit, fit_linear
+from imagereg.alignment.fit import GEOMETRIES, LinearFit, fit_linear
 
 # Errors
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from imagereg.alignment.match import match
 from imagereg.errors import AlignmentError, NotEnoughMatches, NotEnoughSources
-from imagereg.match import match
 
 offsets = st.tuples(st.floats(-9.5, 9.5), st.floats(-9.5, 9.5))
 seeds = st.integers(0, 10**6)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagereg.pattern import match_pattern
+from imagereg.alignment.pattern import match_pattern
 
 transforms = st.fixed_dictionaries({
     "turn": st.floats(0, 2 * np.pi), "scale": st.floats(0.81, 1.2), "parity": st.sampled_from([1, -1]),

@@ -6,7 +6,7 @@ from astropy.wcs import WCS
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagereg.fit import fit_linear
+from imagereg.alignment.fit import fit_linear
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, orientation, pixel_scale, pixel_to_sky
 
 SHAPE = (300, 500)

@@ -20,8 +20,8 @@ from planes import (
     verdicts,
 )
 
-from imagereg import solve as solve_module
-from imagereg.align import Alignment, Chip, Exposure, Rules, Status, align
+from imagereg.alignment import solve as solve_module
+from imagereg.alignment.sequence import Alignment, Chip, Exposure, Rules, Status, align
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.errors import AlignmentError

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from fields import MATRICES, rotated, scattered
 
+from imagereg.alignment.fit import GEOMETRIES, LinearFit, fit_linear
 from imagereg.errors import DegenerateFit, NotEnoughMatches
-from imagereg.fit import GEOMETRIES, LinearFit, fit_linear
 
 # x and y of the reference, x and y of the input: the rows of an input file of IRAF's immatch.geomap, and what
 # geomap of IRAF 2.17 (Debian iraf 2.17-4) wrote into its database for them, with

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from imagereg.align import Alignment, Chip, Exposure, Status
+from imagereg.alignment.fit import fit_linear
+from imagereg.alignment.match import match
+from imagereg.alignment.sequence import Alignment, Chip, Exposure, Status
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
-from imagereg.fit import fit_linear
 from imagereg.formats import (
     Shift,
     chip_catalog_text,
@@ -20,7 +21,6 @@ from imagereg.formats import (
     sky_catalog_text,
 )
 from imagereg.inputs import parse_list
-from imagereg.match import match
 from imagereg.wcs.plane import TangentPlane
 
 # Lists

@@ -9,8 +9,8 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
+from imagereg.alignment.fit import fit_linear
 from imagereg.errors import InputError
-from imagereg.fit import fit_linear
 from imagereg.wcs.keywords import Solution, archived, corrected_header, differences, is_fitted, wcs_names, wcs_type
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, orientation, pixel_to_sky
 

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
+from imagereg.alignment.pattern import match_pattern
 from imagereg.errors import AmbiguousMatch, NotEnoughMatches, NotEnoughSources, ParameterError
-from imagereg.pattern import match_pattern
 
 FIELD = 4096.0
 

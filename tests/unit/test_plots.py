@@ -20,10 +20,10 @@ from matplotlib.image import imread
 from matplotlib.quiver import QuiverKey
 
 from imagereg import plots
-from imagereg.align import Alignment, Chip, Exposure, Rules, Status, align
+from imagereg.alignment.fit import fit_linear
+from imagereg.alignment.match import Match
+from imagereg.alignment.sequence import Alignment, Chip, Exposure, Rules, Status, align
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.fit import fit_linear
-from imagereg.match import Match
 from imagereg.wcs.plane import TangentPlane
 
 SHAPE, SCALE = (500, 1000), 0.05  # rows and columns; arcsec per pixel

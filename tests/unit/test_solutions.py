@@ -6,8 +6,8 @@ from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagereg.alignment.fit import fit_linear
 from imagereg.errors import InputError
-from imagereg.fit import fit_linear
 from imagereg.geomap import geomap_text
 from imagereg.solutions import Frame, Solutions, Solved
 from imagereg.wcs.plane import TangentPlane

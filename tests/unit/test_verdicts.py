@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planes import CHIP, EASY, ERROR, PLANE, SHAPE, exposure_at, noise, pair, stars, verdicts
 
-from imagereg.align import Chip, Exposure, Status
+from imagereg.alignment.sequence import Chip, Exposure, Status
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.wcs.plane import TangentPlane, corrected_wcs
 

@@ -6,8 +6,8 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from imagereg.alignment.fit import fit_linear
 from imagereg.errors import DegenerateFit
-from imagereg.fit import fit_linear
 from imagereg.wcs.plane import TangentPlane, border, corrected_wcs, orientation, pixel_scale, pixel_to_sky
 
 SHAPE = (400, 700)

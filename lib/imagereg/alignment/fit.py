@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from scipy.special import fdtrc
 
-from imagereg import geometry as families
+from imagereg.alignment import geometry as families
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 _MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom

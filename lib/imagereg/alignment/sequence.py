@@ -7,13 +7,13 @@ import logging
 
 import numpy as np
 
+from imagereg.alignment.coverage import coverage, following, most_overlap
+from imagereg.alignment.exposure import Alignment, Chip, Exposure, Rules, Status
+from imagereg.alignment.match import Match
+from imagereg.alignment.solve import Found, Lists, solve
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import Flag
-from imagereg.coverage import coverage, following, most_overlap
 from imagereg.errors import AlignmentError, NotEnoughSources
-from imagereg.exposures import Alignment, Chip, Exposure, Rules, Status
-from imagereg.match import Match
-from imagereg.solve import Found, Lists, solve
 
 __all__ = ["Alignment", "Chip", "Exposure", "Reference", "Rules", "Status", "align"]
 

@@ -10,9 +10,9 @@ import re
 import numpy as np
 from astropy.wcs import WCS
 
+from imagereg.alignment.fit import LinearFit
+from imagereg.alignment.match import Match
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.fit import LinearFit
-from imagereg.match import Match
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
 
 _HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")  # instrument, programme, visit, exposure, kind: IPPPSSOOT

@@ -13,10 +13,10 @@ import logging
 import numpy as np
 from scipy.spatial import cKDTree
 
+from imagereg.alignment.fit import LinearFit, fit_linear
+from imagereg.alignment.match import Match, candidates, chance_of, match
+from imagereg.alignment.pattern import match_pattern
 from imagereg.errors import AlignmentError, AmbiguousMatch, DegenerateFit, NotEnoughMatches, NotEnoughSources
-from imagereg.fit import LinearFit, fit_linear
-from imagereg.match import Match, candidates, chance_of, match
-from imagereg.pattern import match_pattern
 
 _REMATCHES = 8
 _PLENTY = 100_000  # sources of which a part is fitted first
