@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
 # A module imports only from a lower floor. Halves are steps within a floor of the design's table.
 FLOORS = {
+    "files": 0,
     "alignment": 0,
     "detection": 0,
     "catalogs": 0,
@@ -22,13 +23,13 @@ FLOORS = {
     "errors": 0, "version": 0, "parameter": 0.5,
     "params": 1, "catalogs.sources": 1, "helptext": 1.5,
     "detection.daofind": 2, "detection.epsf": 2, "alignment.match": 2, "alignment.geometry": 2, "alignment.fit": 2.5, "detection.outlines": 2, "detection.exclusions": 2.5, "alignment.pattern": 2.5,
-    "wcs.plane": 3, "formats": 3, "geomap": 3, "catalogs.columns": 3, "catalogs.readers": 3.5, "catalogs.user": 3.5, "exclusions": 3.7,
+    "wcs.plane": 3, "files.text": 3, "files.geomap": 3, "catalogs.columns": 3, "catalogs.readers": 3.5, "catalogs.user": 3.5, "files.exclusion_lists": 3.7,
     "wcs.keywords": 4, "catalogs.reference": 4, "catalogs.surveys": 4, "alignment.exposure": 4,
-    "wcs.history": 4.5, "alignment.coverage": 4.3, "alignment.solve": 4.3, "alignment.sequence": 4.5, "joint": 4.5, "solutions": 4.6,
+    "wcs.history": 4.5, "alignment.coverage": 4.3, "alignment.solve": 4.3, "alignment.sequence": 4.5, "joint": 4.5, "files.solution": 4.6,
     "listing": 3, "completion": 3,
-    "checksum": 4, "atomic": 5, "disk": 5.1, "files": 5.2, "userfolder": 5.2, "gather": 5.4, "detection.sextractor": 5,
-    "plots": 5, "report": 5, "frames": 5.3, "apply": 5.9,
-    "inputs": 5.5, "userlists": 5.5, "headerlets": 5.5, "measure": 5.7, "stored": 5.7, "steps": 5.8, "outputs": 5.8,
+    "files.checksum": 4, "files.atomic": 5, "files.disk": 5.1, "files.fits": 5.2, "userfolder": 5.2, "gather": 5.4, "detection.sextractor": 5,
+    "plots": 5, "report": 5, "files.frames": 5.3, "apply": 5.9,
+    "files.inputs": 5.5, "files.lists": 5.5, "files.headerlets": 5.5, "measure": 5.7, "files.stored": 5.7, "steps": 5.8, "outputs": 5.8,
     "recompute": 5.8, "restore": 5.8,
     "editor.rules": 5.5, "editor.row": 5.5, "editor.kept": 5.5,
     "editor.field": 5.5, "editor.keys": 5.5, "editor.screen": 5.81, "editor.session": 5.83,
@@ -47,12 +48,12 @@ THIRD_PARTY = {
     "detection.daofind": {"scipy"}, "detection.epsf": {"scipy"}, "alignment.match": {"scipy"}, "alignment.fit": {"scipy"}, "alignment.pattern": {"scipy"}, "joint": {"scipy"},
     "detection.outlines": {"astropy"}, "detection.exclusions": {"astropy", "regions"}, "catalogs.columns": {"astropy"}, "catalogs.readers": {"astropy"},
     "wcs.plane": {"astropy"}, "wcs.keywords": {"astropy"}, "wcs.history": {"astropy", "stwcs"},
-    "recompute": {"astropy", "stwcs"}, "headerlets": {"astropy", "stwcs"}, "stored": {"astropy"},
+    "recompute": {"astropy", "stwcs"}, "files.headerlets": {"astropy", "stwcs"}, "files.stored": {"astropy"},
     "compare": {"astropy"},
     "catalogs.surveys": {"astropy"}, "alignment.exposure": {"astropy"}, "alignment.solve": {"scipy"},
-    "solutions": {"astropy"}, "frames": {"astropy"},
-    "files": {"astropy", "stsci", "stwcs"}, "inputs": {"astropy", "stsci"}, "detection.sextractor": {"astropy"},
-    "userlists": {"astropy"}, "measure": {"threadpoolctl"},
+    "files.solution": {"astropy"}, "files.frames": {"astropy"},
+    "files.fits": {"astropy", "stsci", "stwcs"}, "files.inputs": {"astropy", "stsci"}, "detection.sextractor": {"astropy"},
+    "files.lists": {"astropy"}, "measure": {"threadpoolctl"},
     "plots": {"matplotlib", "astropy"}, "report": {"astropy", "matplotlib"},
     "tweakreg": {"astropy", "stsci", "stwcs", "pyraf"},
     "editor.terminal": {"prompt_toolkit"},
@@ -67,7 +68,7 @@ OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subproces
                  "datetime", "getpass", "readline", "curses", "threading", "multiprocessing", "random", "secrets"}
 EXCUSED = {("parameter", "os"): "os.fspath, for values that are paths",
            ("catalogs.readers", "io"): "bytes as a file",
-           ("solutions", "io"): "a table as text",
+           ("files.solution", "io"): "a table as text",
            ("wcs.history", "io"): "a place for what stwcs prints"}  # module and import: why
 IN_MEMORY = {"catalogs.readers", "wcs.keywords", "wcs.history"}  # what they do with astropy.io touches no disk
 LOGS = {"tweakreg", "cli", "batch", "editor.running"}  # they show or keep what the package logs

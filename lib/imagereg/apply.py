@@ -7,11 +7,13 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from imagereg import disk, files, formats, frames
-from imagereg.atomic import WRITERS, Claim
 from imagereg.errors import InputError
-from imagereg.inputs import expand_input
-from imagereg.solutions import Solutions, Solved
+from imagereg.files import disk, frames
+from imagereg.files import fits as files
+from imagereg.files import text as formats
+from imagereg.files.atomic import WRITERS, Claim
+from imagereg.files.inputs import expand_input
+from imagereg.files.solution import Solutions, Solved
 from imagereg.wcs import keywords as headers
 from imagereg.wcs.plane import corrected_wcs
 

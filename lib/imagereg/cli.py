@@ -254,7 +254,7 @@ def _dpar(task, names, given):
 
 def _savepars(target, names, given):
     """Write a .cfg; that of tweakreg holds its parameter sets."""
-    from imagereg import disk
+    from imagereg.files import disk
 
     task, path = target
     values, *psets = _listed(task, names, given)
@@ -342,7 +342,7 @@ def _activate(name, names, given):
 
 def _headerlets(_, names, given):
     """Print the solutions that files hold."""
-    from imagereg import stored
+    from imagereg.files import stored
 
     if given:
         raise ParameterError(f"--headerlets takes files and no parameters, but {next(iter(given))!r} is given")

@@ -10,10 +10,10 @@ import numpy as np
 from imagereg.alignment.sequence import Exposure, align
 from imagereg.catalogs.reference import Reference
 from imagereg.errors import InputError
+from imagereg.files.inputs import expand_input, mef_inputs
+from imagereg.files.stored import stored
 from imagereg.gather import gather_parameters
-from imagereg.inputs import expand_input, mef_inputs
 from imagereg.steps import measured, reference_of, rules_of
-from imagereg.stored import stored
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,9 @@ import operator
 import os
 from collections.abc import Mapping
 
-from imagereg import disk, listing, userfolder
+from imagereg import listing, userfolder
 from imagereg.errors import ParameterError
+from imagereg.files import disk
 from imagereg.params import ParameterSet, Spec, is_teals, nearest, shared_out
 
 # Under which argument of TweakReg the parameters of a task stand.

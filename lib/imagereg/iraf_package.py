@@ -16,8 +16,9 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from imagereg import disk, userfolder
+from imagereg import userfolder
 from imagereg.errors import InputError
+from imagereg.files import disk
 from imagereg.params import Spec, package_file, package_text
 
 __all__ = ["align", "install", "lroff", "uninstall"]

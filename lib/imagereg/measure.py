@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from imagereg import files, inputs
 from imagereg.alignment.sequence import Exposure
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.catalogs.user import limited
@@ -19,6 +18,8 @@ from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
 from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions
 from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.errors import InputError, ParameterError
+from imagereg.files import fits as files
+from imagereg.files import inputs
 from imagereg.params import Spec
 
 _KERNEL = ("conv_width", "nsigma", "ratio", "theta")

@@ -9,13 +9,16 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
 
-from imagereg import disk, files, formats, frames, headerlets, plots
+from imagereg import plots
 from imagereg.alignment.sequence import Status
-from imagereg.atomic import WRITERS
 from imagereg.catalogs.surveys import sky_table_text
 from imagereg.errors import InputError
-from imagereg.geomap import geomap_text
-from imagereg.solutions import Solutions, Solved
+from imagereg.files import disk, frames, headerlets
+from imagereg.files import fits as files
+from imagereg.files import text as formats
+from imagereg.files.atomic import WRITERS
+from imagereg.files.geomap import geomap_text
+from imagereg.files.solution import Solutions, Solved
 from imagereg.wcs.keywords import NOT_ALIGNED, Solution
 
 log = logging.getLogger(__name__)

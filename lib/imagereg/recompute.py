@@ -10,9 +10,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from imagereg import files
 from imagereg.errors import InputError
-from imagereg.inputs import quality_file
+from imagereg.files import fits as files
+from imagereg.files.inputs import quality_file
 from imagereg.wcs import keywords as headers
 
 _INSTRUMENTS = ("ACS", "WFC3", "WFPC2", "STIS", "NICMOS")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from imagereg import files, headerlets
-from imagereg.atomic import WRITERS, Claim
 from imagereg.errors import InputError
-from imagereg.inputs import expand_input
+from imagereg.files import fits as files
+from imagereg.files import headerlets
+from imagereg.files.atomic import WRITERS, Claim
+from imagereg.files.inputs import expand_input
 from imagereg.wcs import keywords as headers
 from imagereg.wcs.plane import apart
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from imagereg import disk
 from imagereg.alignment.sequence import Rules
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.reference import Reference
@@ -13,9 +12,10 @@ from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.surveys import ReferenceCatalog
 from imagereg.catalogs.user import limited
 from imagereg.errors import InputError
-from imagereg.inputs import expand_input, mef_inputs
+from imagereg.files import disk
+from imagereg.files.inputs import expand_input, mef_inputs
+from imagereg.files.lists import Exclusions, UserCatalogs
 from imagereg.measure import Limits, measure_exposures
-from imagereg.userlists import Exclusions, UserCatalogs
 from imagereg.wcs.plane import TangentPlane
 
 

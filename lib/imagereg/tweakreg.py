@@ -15,15 +15,17 @@ import tempfile
 
 import numpy as np
 
-from imagereg import disk, editor, files, headerlets
+from imagereg import editor
 from imagereg.alignment.sequence import Chip, Exposure, Status, align
-from imagereg.atomic import Claim
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
+from imagereg.files import disk, headerlets
+from imagereg.files import fits as files
+from imagereg.files.atomic import Claim
+from imagereg.files.inputs import expand_input, mef_inputs
 from imagereg.gather import ARGUMENTS, gather_parameters, starting_values
 from imagereg.helptext import page_address, task_help
-from imagereg.inputs import expand_input, mef_inputs
 from imagereg.outputs import Output, product
 from imagereg.params import ParameterSet, Spec
 from imagereg.recompute import check_recomputable, recompute

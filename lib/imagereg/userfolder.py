@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from imagereg.atomic import reason
 from imagereg.errors import InputError
+from imagereg.files.atomic import reason
 
 
 def user_file(task):

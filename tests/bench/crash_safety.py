@@ -23,7 +23,7 @@ _IMAGES, _SHAPE = 6, (512, 1024)
 
 def update(paths):
     """Update the headers of files; run in a process of its own."""
-    from imagereg import files
+    from imagereg.files import fits as files
     from imagereg.wcs.keywords import Solution
 
     exposures = [{chip.chip.extver: chip.chip.wcs for chip in files.read_exposure(path)} for path in paths]
@@ -59,7 +59,8 @@ def state(path):
 
 def kill(times, folder):
     """Kill an update some times; returns complaints, and how often how many files were new."""
-    from imagereg import atomic, demo
+    from imagereg import demo
+    from imagereg.files import atomic
 
     visit = demo.simulate_visit(folder / "originals", n_exposures=_IMAGES, chip_shape=_SHAPE, n_stars=30)
     originals = [Path(path) for path in visit.files]

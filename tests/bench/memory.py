@@ -26,7 +26,8 @@ def make_chip(stars, folder):
     """Simulate one chip and save it and its bad pixels as image.npy and bad.npy; run in a process of its own."""
     import numpy as np
 
-    from imagereg import demo, files
+    from imagereg import demo
+    from imagereg.files import fits as files
 
     visit = demo.simulate_visit(folder, n_exposures=1, n_stars=stars, n_chips=1, chip_shape=_SHAPE)
     chip = next(files.read_exposure(str(visit.files[0])))

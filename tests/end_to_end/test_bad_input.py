@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from imagereg import formats
 from imagereg.alignment import exposure as exposures
 from imagereg.cli import main
 from imagereg.demo import simulate_visit
 from imagereg.errors import DegenerateFit, InputError, ParameterError
+from imagereg.files import text as formats
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imagereg import disk, userfolder
+from imagereg import userfolder
+from imagereg.files import disk
 from imagereg.params import Spec
 
 pytest.importorskip("tkinter", reason="this Python has no tkinter; apt-get install python3-tk")

@@ -14,10 +14,11 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from imagereg import atomic, files
-from imagereg.atomic import Claim
 from imagereg.cli import main
 from imagereg.errors import InputError
+from imagereg.files import atomic
+from imagereg.files import fits as files
+from imagereg.files.atomic import Claim
 from imagereg.restore import restore
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.keywords import Solution, wcs_names

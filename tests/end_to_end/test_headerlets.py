@@ -10,13 +10,13 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from imagereg import headerlets
-from imagereg.atomic import Claim
 from imagereg.cli import main
 from imagereg.compare import compare
 from imagereg.errors import InputError, ParameterError
+from imagereg.files import headerlets
+from imagereg.files.atomic import Claim
+from imagereg.files.stored import stored
 from imagereg.restore import restore
-from imagereg.stored import stored
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.keywords import wcs_names
 

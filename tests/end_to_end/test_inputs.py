@@ -12,8 +12,8 @@ from astropy.wcs import WCS
 
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.errors import InputError
-from imagereg.files import read_exposure
-from imagereg.inputs import expand_input
+from imagereg.files.fits import read_exposure
+from imagereg.files.inputs import expand_input
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False}

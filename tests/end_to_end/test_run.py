@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from stwcs.wcsutil import altwcs
 
-from imagereg import formats
+from imagereg.files import text as formats
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot"}

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagereg.errors import InputError
-from imagereg.formats import Shift, parse_shiftfile, shiftfile_text
-from imagereg.inputs import parse_list
+from imagereg.files.inputs import parse_list
+from imagereg.files.text import Shift, parse_shiftfile, shiftfile_text
 
 letters = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"],
                         exclude_characters="#,\ufeff")

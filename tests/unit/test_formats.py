@@ -11,7 +11,8 @@ from imagereg.alignment.match import match
 from imagereg.alignment.sequence import Alignment, Chip, Exposure, Status
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
-from imagereg.formats import (
+from imagereg.files.inputs import parse_list
+from imagereg.files.text import (
     Shift,
     chip_catalog_text,
     fit_text,
@@ -20,7 +21,6 @@ from imagereg.formats import (
     shiftfile_text,
     sky_catalog_text,
 )
-from imagereg.inputs import parse_list
 from imagereg.wcs.plane import TangentPlane
 
 # Lists

@@ -10,9 +10,18 @@ from astropy.wcs import WCS
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagereg import inputs
 from imagereg.errors import InputError
-from imagereg.inputs import InputFile, ensure_mef, expand_input, imsets, mef_inputs, parse_list, quality_file, read_ivm
+from imagereg.files import inputs
+from imagereg.files.inputs import (
+    InputFile,
+    ensure_mef,
+    expand_input,
+    imsets,
+    mef_inputs,
+    parse_list,
+    quality_file,
+    read_ivm,
+)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from imagereg.alignment.fit import fit_linear
 from imagereg.errors import InputError
-from imagereg.geomap import geomap_text
-from imagereg.solutions import Frame, Solutions, Solved
+from imagereg.files.geomap import geomap_text
+from imagereg.files.solution import Frame, Solutions, Solved
 from imagereg.wcs.plane import TangentPlane
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)

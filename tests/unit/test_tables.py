@@ -8,11 +8,11 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table as AstropyTable
 
-from imagereg import formats
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.user import image_catalog, limited, parse_chip_files
 from imagereg.errors import InputError, ParameterError
+from imagereg.files import text as formats
 
 X, Y, FLUX = [10.25, 200.5, 3000.125], [20.75, -1.5, 1.0], [1000.0, 5.5, 20.0]
 

@@ -12,8 +12,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from imagereg import disk, params, userfolder
+from imagereg import params, userfolder
 from imagereg.errors import ImageregError, InputError, ParameterError
+from imagereg.files import disk
 from imagereg.params import is_teals, shared_out
 
 _HERE = Path(params.__file__).resolve().parent

@@ -8,10 +8,11 @@ import os
 
 import numpy as np
 
-from imagereg import files, headerlets
 from imagereg.alignment.sequence import Chip
 from imagereg.errors import InputError
-from imagereg.inputs import expand_input
+from imagereg.files import fits as files
+from imagereg.files import headerlets
+from imagereg.files.inputs import expand_input
 from imagereg.wcs import keywords as headers
 from imagereg.wcs.plane import apart
 

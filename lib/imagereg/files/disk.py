@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from imagereg.atomic import reason, replacing
 from imagereg.errors import InputError
+from imagereg.files.atomic import reason, replacing
 
 
 def read_bytes(path, size=-1):

@@ -19,8 +19,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from imagereg import disk, files
 from imagereg.errors import InputError, ParameterError
+from imagereg.files import disk
+from imagereg.files import fits as files
 from imagereg.wcs import keywords as headers
 from imagereg.wcs.history import Unflushed
 from imagereg.wcs.plane import apart

@@ -16,8 +16,9 @@ import warnings
 import numpy as np
 from astropy.io import fits
 
-from imagereg import disk, files
 from imagereg.errors import InputError
+from imagereg.files import disk
+from imagereg.files import fits as files
 
 #: What follows the name of an association's member, in order of preference.
 MEMBER_SUFFIXES = ("_flc.fits", "_flt.fits", "_c0m.fits", "_c0h.fits", "_c0f.fits", "_cal.fits", "_crj.fits", ".fits")

@@ -8,13 +8,14 @@ import re
 
 import numpy as np
 
-from imagereg import disk, files
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.user import image_catalog, parse_chip_files
 from imagereg.detection.exclusions import RegionList, is_region_text, mask_from_image, parse_regions
 from imagereg.errors import InputError
-from imagereg.exclusions import parse_exclusions
+from imagereg.files import disk
+from imagereg.files import fits as files
+from imagereg.files.exclusion_lists import parse_exclusions
 
 _SIGNED = re.compile(r"(^|;)\s*[-+!]\s*[a-z]", re.IGNORECASE | re.MULTILINE)
 

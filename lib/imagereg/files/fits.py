@@ -20,11 +20,11 @@ from stsci.tools import bitmask
 
 from imagereg.alignment.exposure import root_of, visit_of
 from imagereg.alignment.sequence import Chip
-from imagereg.atomic import Claim, copy_bytes, reason, replacing
 from imagereg.catalogs.surveys import julian_year
-from imagereg.checksum import as_bytes, with_checksum
-from imagereg.disk import protected, write_bytes
 from imagereg.errors import InputError, ParameterError
+from imagereg.files.atomic import Claim, copy_bytes, reason, replacing
+from imagereg.files.checksum import as_bytes, with_checksum
+from imagereg.files.disk import protected, write_bytes
 from imagereg.wcs import history as wcscorr
 from imagereg.wcs import keywords as headers
 from imagereg.wcs.plane import orientation, pixel_scale

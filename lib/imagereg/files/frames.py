@@ -8,9 +8,9 @@ import warnings
 import numpy as np
 from astropy.wcs import WCS, FITSFixedWarning
 
-from imagereg import files
 from imagereg.errors import InputError
-from imagereg.solutions import Frame
+from imagereg.files import fits as files
+from imagereg.files.solution import Frame
 from imagereg.wcs.plane import TangentPlane
 
 

@@ -1,0 +1,1 @@
+"""What lies on disk: images, lists, solutions, texts; written whole or not at all."""
