@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
 # A module imports only from a lower floor. Halves are steps within a floor of the design's table.
 FLOORS = {
+    "report": 0,
     "files": 0,
     "alignment": 0,
     "detection": 0,
@@ -28,7 +29,7 @@ FLOORS = {
     "wcs.history": 4.5, "alignment.coverage": 4.3, "alignment.solve": 4.3, "alignment.sequence": 4.5, "joint": 4.5, "files.solution": 4.6,
     "listing": 3, "completion": 3,
     "files.checksum": 4, "files.atomic": 5, "files.disk": 5.1, "files.fits": 5.2, "userfolder": 5.2, "gather": 5.4, "detection.sextractor": 5,
-    "plots": 5, "report": 5, "files.frames": 5.3, "apply": 5.9,
+    "report.plots": 5, "report": 5, "files.frames": 5.3, "apply": 5.9,
     "files.inputs": 5.5, "files.lists": 5.5, "files.headerlets": 5.5, "measure": 5.7, "files.stored": 5.7, "steps": 5.8, "outputs": 5.8,
     "recompute": 5.8, "restore": 5.8,
     "editor.rules": 5.5, "editor.row": 5.5, "editor.kept": 5.5,
@@ -54,7 +55,7 @@ THIRD_PARTY = {
     "files.solution": {"astropy"}, "files.frames": {"astropy"},
     "files.fits": {"astropy", "stsci", "stwcs"}, "files.inputs": {"astropy", "stsci"}, "detection.sextractor": {"astropy"},
     "files.lists": {"astropy"}, "measure": {"threadpoolctl"},
-    "plots": {"matplotlib", "astropy"}, "report": {"astropy", "matplotlib"},
+    "report.plots": {"matplotlib", "astropy"}, "report": {"astropy", "matplotlib"},
     "tweakreg": {"astropy", "stsci", "stwcs", "pyraf"},
     "editor.terminal": {"prompt_toolkit"},
     **dict.fromkeys(("editor.fields", "editor.finder", "editor.form", "editor.shortcuts", "editor.pane",

@@ -9,7 +9,6 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
 
-from imagereg import plots
 from imagereg.alignment.sequence import Status
 from imagereg.catalogs.surveys import sky_table_text
 from imagereg.errors import InputError
@@ -19,6 +18,7 @@ from imagereg.files import text as formats
 from imagereg.files.atomic import WRITERS
 from imagereg.files.geomap import geomap_text
 from imagereg.files.solution import Solutions, Solved
+from imagereg.report import plots
 from imagereg.wcs.keywords import NOT_ALIGNED, Solution
 
 log = logging.getLogger(__name__)

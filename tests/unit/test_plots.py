@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.quiver import QuiverKey
 
-from imagereg import plots
 from imagereg.alignment.fit import fit_linear
 from imagereg.alignment.match import Match
 from imagereg.alignment.sequence import Alignment, Chip, Exposure, Rules, Status, align
 from imagereg.catalogs.sources import SourceCatalog
+from imagereg.report import plots
 from imagereg.wcs.plane import TangentPlane
 
 SHAPE, SCALE = (500, 1000), 0.05  # rows and columns; arcsec per pixel
@@ -410,7 +410,7 @@ def test_matplotlib_is_imported_late_and_left_alone(alignment, tmp_path):
     code = f"""
 import pickle, sys
 from pathlib import Path
-from imagereg import plots
+from imagereg.report import plots
 assert "matplotlib" not in sys.modules
 alignment = pickle.loads(Path({str(saved)!r}).read_bytes())
 import matplotlib
@@ -421,7 +421,7 @@ for plot in (plots.histogram_png, plots.residuals_png, plots.vector_png):
 assert dict.__eq__(matplotlib.rcParams, before)
 assert "matplotlib.pyplot" not in sys.modules
 """
-    environment = os.environ | {"PYTHONPATH": str(Path(plots.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(plots.__file__).parents[2])}
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, capture_output=True, text=True,
                           check=False)
     assert done.returncode == 0, done.stderr
