@@ -15,20 +15,21 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
 # A module imports only from a lower floor. Halves are steps within a floor of the design's table.
 FLOORS = {
+    "parameters": 0,
     "report": 0,
     "files": 0,
     "alignment": 0,
     "detection": 0,
     "catalogs": 0,
     "wcs": 0,
-    "errors": 0, "version": 0, "parameter": 0.5,
-    "params": 1, "catalogs.sources": 1, "helptext": 1.5,
+    "errors": 0, "version": 0, "parameters.declaration": 0.5,
+    "parameters.spec": 1, "catalogs.sources": 1, "parameters.help": 1.5,
     "detection.daofind": 2, "detection.epsf": 2, "alignment.match": 2, "alignment.geometry": 2, "alignment.fit": 2.5, "detection.outlines": 2, "detection.exclusions": 2.5, "alignment.pattern": 2.5,
     "wcs.plane": 3, "files.text": 3, "files.geomap": 3, "catalogs.columns": 3, "catalogs.readers": 3.5, "catalogs.user": 3.5, "files.exclusion_lists": 3.7,
     "wcs.keywords": 4, "catalogs.reference": 4, "catalogs.surveys": 4, "alignment.exposure": 4,
     "wcs.history": 4.5, "alignment.coverage": 4.3, "alignment.solve": 4.3, "alignment.sequence": 4.5, "joint": 4.5, "files.solution": 4.6,
-    "listing": 3, "completion": 3,
-    "files.checksum": 4, "files.atomic": 5, "files.disk": 5.1, "files.fits": 5.2, "userfolder": 5.2, "gather": 5.4, "detection.sextractor": 5,
+    "parameters.texts": 3, "completion": 3,
+    "files.checksum": 4, "files.atomic": 5, "files.disk": 5.1, "files.fits": 5.2, "parameters.saved": 5.2, "parameters.gather": 5.4, "detection.sextractor": 5,
     "report.plots": 5, "report": 5, "files.frames": 5.3, "apply": 5.9,
     "files.inputs": 5.5, "files.lists": 5.5, "files.headerlets": 5.5, "measure": 5.7, "files.stored": 5.7, "steps": 5.8, "outputs": 5.8,
     "recompute": 5.8, "restore": 5.8,
@@ -45,7 +46,7 @@ DATA = {"pars", "help_files", "iraf"}  # sub-packages without code
 
 # Third-party packages that a module may import at all, by their first name; numpy goes without saying.
 THIRD_PARTY = {
-    "params": {"configobj"}, "parameter": {"configobj"},
+    "parameters.spec": {"configobj"}, "parameters.declaration": {"configobj"},
     "detection.daofind": {"scipy"}, "detection.epsf": {"scipy"}, "alignment.match": {"scipy"}, "alignment.fit": {"scipy"}, "alignment.pattern": {"scipy"}, "joint": {"scipy"},
     "detection.outlines": {"astropy"}, "detection.exclusions": {"astropy", "regions"}, "catalogs.columns": {"astropy"}, "catalogs.readers": {"astropy"},
     "wcs.plane": {"astropy"}, "wcs.keywords": {"astropy"}, "wcs.history": {"astropy", "stwcs"},
@@ -67,7 +68,7 @@ ONLY_INSIDE_FUNCTIONS = {"matplotlib", "stwcs", "tkinter", "prompt_toolkit", "da
 # Below floor 5 there is no disk, screen, clock, keyboard or network.
 OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subprocess", "socket", "urllib", "time", "sys",
                  "datetime", "getpass", "readline", "curses", "threading", "multiprocessing", "random", "secrets"}
-EXCUSED = {("parameter", "os"): "os.fspath, for values that are paths",
+EXCUSED = {("parameters.declaration", "os"): "os.fspath, for values that are paths",
            ("catalogs.readers", "io"): "bytes as a file",
            ("files.solution", "io"): "a table as text",
            ("wcs.history", "io"): "a place for what stwcs prints"}  # module and import: why

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from imagereg.params import ParameterSet, Spec
+from imagereg.parameters.spec import ParameterSet, Spec
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")

@@ -10,7 +10,7 @@ import textwrap
 
 from imagereg.completion import SHELLS
 from imagereg.errors import ImageregError, ParameterError
-from imagereg.gather import ARGUMENTS
+from imagereg.parameters.gather import ARGUMENTS
 from imagereg.version import __version__
 
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
@@ -161,7 +161,7 @@ def _pair(word):
 
 def _from_file(path, owner, task):
     """Parameters of a file: of the task named as its owner, or else of any of ours."""
-    from imagereg import gather
+    from imagereg.parameters import gather
 
     values = gather.read_parameters(path, owner or task)
     found = values.get("_task_name_", owner or task)
@@ -173,7 +173,7 @@ def _from_file(path, owner, task):
 
 def _owner_and_name(name, task):
     """Return the parameter set, None for a plain parameter, and the full name of what a user calls `name`."""
-    from imagereg.params import Spec
+    from imagereg.parameters.spec import Spec
 
     owner, dot, own = name.rpartition(".")
     if dot or task != "tweakreg":
@@ -195,7 +195,7 @@ def _full_name(name, specs):
 
 def _sets(names, given):
     """Return the parameter sets that file names and arguments of TweakReg make up."""
-    from imagereg import gather
+    from imagereg.parameters import gather
 
     flat = given | ({"input": ",".join(names)} if names else {})
     return gather.gather_parameters(*(flat.pop(argument, None) for argument in ARGUMENTS.values()), flat)
@@ -209,8 +209,9 @@ def _listed(task, names, given):
 
 def _help(wanted, *_):
     """Print what there is, what a parameter means, or the whole help."""
-    from imagereg import helptext, listing
-    from imagereg.params import Spec
+    from imagereg.parameters import help as helptext
+    from imagereg.parameters import texts as listing
+    from imagereg.parameters.spec import Spec
 
     task, name = wanted
     parser, specs = _parser(task), [Spec.load(task)] + [Spec.load("imagefindpars")] * (task == "tweakreg")
@@ -239,14 +240,14 @@ def _options(parser):
 
 
 def _lpar(task, names, given):
-    from imagereg import listing
+    from imagereg.parameters import texts as listing
 
     print(listing.lpar_text(_listed(task, names, given)), end="")
     return 0
 
 
 def _dpar(task, names, given):
-    from imagereg import listing
+    from imagereg.parameters import texts as listing
 
     print(listing.dpar_text(_listed(task, names, given)), end="")
     return 0
@@ -264,7 +265,7 @@ def _savepars(target, names, given):
 
 def _unlearn(task, *_):
     """Remove what the user saved."""
-    from imagereg import userfolder
+    from imagereg.parameters import saved as userfolder
 
     path = userfolder.forget_parameters(task)
     print(f"removed {path}" if path else f"no parameters of {task} are saved")
@@ -274,7 +275,7 @@ def _unlearn(task, *_):
 def _completion(shell, *_):
     """Print the script for a shell."""
     from imagereg import completion
-    from imagereg.params import Spec
+    from imagereg.parameters.spec import Spec
 
     print(completion.script(shell, [Spec.load(task) for task in ARGUMENTS], _options(_parser("tweakreg"))), end="")
     return 0
@@ -309,7 +310,8 @@ def _epar(task, names, given):
 
         editor.edit(task, start={values.task: values for values in _listed(task, names, given)} if given else None)
         return 0
-    from imagereg import editor, gather
+    from imagereg import editor
+    from imagereg.parameters import gather
 
     results, flat = [], dict(given)
     sources = [flat.pop(argument, None) for argument in ARGUMENTS.values()]
@@ -364,7 +366,7 @@ def _compare(_, names, given):
 def _apply(solution, names, given):
     """Put the solutions of an earlier run into headers, and tell which."""
     from imagereg.apply import apply_solution
-    from imagereg.params import ParameterSet
+    from imagereg.parameters.spec import ParameterSet
 
     dry_run = given.pop("dry_run", False)
     if strange := sorted(given.keys() - {"wcsname", "reusename"}):

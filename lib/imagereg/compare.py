@@ -12,7 +12,7 @@ from imagereg.catalogs.reference import Reference
 from imagereg.errors import InputError
 from imagereg.files.inputs import expand_input, mef_inputs
 from imagereg.files.stored import stored
-from imagereg.gather import gather_parameters
+from imagereg.parameters.gather import gather_parameters
 from imagereg.steps import measured, reference_of, rules_of
 
 

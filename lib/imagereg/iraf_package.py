@@ -16,10 +16,10 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from imagereg import userfolder
 from imagereg.errors import InputError
 from imagereg.files import disk
-from imagereg.params import Spec, package_file, package_text
+from imagereg.parameters import saved as userfolder
+from imagereg.parameters.spec import Spec, package_file, package_text
 
 __all__ = ["align", "install", "lroff", "uninstall"]
 

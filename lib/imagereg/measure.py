@@ -20,7 +20,7 @@ from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import fits as files
 from imagereg.files import inputs
-from imagereg.params import Spec
+from imagereg.parameters.spec import Spec
 
 _KERNEL = ("conv_width", "nsigma", "ratio", "theta")
 _LIMITS = ("peakmin", "peakmax", "fluxmin", "fluxmax")

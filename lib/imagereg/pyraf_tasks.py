@@ -14,7 +14,7 @@ import traceback
 import types
 
 from imagereg.errors import ImageregError, ParameterError
-from imagereg.params import ParameterSet, Spec, nearest, package_file, package_text
+from imagereg.parameters.spec import ParameterSet, Spec, nearest, package_file, package_text
 from imagereg.version import __version__
 
 __all__ = ["TASKS", "register"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from imagereg import userfolder
 from imagereg.files import disk
-from imagereg.params import Spec
+from imagereg.parameters import saved as userfolder
+from imagereg.parameters.spec import Spec
 
 pytest.importorskip("tkinter", reason="this Python has no tkinter; apt-get install python3-tk")
 SCRIPT = Path(__file__).with_name("epar_window_script.py")

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "lib", "pars", "help", "scripts")
 FRESH = r"""
 import json, pathlib, sys
-import imagereg.params as params
+import imagereg.parameters.spec as params
 tasks = ("tweakreg", "imagefindpars", "refimagefindpars")
 specs = {task: params.Spec.load(task).cfg_text() for task in tasks}
 helps = {task: params.package_text("help_files", task + ".help") for task in specs}
@@ -107,7 +107,7 @@ def test_contents(built):
     data |= {f"{folder}/{path.name}" for folder in ("help", "scripts/iraf") for path in (ROOT / folder).iterdir()}
     with tarfile.open(built[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert data | {"LICENSE", "setup.cfg", "pyproject.toml", "lib/imagereg/params.py"} <= names
+    assert data | {"LICENSE", "setup.cfg", "pyproject.toml", "lib/imagereg/parameters/spec.py"} <= names
     with zipfile.ZipFile(built[1]) as archive:
         names = set(archive.namelist())
     assert {"imagereg/" + name.replace("help/", "help_files/").replace("scripts/", "") for name in data} <= names

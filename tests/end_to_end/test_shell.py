@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagereg import cli, tweakreg
-from imagereg.params import Spec
+from imagereg.parameters.spec import Spec
 
 COMMANDS = ("tweakreg", "imagefindpars", "refimagefindpars")
 PROGRAM = "import sys; from imagereg.cli import main; sys.exit(main(sys.argv[2:], task=sys.argv[1]))"

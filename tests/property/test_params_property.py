@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagereg.errors import ParameterError
-from imagereg.parameter import unquoted
-from imagereg.params import Parameter, ParameterSet, Spec, nearest
+from imagereg.parameters.declaration import unquoted
+from imagereg.parameters.spec import Parameter, ParameterSet, Spec, nearest
 
 SPECS = [Spec.load(task) for task in ("tweakreg", "imagefindpars", "refimagefindpars")]
 

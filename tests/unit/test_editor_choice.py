@@ -8,7 +8,7 @@ import pytest
 
 from imagereg import cli, editor, imagefindpars, refimagefindpars, tweakreg
 from imagereg.errors import InputError, ParameterError
-from imagereg.params import ParameterSet
+from imagereg.parameters.spec import ParameterSet
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from imagereg.editor import rules
 from imagereg.editor.model import TASKS, Model
 from imagereg.errors import ImageregError, InputError, ParameterError
-from imagereg.params import Spec
+from imagereg.parameters.spec import Spec
 from imagereg.tweakreg import gather_parameters
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent

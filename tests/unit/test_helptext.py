@@ -6,10 +6,11 @@ import pathlib
 
 import pytest
 
-from imagereg import helptext, tweakreg
+from imagereg import tweakreg
 from imagereg.cli import main
 from imagereg.errors import ParameterError
-from imagereg.params import Spec
+from imagereg.parameters import help as helptext
+from imagereg.parameters.spec import Spec
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")

@@ -10,9 +10,9 @@ import pickle
 import numpy as np
 import pytest
 
-from imagereg import params
 from imagereg.errors import ParameterError
-from imagereg.params import ParameterSet, Spec, nearest
+from imagereg.parameters import spec as params
+from imagereg.parameters.spec import ParameterSet, Spec, nearest
 
 TWEAKREG = Spec.load("tweakreg")
 FIND = Spec.load("imagefindpars")
@@ -237,7 +237,7 @@ def test_unknown_name():
 def test_alias(spec, alias, name, caplog):
     """The spelling of the help text is accepted, and logged once."""
     params._log_alias.cache_clear()
-    with caplog.at_level(logging.INFO, logger="imagereg.params"):
+    with caplog.at_level(logging.INFO, logger="imagereg.parameters.spec"):
         assert spec.validate({alias: 2}) == spec.validate({name: 2}) == spec.validate({alias: 2, name: "2.0"})
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [f"{spec.task}: parameter {alias!r} is taken as {name!r}"]

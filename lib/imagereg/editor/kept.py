@@ -12,12 +12,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from imagereg import params, userfolder
 from imagereg.errors import ImageregError, InputError, ParameterError
 from imagereg.files import disk
-from imagereg.params import is_teals, shared_out
+from imagereg.parameters import saved as userfolder
+from imagereg.parameters import spec as params
+from imagereg.parameters.spec import is_teals, shared_out
 
-_HERE = Path(params.__file__).resolve().parent
+_HERE = Path(params.__file__).resolve().parent.parent
 _OWN = (_HERE, *(_HERE.parent.parent / name for name in ("pars", "help")))  # the others in a checkout
 
 

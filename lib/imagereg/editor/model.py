@@ -14,14 +14,14 @@ import dataclasses
 import glob
 import os
 
-from imagereg import helptext
 from imagereg.editor import kept as places
 from imagereg.editor import rules
 from imagereg.editor.row import Row, refusal
 from imagereg.errors import ImageregError, ParameterError
-from imagereg.gather import TASKS
-from imagereg.parameter import shown
-from imagereg.params import ParameterSet, Spec
+from imagereg.parameters import help as helptext
+from imagereg.parameters.declaration import shown
+from imagereg.parameters.gather import TASKS
+from imagereg.parameters.spec import ParameterSet, Spec
 
 
 @dataclasses.dataclass(frozen=True)

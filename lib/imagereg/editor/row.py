@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imagereg.parameter import Parameter, shown
+from imagereg.parameters.declaration import Parameter, shown
 
 _TYPES = {"boolean": "yes or no", "integer": "a whole number", "float": "a number", "string": "one line of text"}
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import operator
 
-from imagereg.parameter import shown
+from imagereg.parameters.declaration import shown
 
 _SWITCH = "_section_switch_"
 _OFF = ("", "no", "INDEF")

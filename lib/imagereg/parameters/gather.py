@@ -6,10 +6,11 @@ import operator
 import os
 from collections.abc import Mapping
 
-from imagereg import listing, userfolder
 from imagereg.errors import ParameterError
 from imagereg.files import disk
-from imagereg.params import ParameterSet, Spec, is_teals, nearest, shared_out
+from imagereg.parameters import saved as userfolder
+from imagereg.parameters import texts as listing
+from imagereg.parameters.spec import ParameterSet, Spec, is_teals, nearest, shared_out
 
 # Under which argument of TweakReg the parameters of a task stand.
 ARGUMENTS = {"tweakreg": "configobj", "imagefindpars": "imagefindcfg", "refimagefindpars": "refimagefindcfg"}

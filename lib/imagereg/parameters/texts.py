@@ -6,7 +6,7 @@ import re
 import textwrap
 
 from imagereg.errors import ParameterError
-from imagereg.parameter import unquoted
+from imagereg.parameters.declaration import unquoted
 
 _WIDTH, _PROMPT = 80, 32  # columns: of a screen; where IRAF puts what a parameter is for
 _FILLER = re.compile("OPTIONAL | (OUTPUT|DESCRIPTION|CREATION|PARAMETERS)")

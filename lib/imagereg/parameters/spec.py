@@ -17,7 +17,7 @@ from importlib.resources import files
 import configobj
 
 from imagereg.errors import ParameterError
-from imagereg.parameter import Parameter, cfg_value, parse_check, unquoted
+from imagereg.parameters.declaration import Parameter, cfg_value, parse_check, unquoted
 
 __all__ = ["Parameter", "ParameterSet", "Spec", "is_teals", "nearest", "package_file", "package_text", "shared_out"]
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 def package_file(folder, name):
     """Return the path of a data file in sub-package `folder`: 'pars', 'help_files' or 'iraf'."""
-    package = files(__package__)
+    package = files("imagereg")
     installed = package / folder / name
     # In a checkout and an editable install they stand beside lib/, as pars/, help/ and scripts/iraf/.
     checkout = {"help_files": "help", "iraf": "scripts/iraf"}.get(folder, folder)

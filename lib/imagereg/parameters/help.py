@@ -14,7 +14,7 @@ import itertools
 import re
 import textwrap
 
-from imagereg.params import Spec, package_file, package_text
+from imagereg.parameters.spec import Spec, package_file, package_text
 
 _ENTRY = re.compile(r"  (?:(?P<name>\w+) =.*|[A-Z][A-Z ]+)")
 _COLUMNS = re.compile(r"\S {3,}\S")

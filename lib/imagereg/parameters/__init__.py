@@ -1,0 +1,1 @@
+"""What can be set: declarations, values, where they are saved, and their help."""
