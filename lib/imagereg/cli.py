@@ -327,7 +327,7 @@ def _epar(task, names, given):
 
 def _restore(_, names, given):
     """Bring a WCS back, and print which there is now; of a dry run, all keywords that would change."""
-    from imagereg.restore import restore
+    from imagereg.tasks.restore import restore
 
     to, dry_run = given.pop("to"), given.pop("dry_run", False)
     if given:
@@ -354,7 +354,7 @@ def _headerlets(_, names, given):
 
 def _compare(_, names, given):
     """Print how far the solutions that files hold are from the reference."""
-    from imagereg.compare import compare, table
+    from imagereg.tasks.compare import compare, table
 
     scores = compare(names, **given)
     print("\n".join(table(scores).pformat(max_lines=-1, max_width=-1)))
@@ -365,8 +365,8 @@ def _compare(_, names, given):
 
 def _apply(solution, names, given):
     """Put the solutions of an earlier run into headers, and tell which."""
-    from imagereg.apply import apply_solution
     from imagereg.parameters.spec import ParameterSet
+    from imagereg.tasks.apply import apply_solution
 
     dry_run = given.pop("dry_run", False)
     if strange := sorted(given.keys() - {"wcsname", "reusename"}):

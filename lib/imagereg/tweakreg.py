@@ -24,12 +24,12 @@ from imagereg.files import disk, headerlets
 from imagereg.files import fits as files
 from imagereg.files.atomic import Claim
 from imagereg.files.inputs import expand_input, mef_inputs
-from imagereg.outputs import Output, product
 from imagereg.parameters.gather import ARGUMENTS, gather_parameters, starting_values
 from imagereg.parameters.help import page_address, task_help
 from imagereg.parameters.spec import ParameterSet, Spec
-from imagereg.recompute import check_recomputable, recompute
-from imagereg.steps import measured, reference_of, rules_of
+from imagereg.tasks.outputs import Output, product
+from imagereg.tasks.steps import measured, reference_of, rules_of
+from imagereg.tasks.updatewcs import check_recomputable, recompute
 from imagereg.version import __version__
 from imagereg.wcs.plane import TangentPlane
 

@@ -9,9 +9,9 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from imagereg.apply import apply_solution, read_solutions
 from imagereg.cli import main
 from imagereg.demo import PointingError, simulate_visit
+from imagereg.tasks.apply import apply_solution, read_solutions
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10}

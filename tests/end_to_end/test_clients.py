@@ -19,9 +19,9 @@ from astropy.wcs import WCS
 from scipy.optimize import curve_fit
 from stwcs.wcsutil import altwcs
 
-from imagereg.apply import apply_solution
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.files import fits as files
+from imagereg.tasks.apply import apply_solution
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.keywords import Solution
 from imagereg.wcs.plane import TangentPlane, corrected_wcs

@@ -19,7 +19,7 @@ from imagereg.errors import InputError
 from imagereg.files import atomic
 from imagereg.files import fits as files
 from imagereg.files.atomic import Claim
-from imagereg.restore import restore
+from imagereg.tasks.restore import restore
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.keywords import Solution, wcs_names
 

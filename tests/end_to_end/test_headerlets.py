@@ -11,12 +11,12 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from imagereg.cli import main
-from imagereg.compare import compare
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import headerlets
 from imagereg.files.atomic import Claim
 from imagereg.files.stored import stored
-from imagereg.restore import restore
+from imagereg.tasks.compare import compare
+from imagereg.tasks.restore import restore
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.keywords import wcs_names
 

@@ -9,12 +9,12 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from imagereg import recompute as recompute_module
 from imagereg.cli import main
 from imagereg.demo import simulate_visit
 from imagereg.errors import InputError
-from imagereg.recompute import check_recomputable, recompute
-from imagereg.restore import restore
+from imagereg.tasks import updatewcs as recompute_module
+from imagereg.tasks.restore import restore
+from imagereg.tasks.updatewcs import check_recomputable, recompute
 from imagereg.wcs.keywords import wcs_names
 
 WORDS = ["see2dplot=no", "residplot=No plot", "threshold=10", "writecat=no"]

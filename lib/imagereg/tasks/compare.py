@@ -13,7 +13,7 @@ from imagereg.errors import InputError
 from imagereg.files.inputs import expand_input, mef_inputs
 from imagereg.files.stored import stored
 from imagereg.parameters.gather import gather_parameters
-from imagereg.steps import measured, reference_of, rules_of
+from imagereg.tasks.steps import measured, reference_of, rules_of
 
 
 @dataclasses.dataclass(frozen=True)

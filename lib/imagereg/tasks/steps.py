@@ -15,7 +15,7 @@ from imagereg.errors import InputError
 from imagereg.files import disk
 from imagereg.files.inputs import expand_input, mef_inputs
 from imagereg.files.lists import Exclusions, UserCatalogs
-from imagereg.measure import Limits, measure_exposures
+from imagereg.tasks.exposures import Limits, measure_exposures
 from imagereg.wcs.plane import TangentPlane
 
 
