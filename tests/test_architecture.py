@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
 # A module imports only from a lower floor. Halves are steps within a floor of the design's table.
 FLOORS = {
+    "interfaces": 0,
     "tasks": 0,
     "parameters": 0,
     "report": 0,
@@ -29,19 +30,19 @@ FLOORS = {
     "wcs.plane": 3, "files.text": 3, "files.geomap": 3, "catalogs.columns": 3, "catalogs.readers": 3.5, "catalogs.user": 3.5, "files.exclusion_lists": 3.7,
     "wcs.keywords": 4, "catalogs.reference": 4, "catalogs.surveys": 4, "alignment.exposure": 4,
     "wcs.history": 4.5, "alignment.coverage": 4.3, "alignment.solve": 4.3, "alignment.sequence": 4.5, "joint": 4.5, "files.solution": 4.6,
-    "parameters.texts": 3, "completion": 3,
+    "parameters.texts": 3, "interfaces.completion": 3,
     "files.checksum": 4, "files.atomic": 5, "files.disk": 5.1, "files.fits": 5.2, "parameters.saved": 5.2, "parameters.gather": 5.4, "detection.sextractor": 5,
     "report.plots": 5, "report": 5, "files.frames": 5.3, "tasks.apply": 5.9,
     "files.inputs": 5.5, "files.lists": 5.5, "files.headerlets": 5.5, "tasks.exposures": 5.7, "files.stored": 5.7, "tasks.steps": 5.8, "tasks.outputs": 5.8,
     "tasks.updatewcs": 5.8, "tasks.restore": 5.8,
-    "editor.rules": 5.5, "editor.row": 5.5, "editor.kept": 5.5,
-    "editor.field": 5.5, "editor.keys": 5.5, "editor.screen": 5.81, "editor.session": 5.83,
-    "editor.fields": 5.5, "editor.form": 5.6, "editor.shortcuts": 5.5, "editor.pane": 5.5, "editor.finder": 5.5,
-    "editor.model": 5.8, "editor.running": 5.8, "editor.terminal": 5.85, "editor.window": 5.85,
-    "editor": 5.9,
+    "interfaces.epar.rules": 5.5, "interfaces.epar.row": 5.5, "interfaces.epar.kept": 5.5,
+    "interfaces.epar.terminal.field": 5.5, "interfaces.epar.terminal.keys": 5.5, "interfaces.epar.terminal.screen": 5.81, "interfaces.epar.terminal.session": 5.83,
+    "interfaces.epar.window.fields": 5.5, "interfaces.epar.window.form": 5.6, "interfaces.epar.window.shortcuts": 5.5, "interfaces.epar.window.pane": 5.5, "interfaces.epar.window.finder": 5.5,
+    "interfaces.epar.model": 5.8, "interfaces.epar.window.running": 5.8, "interfaces.epar.terminal": 5.85, "interfaces.epar.window": 5.85,
+    "interfaces.epar": 5.9,
     "tasks.compare": 6, "tweakreg": 6, "imagefindpars": 6.5, "refimagefindpars": 6.5,
-    "pyraf_tasks": 7.5, "iraf_package": 7, "batch": 7, "demo": 7,
-    "cli": 8, "__init__": 9,
+    "interfaces.pyraf": 7.5, "interfaces.iraf": 7, "batch": 7, "demo": 7,
+    "interfaces.cli": 8, "__init__": 9,
 }  # fmt: skip
 DATA = {"pars", "help_files", "iraf"}  # sub-packages without code
 
@@ -59,10 +60,10 @@ THIRD_PARTY = {
     "files.lists": {"astropy"}, "tasks.exposures": {"threadpoolctl"},
     "report.plots": {"matplotlib", "astropy"}, "report": {"astropy", "matplotlib"},
     "tweakreg": {"astropy", "stsci", "stwcs", "pyraf"},
-    "editor.terminal": {"prompt_toolkit"},
-    **dict.fromkeys(("editor.fields", "editor.finder", "editor.form", "editor.shortcuts", "editor.pane",
-                     "editor.running", "editor.window"), {"tkinter"}),
-    "pyraf_tasks": {"pyraf"}, "batch": {"dask"}, "demo": {"astropy", "scipy"},
+    "interfaces.epar.terminal": {"prompt_toolkit"},
+    **dict.fromkeys(("interfaces.epar.window.fields", "interfaces.epar.window.finder", "interfaces.epar.window.form", "interfaces.epar.window.shortcuts", "interfaces.epar.window.pane",
+                     "interfaces.epar.window.running", "interfaces.epar.window"), {"tkinter"}),
+    "interfaces.pyraf": {"pyraf"}, "batch": {"dask"}, "demo": {"astropy", "scipy"},
 }  # fmt: skip
 ONLY_INSIDE_FUNCTIONS = {"matplotlib", "stwcs", "tkinter", "prompt_toolkit", "dask", "distributed", "pyraf"}
 
@@ -74,7 +75,7 @@ EXCUSED = {("parameters.declaration", "os"): "os.fspath, for values that are pat
            ("files.solution", "io"): "a table as text",
            ("wcs.history", "io"): "a place for what stwcs prints"}  # module and import: why
 IN_MEMORY = {"catalogs.readers", "wcs.keywords", "wcs.history"}  # what they do with astropy.io touches no disk
-LOGS = {"tweakreg", "cli", "batch", "editor.running"}  # they show or keep what the package logs
+LOGS = {"tweakreg", "interfaces.cli", "batch", "interfaces.epar.window.running"}  # they show or keep what the package logs
 MANY_ARGUMENTS = {("tweakreg", "TweakReg"): "drizzlepac's signature"}
 
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
@@ -228,7 +229,7 @@ def test_no_outside_world_below_floor_five(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_command_prints(name):
     complaints = [where(name, node, "prints") for text, node in calls(name) if text in ("print", "pprint.pprint")]
-    assert name == "cli" or not complaints, "\n".join(complaints)
+    assert name == "interfaces.cli" or not complaints, "\n".join(complaints)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -348,6 +349,6 @@ def test_the_checks_find_what_they_look_for():
     lines = ["def f():", " for i in a:", "  if i:", "   pass", "  elif j:", "   while k:", "    with m:", "     pass"]
     assert depth(ast.parse("\n".join(lines)).body[0]) == 3
     assert own_module("imagereg.detection.daofind.Kernel") == "detection.daofind"
-    assert own_module("imagereg.editor.model.Model") == "editor.model"
+    assert own_module("imagereg.interfaces.epar.model.Model") == "interfaces.epar.model"
     assert own_module("imagereg") == own_module("imagereg.__version__") == "__init__"
     assert "imagereg.errors.DegenerateFit" in {full for full, _ in imports("alignment.fit")}

@@ -25,4 +25,4 @@ def __dir__():
 
 
 if "pyraf" in sys.modules:
-    importlib.import_module(f"{__name__}.pyraf_tasks").register()
+    importlib.import_module(f"{__name__}.interfaces.pyraf").register()

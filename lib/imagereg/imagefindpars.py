@@ -1,12 +1,13 @@
 """The parameter set imagefindpars: how tweakreg finds the sources of the images."""
 
-from imagereg import editor, tweakreg
+from imagereg import tweakreg
+from imagereg.interfaces import epar as editor
 
 __taskname__ = "imagefindpars"
 
 
 def edit_imagefindpars():
-    """Edit the parameter set; see `imagereg.editor.edit`."""
+    """Edit the parameter set; see `imagereg.interfaces.epar.edit`."""
     return editor.edit(__taskname__)
 
 

@@ -15,7 +15,6 @@ import tempfile
 
 import numpy as np
 
-from imagereg import editor
 from imagereg.alignment.sequence import Chip, Exposure, Status, align
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog
@@ -24,6 +23,7 @@ from imagereg.files import disk, headerlets
 from imagereg.files import fits as files
 from imagereg.files.atomic import Claim
 from imagereg.files.inputs import expand_input, mef_inputs
+from imagereg.interfaces import epar as editor
 from imagereg.parameters.gather import ARGUMENTS, gather_parameters, starting_values
 from imagereg.parameters.help import page_address, task_help
 from imagereg.parameters.spec import ParameterSet, Spec
@@ -122,12 +122,12 @@ def _edit_and_run(given, sources, flat, *, dry_run):
 
 
 def edit_imagefindpars():
-    """Edit the parameter set imagefindpars; see `imagereg.editor.edit`."""
+    """Edit the parameter set imagefindpars; see `imagereg.interfaces.epar.edit`."""
     return editor.edit("imagefindpars")
 
 
 def edit_refimagefindpars():
-    """Edit the parameter set refimagefindpars; see `imagereg.editor.edit`."""
+    """Edit the parameter set refimagefindpars; see `imagereg.interfaces.epar.edit`."""
     return editor.edit("refimagefindpars")
 
 

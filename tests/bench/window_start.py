@@ -14,8 +14,8 @@ import tkinter
 def wait(root, top):
     top.update()
 tkinter.Tk.wait_window = wait
-from imagereg.editor import window
-from imagereg.editor.model import Model
+from imagereg.interfaces.epar import window
+from imagereg.interfaces.epar.model import Model
 window.edit(Model.open("tweakreg"))
 """
 
@@ -35,7 +35,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats
-    imports, window = best("import imagereg.editor.model", repeats), best(OPEN, repeats)
+    imports, window = best("import imagereg.interfaces.epar.model", repeats), best(OPEN, repeats)
     print(f"window after {window:.2f} s, {imports:.2f} s of it for imports (bar {_MOST_SECONDS:g} s)")
     return int(window > _MOST_SECONDS)
 

@@ -12,9 +12,9 @@ import tkinter
 from tkinter import filedialog, messagebox
 from types import SimpleNamespace
 
-from imagereg.editor import window as module
-from imagereg.editor.model import Model
 from imagereg.errors import InputError
+from imagereg.interfaces.epar import window as module
+from imagereg.interfaces.epar.model import Model
 
 KEYSYMS = {".": "period", ",": "comma", "-": "minus", "*": "asterisk", "_": "underscore", "/": "slash", " ": "space"}
 PATIENCE = 20  # seconds

@@ -9,8 +9,8 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from imagereg.cli import main
 from imagereg.demo import PointingError, simulate_visit
+from imagereg.interfaces.cli import main
 from imagereg.tasks.apply import apply_solution, read_solutions
 from imagereg.tweakreg import TweakReg
 

@@ -13,10 +13,10 @@ import pytest
 from astropy.io import fits
 
 from imagereg.alignment import exposure as exposures
-from imagereg.cli import main
 from imagereg.demo import simulate_visit
 from imagereg.errors import DegenerateFit, InputError, ParameterError
 from imagereg.files import text as formats
+from imagereg.interfaces.cli import main
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10}
@@ -196,7 +196,7 @@ def test_bad_words(visit, capsys, words, says):
 
 
 def test_process_ends_with_status_and_one_line(visit):
-    done = subprocess.run([sys.executable, "-m", "imagereg.cli", "nosuch.fits"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "imagereg.interfaces.cli", "nosuch.fits"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr == "tweakreg: nosuch.fits does not exist\n" and done.stdout == ""
 
 

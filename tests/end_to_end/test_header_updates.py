@@ -14,11 +14,11 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from imagereg.cli import main
 from imagereg.errors import InputError
 from imagereg.files import atomic
 from imagereg.files import fits as files
 from imagereg.files.atomic import Claim
+from imagereg.interfaces.cli import main
 from imagereg.tasks.restore import restore
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.keywords import Solution, wcs_names
@@ -332,7 +332,7 @@ def test_leftovers_are_swept(visit):
 
 def test_full_disk(visit):
     code = ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); import signal;"
-            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import sys; from imagereg.cli import main;"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import sys; from imagereg.interfaces.cli import main;"
             "sys.exit(main(sys.argv[1:]))").format(os.path.getsize(visit.names[0]) // 2)
     done = subprocess.run([sys.executable, "-c", code, *visit.names, "updatehdr=yes", "writecat=no", *WORDS],
                           capture_output=True, text=True, check=False)

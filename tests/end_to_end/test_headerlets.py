@@ -10,11 +10,11 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from imagereg.cli import main
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import headerlets
 from imagereg.files.atomic import Claim
 from imagereg.files.stored import stored
+from imagereg.interfaces.cli import main
 from imagereg.tasks.compare import compare
 from imagereg.tasks.restore import restore
 from imagereg.tweakreg import TweakReg

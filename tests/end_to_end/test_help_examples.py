@@ -12,8 +12,8 @@ import pytest
 from astropy.io import fits
 
 from imagereg import tweakreg
-from imagereg.cli import main
 from imagereg.demo import simulate_visit
+from imagereg.interfaces.cli import main
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from sessions import Session, environment
 
 from imagereg.errors import InputError, ParameterError
-from imagereg.iraf_package import align, install, lroff, uninstall
+from imagereg.interfaces.iraf import align, install, lroff, uninstall
 
 COMMAND = Path(os.path.abspath(sys.executable)).with_name("tweakreg")
 MINE = "# of the user, in Latin-1: \xe9\nset stdimage = imt4096\nkeep\n".encode("latin-1")

@@ -16,7 +16,7 @@ EDITOR = """
 import sys, types
 from pyraf import iraf
 import imagereg
-editor = sys.modules["imagereg.editor"] = imagereg.editor = types.ModuleType("imagereg.editor")
+editor = sys.modules["imagereg.interfaces.epar"] = imagereg.interfaces.epar = types.ModuleType("imagereg.interfaces.epar")
 def edit(task, *, start=None, store=None, run=None, face=None):
     print(task, sorted(start), start[task].changed, run is not None)
     changes = {"tweakreg": {"nclip": 5, "verbose": True, "nbright": 50}, "imagefindpars": {"threshold": 10.0}}
@@ -222,6 +222,6 @@ def test_epar_in_the_session(pyraf):
 
 def test_without_pyraf_nothing_is_declared():
     """Outside PyRAF the import draws in nothing."""
-    run = [sys.executable, "-c", "import imagereg, sys; print('imagereg.pyraf_tasks' in sys.modules)"]
+    run = [sys.executable, "-c", "import imagereg, sys; print('imagereg.interfaces.pyraf' in sys.modules)"]
     env = environment(os.path.expanduser("~"))
     assert subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout.strip() == "False"

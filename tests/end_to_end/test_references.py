@@ -13,9 +13,9 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.cli import main
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.errors import InputError
+from imagereg.interfaces.cli import main
 from imagereg.tweakreg import TweakReg, align_catalogs
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10, "writecat": False}

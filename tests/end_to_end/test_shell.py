@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from imagereg import cli, tweakreg
+from imagereg import tweakreg
+from imagereg.interfaces import cli
 from imagereg.parameters.spec import Spec
 
 COMMANDS = ("tweakreg", "imagefindpars", "refimagefindpars")
-PROGRAM = "import sys; from imagereg.cli import main; sys.exit(main(sys.argv[2:], task=sys.argv[1]))"
+PROGRAM = "import sys; from imagereg.interfaces.cli import main; sys.exit(main(sys.argv[2:], task=sys.argv[1]))"
 
 
 @pytest.fixture(autouse=True)

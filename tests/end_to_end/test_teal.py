@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imagereg import cli, tweakreg
+from imagereg import tweakreg
+from imagereg.interfaces import cli
 
 PACKAGE = Path(tweakreg.__file__).parent
 TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")

@@ -9,9 +9,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from imagereg.cli import main
 from imagereg.demo import simulate_visit
 from imagereg.errors import InputError
+from imagereg.interfaces.cli import main
 from imagereg.tasks import updatewcs as recompute_module
 from imagereg.tasks.restore import restore
 from imagereg.tasks.updatewcs import check_recomputable, recompute

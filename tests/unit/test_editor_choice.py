@@ -6,8 +6,10 @@ import types
 
 import pytest
 
-from imagereg import cli, editor, imagefindpars, refimagefindpars, tweakreg
+from imagereg import imagefindpars, refimagefindpars, tweakreg
 from imagereg.errors import InputError, ParameterError
+from imagereg.interfaces import cli
+from imagereg.interfaces import epar as editor
 from imagereg.parameters.spec import ParameterSet
 
 
@@ -53,7 +55,7 @@ def face(monkeypatch, name, does):
         shown.append(model)
         does(model)
 
-    monkeypatch.setitem(sys.modules, f"imagereg.editor.{name}", types.SimpleNamespace(edit=edit))
+    monkeypatch.setitem(sys.modules, f"imagereg.interfaces.epar.{name}", types.SimpleNamespace(edit=edit))
     return shown
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagereg.editor import rules
-from imagereg.editor.model import TASKS, Model
 from imagereg.errors import ImageregError, InputError, ParameterError
+from imagereg.interfaces.epar import rules
+from imagereg.interfaces.epar.model import TASKS, Model
 from imagereg.parameters.spec import Spec
 from imagereg.tweakreg import gather_parameters
 

@@ -11,12 +11,13 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from imagereg import editor
-from imagereg.editor import keys, screen, terminal
-from imagereg.editor.field import EDITS, Field
-from imagereg.editor.model import Model
-from imagereg.editor.session import Session
 from imagereg.errors import InputError
+from imagereg.interfaces import epar as editor
+from imagereg.interfaces.epar import terminal
+from imagereg.interfaces.epar.model import Model
+from imagereg.interfaces.epar.terminal import keys, screen
+from imagereg.interfaces.epar.terminal.field import EDITS, Field
+from imagereg.interfaces.epar.terminal.session import Session
 
 
 @pytest.fixture(autouse=True)

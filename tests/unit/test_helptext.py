@@ -7,8 +7,8 @@ import pathlib
 import pytest
 
 from imagereg import tweakreg
-from imagereg.cli import main
 from imagereg.errors import ParameterError
+from imagereg.interfaces.cli import main
 from imagereg.parameters import help as helptext
 from imagereg.parameters.spec import Spec
 

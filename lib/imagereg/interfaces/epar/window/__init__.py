@@ -9,10 +9,10 @@ import operator
 import os
 import textwrap
 
-from imagereg.editor import fields, pane, shortcuts
-from imagereg.editor.finder import Finder
-from imagereg.editor.form import Form
 from imagereg.errors import ImageregError, InputError
+from imagereg.interfaces.epar.window import fields, pane, shortcuts
+from imagereg.interfaces.epar.window.finder import Finder
+from imagereg.interfaces.epar.window.form import Form
 
 _PAGE = 10  # rows
 _RED = "#b00020"
@@ -331,7 +331,7 @@ class _Window:
 
     def execute(self):
         """Save, then execute in a window of its own."""
-        from imagereg.editor.running import RunWindow
+        from imagereg.interfaces.epar.window.running import RunWindow
 
         model = (self.owner or self).model
         if self._all_taken() and (not model.dirty or self.save()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagereg.editor.fields import Field
+from imagereg.interfaces.epar.window.fields import Field
 
 _WHEEL = ("<Button-4>", "<Button-5>", "<MouseWheel>")
 _PADDING = 32  # pixels, of the form and its three columns

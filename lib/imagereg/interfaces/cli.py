@@ -8,8 +8,8 @@ import os
 import sys
 import textwrap
 
-from imagereg.completion import SHELLS
 from imagereg.errors import ImageregError, ParameterError
+from imagereg.interfaces.completion import SHELLS
 from imagereg.parameters.gather import ARGUMENTS
 from imagereg.version import __version__
 
@@ -274,7 +274,7 @@ def _unlearn(task, *_):
 
 def _completion(shell, *_):
     """Print the script for a shell."""
-    from imagereg import completion
+    from imagereg.interfaces import completion
     from imagereg.parameters.spec import Spec
 
     print(completion.script(shell, [Spec.load(task) for task in ARGUMENTS], _options(_parser("tweakreg"))), end="")
@@ -306,11 +306,11 @@ def _demo(folder, _, given):
 def _epar(task, names, given):
     """Edit the parameters; those of tweakreg with its parameter sets, and align where the user says Execute."""
     if task != "tweakreg":
-        from imagereg import editor
+        from imagereg.interfaces import epar as editor
 
         editor.edit(task, start={values.task: values for values in _listed(task, names, given)} if given else None)
         return 0
-    from imagereg import editor
+    from imagereg.interfaces import epar as editor
     from imagereg.parameters import gather
 
     results, flat = [], dict(given)
@@ -379,7 +379,7 @@ def _apply(solution, names, given):
 
 def _install_iraf(*_):
     """Make the tasks a package of IRAF's cl."""
-    from imagereg import iraf_package
+    from imagereg.interfaces import iraf as iraf_package
 
     print(iraf_package.install(os.path.abspath(sys.argv[0])))
     print("Log in to cl again, then: imagereg")
@@ -388,7 +388,7 @@ def _install_iraf(*_):
 
 def _uninstall_iraf(*_):
     """Take away what `_install_iraf` made."""
-    from imagereg import iraf_package
+    from imagereg.interfaces import iraf as iraf_package
 
     print(iraf_package.uninstall())
     return 0
@@ -396,7 +396,7 @@ def _uninstall_iraf(*_):
 
 def _align_for_cl(path, *_):
     """Align as a task of IRAF's cl."""
-    from imagereg import iraf_package
+    from imagereg.interfaces import iraf as iraf_package
 
     return _told(iraf_package.align(path))
 

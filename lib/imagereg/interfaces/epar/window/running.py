@@ -18,8 +18,8 @@ import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
-from imagereg.editor.pane import Pane, fit
 from imagereg.errors import ImageregError
+from imagereg.interfaces.epar.window.pane import Pane, fit
 
 _POLL = 50  # milliseconds
 _LOGGER = "imagereg"

@@ -10,8 +10,8 @@ import os
 import subprocess
 import sys
 
-from imagereg.editor.model import TASKS, Model
 from imagereg.errors import InputError, ParameterError
+from imagereg.interfaces.epar.model import TASKS, Model
 
 __all__ = ["TASKS", "edit"]
 

@@ -14,10 +14,10 @@ import dataclasses
 import glob
 import os
 
-from imagereg.editor import kept as places
-from imagereg.editor import rules
-from imagereg.editor.row import Row, refusal
 from imagereg.errors import ImageregError, ParameterError
+from imagereg.interfaces.epar import kept as places
+from imagereg.interfaces.epar import rules
+from imagereg.interfaces.epar.row import Row, refusal
 from imagereg.parameters import help as helptext
 from imagereg.parameters.declaration import shown
 from imagereg.parameters.gather import TASKS

@@ -6,9 +6,9 @@ import dataclasses
 import os.path
 import textwrap
 
-from imagereg.editor import keys, screen
-from imagereg.editor.field import EDITS, Field
 from imagereg.errors import ImageregError, ParameterError
+from imagereg.interfaces.epar.terminal import keys, screen
+from imagereg.interfaces.epar.terminal.field import EDITS, Field
 
 
 @dataclasses.dataclass(frozen=True)

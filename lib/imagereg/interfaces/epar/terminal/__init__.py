@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 
-from imagereg.editor import keys, screen
-from imagereg.editor.session import Session
 from imagereg.errors import InputError
+from imagereg.interfaces.epar.terminal import keys, screen
+from imagereg.interfaces.epar.terminal.session import Session
 
 _ESCAPE = 0.2  # seconds in which the rest of what a function key sends comes
 _TAB = 0.3  # seconds after TAB in which ^W and ^D mean something else

@@ -111,7 +111,7 @@ def _align(sets):
 
 def _edit(task):
     """Edit the parameters of a PyRAF task and of its parameter sets; they are kept where PyRAF keeps them."""
-    from imagereg import editor
+    from imagereg.interfaces import epar as editor
 
     def run(sets):
         _store(task, sets)

@@ -1,0 +1,1 @@
+"""How people call the tasks: shell, Python, PyRAF, IRAF, editor."""
