@@ -1,7 +1,7 @@
 """The parameter set refimagefindpars: how tweakreg finds the sources of the reference image."""
 
-from imagereg import tweakreg
 from imagereg.interfaces import epar as editor
+from imagereg.interfaces import python
 
 __taskname__ = "refimagefindpars"
 
@@ -13,9 +13,9 @@ def edit_refimagefindpars():
 
 def help(file=None):
     """Print the help, or write it into a file; see `tweakreg.help`."""
-    tweakreg.help(file, task=__taskname__)
+    python.help(file, task=__taskname__)
 
 
 def getHelpAsString(docstring=False, show_ver=True):
     """Return the help as text; see `tweakreg.getHelpAsString`."""
-    return tweakreg.getHelpAsString(docstring, show_ver, task=__taskname__)
+    return python.getHelpAsString(docstring, show_ver, task=__taskname__)

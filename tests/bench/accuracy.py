@@ -118,7 +118,7 @@ def copied(folder, args):
 def our_command(case, args):
     """Return the shell command of our task."""
     rules = CASES[case]
-    return [sys.executable, "-m", "imagereg.interfaces.cli", "*flt.fits", f"threshold={rules.threshold}",
+    return [sys.executable, "-m", "imagereg", "*flt.fits", f"threshold={rules.threshold}",
             f"conv_width={rules.conv_width}", f"searchrad={rules.searchrad}", *_SAME_AS_PEER]
 
 

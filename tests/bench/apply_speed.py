@@ -23,7 +23,7 @@ def main():
     folder = parser.parse_args().case
     with tempfile.TemporaryDirectory() as work:
         paths = [shutil.copy(path, work) for path in sorted(folder.glob("*flt.fits"))]
-        command = [sys.executable, "-m", "imagereg.interfaces.cli"]
+        command = [sys.executable, "-m", "imagereg"]
         quick = ["writecat=no", "see2dplot=no", "residplot=No plot"]
         checked([*command, *paths, "threshold=50", "searchrad=2", *quick], work)
         done = checked([*command, "--apply", "tweakreg_solution.ecsv"], work)

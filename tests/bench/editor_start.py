@@ -26,7 +26,7 @@ def seconds_to_screen(home):
     start = time.perf_counter()
     process, terminal = pty.fork()
     if process == 0:
-        os.execve(sys.executable, [sys.executable, "-m", "imagereg.interfaces.cli", "--epar"], environment)
+        os.execve(sys.executable, [sys.executable, "-m", "imagereg", "--epar"], environment)
     screen = b""
     while b"for HELP" not in screen:
         screen += os.read(terminal, 4096)

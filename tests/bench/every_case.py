@@ -30,7 +30,7 @@ def main():
     print(f"{'case':14s}{'seed':>6s}{'worst mas':>11s}{'limit':>9s}{'x limit':>9s}{'CPU':>7s}{'MB':>7s}")
     for case in args.cases:
         given = {**_DETECTORS[case.split("_")[0]], **_CASES[case], **_QUIET}
-        command = [sys.executable, "-m", "imagereg.interfaces.cli", "*flt.fits", *(f"{k}={v}" for k, v in given.items())]
+        command = [sys.executable, "-m", "imagereg", "*flt.fits", *(f"{k}={v}" for k, v in given.items())]
         for seed in args.seeds:
             folder = simulated(case, seed, args)
             ours, limit = aligned(command, folder, args), limit_of(folder, args)

@@ -74,7 +74,7 @@ def import_seconds(statement):
 
 def start_figures(repeats):
     """Print how long it takes to start; return whether the bars are reached."""
-    command = [sys.executable, "-m", "imagereg.interfaces.cli"]
+    command = [sys.executable, "-m", "imagereg"]
     measures = {
         "import imagereg": (_IMPORT, lambda: import_seconds("import imagereg")),
         "from imagereg import tweakreg": (_START, lambda: import_seconds("from imagereg import tweakreg")),

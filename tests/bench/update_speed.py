@@ -26,7 +26,7 @@ def main():
     parser.add_argument("case", type=Path, help="folder with *_flt.fits")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the median counts (default: 3)")
     args = parser.parse_args()
-    command, times = [sys.executable, "-m", "imagereg.interfaces.cli"], {"align": [], "update": [], "restore": []}
+    command, times = [sys.executable, "-m", "imagereg"], {"align": [], "update": [], "restore": []}
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         names = [shutil.copy(path, folder) for path in sorted(args.case.glob("*_flt.fits"))]
         for _ in range(args.repeats):

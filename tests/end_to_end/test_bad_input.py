@@ -196,7 +196,7 @@ def test_bad_words(visit, capsys, words, says):
 
 
 def test_process_ends_with_status_and_one_line(visit):
-    done = subprocess.run([sys.executable, "-m", "imagereg.interfaces.cli", "nosuch.fits"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "imagereg", "nosuch.fits"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr == "tweakreg: nosuch.fits does not exist\n" and done.stdout == ""
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 LIB = pathlib.Path(__file__).resolve().parent.parent.parent / "lib"
-TWEAKREG = f"{shlex.quote(sys.executable)} -m imagereg.interfaces.cli"
+TWEAKREG = f"{shlex.quote(sys.executable)} -m imagereg"
 PATIENCE = 30  # seconds
 
 pytestmark = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")

@@ -98,7 +98,7 @@ def ended(process):
 @pytest.mark.skipif(not shutil.which("xdotool"), reason="there is no xdotool; apt-get install xdotool")
 def test_a_session_of_a_user(display, visit, here):
     screen = display()
-    command = [sys.executable, "-m", "imagereg.interfaces.cli", "--epar", "*flt.fits", "interactive=no"]
+    command = [sys.executable, "-m", "imagereg", "--epar", "*flt.fits", "interactive=no"]
     with subprocess.Popen(command, env=os.environ | {"DISPLAY": screen}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           stdin=subprocess.DEVNULL, text=True) as process, ended(process):
         appears(screen, "tweakreg - ")

@@ -16,7 +16,9 @@ EDITOR = """
 import sys, types
 from pyraf import iraf
 import imagereg
-editor = sys.modules["imagereg.interfaces.epar"] = imagereg.interfaces.epar = types.ModuleType("imagereg.interfaces.epar")
+import imagereg.interfaces
+editor = types.ModuleType("imagereg.interfaces.epar")
+sys.modules["imagereg.interfaces.epar"] = imagereg.interfaces.epar = editor
 def edit(task, *, start=None, store=None, run=None, face=None):
     print(task, sorted(start), start[task].changed, run is not None)
     changes = {"tweakreg": {"nclip": 5, "verbose": True, "nbright": 50}, "imagefindpars": {"threshold": 10.0}}

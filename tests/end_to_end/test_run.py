@@ -224,7 +224,7 @@ def test_verbose_prints_and_silence_does_not(visit, capsys):
 
 
 def test_command(visit):
-    command = [sys.executable, "-m", "imagereg.interfaces.cli", "jdemo*flt.fits", "thresh=10", "updatehdr+", "see2dplot-",
+    command = [sys.executable, "-m", "imagereg", "jdemo*flt.fits", "thresh=10", "updatehdr+", "see2dplot-",
                "residplot=No plot", "fitgeom=rsc", "shiftfile=yes", "outshifts=mine.txt"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -109,9 +109,9 @@ def _dispatch(options, task):
         if names:
             raise ParameterError(f"{names[0]!r}: expected name=value")
         return _lpar(task, names, given)
-    from imagereg import tweakreg
+    from imagereg.interfaces.python import TweakReg
 
-    return _told(tweakreg.TweakReg(names or None, **given))
+    return _told(TweakReg(names or None, **given))
 
 
 def _modifiers(options):
@@ -283,7 +283,8 @@ def _completion(shell, *_):
 
 def _demo(folder, _, given):
     """Simulate a visit, align it, and print what was found beside the truth."""
-    from imagereg import demo, tweakreg
+    from imagereg import demo
+    from imagereg.interfaces.python import TweakReg
 
     if os.path.isdir(folder) and os.listdir(folder):
         raise ParameterError(f"the folder {folder} for the demo is not empty")
@@ -291,7 +292,7 @@ def _demo(folder, _, given):
     before = visit.residuals()
     os.chdir(folder)
     chosen = {"threshold": 10, "updatehdr": True, "shiftfile": True, "interactive": False, **given}
-    result = tweakreg.TweakReg([os.path.basename(path) for path in visit.files], **chosen)
+    result = TweakReg([os.path.basename(path) for path in visit.files], **chosen)
     print(result, "\n\ntruth:")
     for index, alignment in enumerate(result.alignments):
         dx, dy, rot, scale = visit.expected_shift(index, result.plane.wcs)
@@ -317,9 +318,9 @@ def _epar(task, names, given):
     sources = [flat.pop(argument, None) for argument in ARGUMENTS.values()]
 
     def run(values):
-        from imagereg import tweakreg  # it takes a second, which the editor need not wait for
+        from imagereg.interfaces.python import TweakReg  # it takes a second, which the editor need not wait for
 
-        results.append(tweakreg.TweakReg(None, False, *values.values()))
+        results.append(TweakReg(None, False, *values.values()))
 
     editor.edit("tweakreg", start=gather.starting_values(names, sources, flat), run=run)
     return _told(results[-1]) if results else 0

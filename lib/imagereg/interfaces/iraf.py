@@ -63,13 +63,13 @@ def align(path):
     InputError
         A file can't be read or written.
     """
-    from imagereg import tweakreg
+    from imagereg.interfaces.python import TweakReg
 
     given = {task: {} for task in _TASKS}
     for task, name, value in re.findall(r"^(\w+)\.(\w+) = (.*)$", disk.read_text(path), re.MULTILINE):
         if name in Spec.load(task).names:
             given[task][name] = value[1:-1] if value.startswith('"') else value
-    result = tweakreg.TweakReg(configobj=given["tweakreg"], imagefindcfg=given["imagefindpars"],
+    result = TweakReg(configobj=given["tweakreg"], imagefindcfg=given["imagefindpars"],
                                refimagefindcfg=given["refimagefindpars"])
     os.unlink(path)
     return result

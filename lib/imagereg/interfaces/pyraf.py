@@ -102,9 +102,9 @@ def _full_name(name):
 
 def _align(sets):
     """Run tweakreg, and print what became of each image."""
-    from imagereg import tweakreg
+    from imagereg.interfaces.python import TweakReg
 
-    result = tweakreg.TweakReg(configobj=sets["tweakreg"], imagefindcfg=sets["imagefindpars"],
+    result = TweakReg(configobj=sets["tweakreg"], imagefindcfg=sets["imagefindpars"],
                                refimagefindcfg=sets["refimagefindpars"])
     sys.stdout.write(f"{result}\n")
 

@@ -13,7 +13,7 @@ from imagereg.interfaces.epar.model import TASKS, Model
 from imagereg.parameters.spec import Spec
 from imagereg.tweakreg import gather_parameters
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)

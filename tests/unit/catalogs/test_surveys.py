@@ -24,7 +24,7 @@ GAIA = (b"source_id,ra,ra_error,dec,dec_error,pmra,pmra_error,pmdec,pmdec_error,
         b"4611686018427387905,10.5,0.02,-30.25,0.03,100,0.04,-50,0.05,2016.0,15.5,1.01\n"
         b"4611686018427387906,10.6,0.2,-30.35,0.3,,,,,2016.0,20.5,\n"
         b"4611686018427387907,10.7,0.1,-30.45,0.1,-3,0.1,2,0.1,2016.0,17.0,2.0\n")
-TYCHO = Path(os.environ.get("IMAGEREG_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "hatp32"
+TYCHO = Path(os.environ.get("IMAGEREG_SHARED", Path(__file__).parents[4] / "shared")) / "data" / "hatp32"
 
 
 def catalog(content, **columns):

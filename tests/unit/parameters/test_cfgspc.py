@@ -8,7 +8,7 @@ import pytest
 
 from imagereg.parameters.spec import ParameterSet, Spec
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
 
 # Parameters and defaults of the help text of tweakreg 1.0.2 (11-Apr-2012).

@@ -12,7 +12,7 @@ from imagereg.interfaces.cli import main
 from imagereg.parameters import help as helptext
 from imagereg.parameters.spec import Spec
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
 TOY = Spec.parse("""
 _task_name_ = string_kw(default="toy")

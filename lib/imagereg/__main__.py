@@ -1,0 +1,8 @@
+"""Run ``python -m imagereg`` as the command ``tweakreg``."""
+
+import sys
+
+from imagereg.interfaces.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
