@@ -12,6 +12,7 @@ import pytest
 
 from imagereg import tweakreg
 from imagereg.interfaces import cli
+from imagereg.parameters.gather import gather_parameters
 
 PACKAGE = Path(tweakreg.__file__).parent
 TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
@@ -69,7 +70,8 @@ __import__("imagereg.imagefindpars"), __import__("drizzlepac.imagefindpars")
 from stsci.tools import teal
 found = [os.path.dirname(os.path.dirname(teal.load(task).filename)) for task in ("tweakreg", "imagefindpars")]
 own = teal.load("imagereg.tweakreg")
-sets = ours.gather_parameters(own, flat={"threshold": 50})
+from imagereg.parameters.gather import gather_parameters
+sets = gather_parameters(own, flat={"threshold": 50})
 print(json.dumps([found, os.path.dirname(theirs.__file__), own["runfile"], sets[1].threshold]))
 """
 RUN_THEIRS = """
@@ -140,12 +142,12 @@ def test_teal_window(button, status, executed, display):
     Path(".teal").mkdir()
     words = ["nclip=7", "imagefindpars.threshold=50", "refimagefindpars.dqbits=16,64"]
     assert cli.main(["--savepars", ".teal/tweakreg.cfg", *words]) == 0
-    before = tweakreg.gather_parameters(".teal/tweakreg.cfg")
+    before = gather_parameters(".teal/tweakreg.cfg")
     expected = before if button == "Cancel" else (before[0].replace(searchrad=2.5), *before[1:])
     found, ran, edited = json.loads(run(DRIVE, button).splitlines()[-1])
     assert (found, len(ran), edited) == (status, executed, ["imagefindpars"])
-    assert [tweakreg.gather_parameters(given) for given in ran] == [expected] * executed
-    assert tweakreg.gather_parameters(".teal/tweakreg.cfg") == expected
+    assert [gather_parameters(given) for given in ran] == [expected] * executed
+    assert gather_parameters(".teal/tweakreg.cfg") == expected
 
 
 SAVED = """

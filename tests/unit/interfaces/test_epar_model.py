@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from imagereg.errors import ImageregError, InputError, ParameterError
 from imagereg.interfaces.epar import rules
 from imagereg.interfaces.epar.model import TASKS, Model
+from imagereg.parameters.gather import gather_parameters
 from imagereg.parameters.spec import Spec
-from imagereg.tweakreg import gather_parameters
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
