@@ -74,13 +74,7 @@ def read(path: str, specs: Sequence[Spec]) -> Saved:
 
 
 def last_saved(specs: Sequence[Spec]) -> Saved:
-    """Read the user's folder; defaults stand in for missing files, and with a note for bad ones.
-
-    Parameters
-    ----------
-    specs : sequence of Spec
-        The task, then its parameter sets.
-    """
+    """Read the user's folder; defaults stand in for missing files, and with a note for bad ones."""
     given: dict[str, dict] = {}
     unknown: dict[str, dict] = {}
     texts: dict[str, str] = {}

@@ -19,11 +19,6 @@ _TAB_TIMEOUT = 0.3  # seconds after TAB in which ^W and ^D are its second key
 def edit(model: Model) -> None:
     """Let the user edit a model in the terminal; then run it, if asked for, on the plain screen.
 
-    Parameters
-    ----------
-    model : Model
-        Model of the task.
-
     Raises
     ------
     InputError

@@ -89,11 +89,8 @@ everything without saving.
 class Reader:
     """Translate keys to actions, putting two keys together where the table has such a pair.
 
-    Attributes
-    ----------
-    pending : str
-        The first of two keys, once typed. The second may come at any time; only TAB, which has
-        a meaning by itself, must be joined to its second key by the caller.
+    `pending` is the first of two keys, once typed. The second may come at any time; only TAB, which
+    has a meaning by itself, must be joined to its second key by the caller.
     """
 
     def __init__(self, table: str):
@@ -107,19 +104,8 @@ class Reader:
     def read(self, key: str, text: str = "", *, alone: bool = False) -> tuple[str, str] | None:
         """Return the action that a key asks for, and the text that it types.
 
-        Parameters
-        ----------
-        key : str
-            Name of the key.
-        text : str
-            What it types; empty for a key without a character.
-        alone : bool
-            Whether the key is taken by itself, not as the first of two.
-
-        Returns
-        -------
-        (str, str) or None
-            None if the key is the first of two, or means nothing.
+        None if the key is the first of two, or means nothing. `text` is empty for a key without a
+        character; `alone` takes the key by itself, not as the first of two.
         """
         sequence = f"{self.pending} {key}".strip()
         self.pending = ""

@@ -27,19 +27,9 @@ Line = list[tuple[str, str]]
 
 
 def pages(rows: Sequence[Row], height: int) -> list[list[str | Row]]:
-    """Distribute rows and the headings of their sections over pages.
+    """Distribute rows and the headings of their sections over pages for a screen of so many lines.
 
-    Parameters
-    ----------
-    rows : sequence of Row
-        All rows.
-    height : int
-        Lines of the screen.
-
-    Returns
-    -------
-    list of list of (str or Row)
-        Entries of each page; a heading never without its first row.
+    A heading never stands without its first row.
     """
     room = max(height - _HEAD - _FOOT, 2)
     result: list[list[str | Row]] = [[]]
@@ -62,21 +52,9 @@ def page_of(name: str, rows: Sequence[Row], height: int) -> tuple[list[list[str 
 
 
 def draw(session: Any, width: int, height: int) -> tuple[list[Line], tuple[int, int]]:
-    """Draw the screen.
+    """Return the lines of the screen, and the column and the line of the cursor.
 
-    Parameters
-    ----------
-    session : Session
-        What is shown.
-    width, height : int
-        Columns and lines of the screen.
-
-    Returns
-    -------
-    lines : list of list of (str, str)
-        Style and text; `height` lines of `width` columns at most.
-    cursor : (int, int)
-        Column and line of the cursor.
+    There are `height` lines, of `width` columns at most.
     """
     if session.page:
         return _page(session.page, width, height)

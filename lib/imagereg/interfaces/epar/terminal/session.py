@@ -82,15 +82,7 @@ class Session:
         self._enter(model.rows[0].name)
 
     def press(self, action: str, text: str = "") -> None:
-        """Do what a key asks for.
-
-        Parameters
-        ----------
-        action : str
-            One of `keys.TABLES`, or 'type'.
-        text : str
-            What is typed.
-        """
+        """Do what a key asks for: one of `keys.TABLES`, or 'type' with the text that is typed."""
         self.candidates = ()
         self.alarm = False
         if self.page:

@@ -29,11 +29,6 @@ def edit(model: Model) -> None:
 
     If the process has a Tk application already, as PyRAF has, the window becomes one of its
     windows.
-
-    Parameters
-    ----------
-    model : Model
-        Model of the task.
     """
     import tkinter
     from tkinter import ttk
@@ -53,29 +48,10 @@ def edit(model: Model) -> None:
 
 
 class EditorWindow:
-    """One model on the screen.
+    """One model on the screen; a parameter set has the window of its task as `owner`.
 
-    Parameters
-    ----------
-    root : tkinter widget
-        Root of the application.
-    model : Model
-        Model to show.
-    owner : EditorWindow, optional
-        For a parameter set, the window of its task.
-
-    Attributes
-    ----------
-    top : tkinter.Toplevel
-        The window.
-    windows : list of EditorWindow
-        All open windows of the document, that of the task first.
-    form : Form
-        The rows.
-    search : SearchLine
-        The search in them.
-    current : ParameterWidget
-        Row that has, or had last, the keyboard.
+    `windows` are all open windows of the document, that of the task first; `current` is the row
+    that has, or had last, the keyboard.
     """
 
     def __init__(self, root: tkinter.Misc, model: Model, owner: EditorWindow | None = None):

@@ -23,21 +23,10 @@ _PADDING = 32  # pixels: of the form and its three columns, together
 
 
 class ParameterWidget:
-    """One row of the model: name, control, and comment.
+    """One row of the model: name, control, and comment, in columns 0, 1 and 2 of a grid.
 
     The control is an entry, a list of choices, or a box for yes and no; a parameter set has a
-    button.
-
-    Parameters
-    ----------
-    parent : tkinter widget
-        Grid in which name, control and comment are laid out in columns 0, 1 and 2.
-    row : Row
-        Row to show.
-    line : int
-        Line of the grid.
-    window : EditorWindow
-        Its `take`, `browse` and `open_set` are called.
+    button. `take`, `browse` and `open_set` of the `EditorWindow` do what the user asks for.
 
     Attributes
     ----------
@@ -48,7 +37,7 @@ class ParameterWidget:
     comment : tkinter widget
         Label that may be wrapped.
     parts : tuple of tkinter widget
-        All widgets: the name, the frame of the control, what is in it, and the comment.
+        The name, the frame of the control, all in it, and the comment.
     """
 
     def __init__(self, parent: tkinter.Misc, row: Row, line: int, window: Any):
@@ -203,23 +192,9 @@ class ParameterWidget:
 
 
 class Form:
-    """The widgets of all parameters under the headings of their sections, and the view of them.
+    """Parameters under the headings of their sections, in a view that scrolls.
 
-    Parameters
-    ----------
-    parent : tkinter widget
-        Widget that holds it.
-    rows : sequence of Row
-        Rows to show.
-    window : EditorWindow
-        See `ParameterWidget`.
-
-    Attributes
-    ----------
-    frame : tkinter widget
-        The whole form, for the caller to lay out.
-    widgets : dict of str to ParameterWidget
-        Widgets by the name of the row, in order.
+    `widgets` has them by name, in order; `frame` is the whole, for the caller to lay out.
     """
 
     def __init__(self, parent: tkinter.Misc, rows: Sequence[Row], window: Any):
@@ -263,13 +238,7 @@ class Form:
         return widgets
 
     def request_size(self, max_height: int) -> None:
-        """Ask for the room that the rows need, and 15 % more in width for long values.
-
-        Parameters
-        ----------
-        max_height : int
-            Pixels.
-        """
+        """Ask for the room that the rows need, and 15 % more in width for long values."""
         self._inner.update_idletasks()
         width = round(1.15 * self._inner.winfo_reqwidth())
         height = min(self._inner.winfo_reqheight(), max_height)
@@ -326,15 +295,7 @@ class Form:
 
 
 class SearchLine:
-    """A line below the form in which the user types a text to look for.
-
-    Parameters
-    ----------
-    parent : tkinter widget
-        Widget that holds the line while it is open.
-    window : EditorWindow
-        Window whose model is searched.
-    """
+    """A line below the form in which the user types a text to look for."""
 
     def __init__(self, parent: tkinter.Misc, window: Any):
         import tkinter

@@ -77,11 +77,6 @@ class _Console(io.TextIOBase):
 class Job:
     """A function running in a thread of its own.
 
-    Parameters
-    ----------
-    function : callable
-        Without arguments.
-
     Attributes
     ----------
     messages : queue.SimpleQueue of (str, str)
@@ -125,18 +120,10 @@ class Job:
 
 
 class RunWindow:
-    """Window of one execution.
+    """Window of one execution of `function`, for which the `owner` waits.
 
-    Parameters
-    ----------
-    owner : tkinter.Toplevel
-        Window that waits for it.
-    title : str
-        What is executed.
-    function : callable
-        Does it, without arguments.
-    ended : callable
-        Called with one sentence on how it ended, and whether that is an error.
+    `title` says what is executed; `ended` is called with a sentence on how it ended, and whether
+    that is an error.
     """
 
     def __init__(

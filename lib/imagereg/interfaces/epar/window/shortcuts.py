@@ -80,14 +80,7 @@ def bind_keys(
 ) -> None:
     """Bind keys to verbs, letters also as capitals, which Caps Lock sends.
 
-    Parameters
-    ----------
-    bind : callable
-        Called with a key, and a function to be called with its event.
-    shortcuts : sequence of Shortcut
-        Keys to bind.
-    obey : callable
-        Called with the verb of a key that is pressed.
+    `bind` is called with a key and a function of its event; `obey` with the verb.
     """
     for shortcut in shortcuts:
         def pressed(_, verb=shortcut.verb):

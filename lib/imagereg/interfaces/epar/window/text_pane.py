@@ -20,19 +20,8 @@ _SCROLL = {
 class TextPane:
     """Text with a scroll bar, which can be read and copied but not changed.
 
-    Parameters
-    ----------
-    parent : tkinter widget
-        Widget that holds it.
-    width : int
-        Characters in a line.
-
-    Attributes
-    ----------
-    frame : tkinter widget
-        The whole pane, for the caller to lay out.
-    text : tkinter.Text
-        Widget that takes the keyboard.
+    `frame` is the whole, for the caller to lay out; `text` takes the keyboard. Lines have `width`
+    characters.
     """
 
     def __init__(self, parent: tkinter.Misc, width: int = 82):
@@ -81,18 +70,9 @@ class TextPane:
 
 
 def show(owner: tkinter.Toplevel, title: str, text: str, passage: str = "") -> None:
-    """Open a window with a text, or raise the one with this title.
+    """Open a window with a text, or raise the one with this title; mark a passage of it.
 
-    Parameters
-    ----------
-    owner : tkinter.Toplevel
-        Window that it belongs to, and closes with.
-    title : str
-        Title of the window.
-    text : str
-        Text to show.
-    passage : str
-        Part of the text to scroll to and mark.
+    The window belongs to `owner`, and closes with it.
     """
     import tkinter
 
