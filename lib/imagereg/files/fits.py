@@ -18,7 +18,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from stsci.tools import bitmask
 
-from imagereg.alignment.exposure import root_of, visit_of
+from imagereg.alignment.exposure import Metadata, root_of, visit_of
 from imagereg.alignment.sequence import Chip
 from imagereg.catalogs.surveys import julian_year
 from imagereg.errors import InputError, ParameterError
@@ -203,42 +203,43 @@ def _gain(primary, header):
     return gain
 
 
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What the headers of an exposure say of it.
-
-    Parameters
-    ----------
-    optics : str
-        Exposures of one name share a PSF: in space telescope, instrument, detector and filters; on the ground every
-        exposure is on its own.
-    epoch : float
-        Julian year of the middle of the exposure; NaN where it is not known.
-    exptime : float
-        Exposure time, seconds; NaN where it is not known.
-    visit : str
-        Exposures of one visit share their guide stars; empty where it is not known.
-    """
-
-    optics: str
-    epoch: float
-    exptime: float
-    visit: str = ""
-
-
-def read_facts(path):
-    """Return the `Facts` of a FITS file."""
+def read_metadata(path):
+    """Return the `Metadata` of the first chip of a FITS file."""
     with opened(path) as hdus:
         header = hdus[next(iter(science(hdus, path)))].header.copy()
         header.extend(hdus[0].header, unique=True)
-    optics = path
-    if str(header.get("TELESCOP", "")).strip() in _SPACE_TELESCOPES:
+    return metadata_of(header, path)
+
+
+def metadata_of(header, path):
+    """Return the `Metadata` that the headers of an exposure hold.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Of its first chip, with the keywords of the primary header that it lacks.
+    path : str
+        Its file.
+    """
+    text = {keyword: str(header.get(keyword, "")).strip()
+            for keyword in ("TELESCOP", "ROOTNAME", "VISIT_ID", "ASN_ID", "TARGNAME", "OBJECT", "WCSNAME")}
+    optics = path  # on the ground every exposure has its own PSF
+    if text["TELESCOP"] in _SPACE_TELESCOPES:
         keywords = ("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "FILTNAM1", "PUPIL")
         optics = " ".join(str(header.get(keyword, "")) for keyword in keywords)
     exptime = header.get("EXPTIME")
     exptime = float(exptime) if isinstance(exptime, (int, float)) else np.nan
-    root = root_of(str(header.get("ROOTNAME", "")).strip(), os.path.basename(path))
-    return Facts(optics, _epoch(header, exptime), exptime, str(header.get("VISIT_ID", "")).strip() or visit_of(root))
+    root = root_of(text["ROOTNAME"], os.path.basename(path))
+    return Metadata(
+        optics=optics,
+        epoch=_epoch(header, exptime),
+        exptime=exptime,
+        visit=text["VISIT_ID"] or visit_of(root),
+        rootname=root,
+        association=text["ASN_ID"],
+        target=text["TARGNAME"] or text["OBJECT"],
+        wcsname=text["WCSNAME"],
+    )
 
 
 def _epoch(header, exptime):

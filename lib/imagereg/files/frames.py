@@ -24,10 +24,10 @@ def _read_header(path, extver):
     return header
 
 
-def describe(exposure, path, plane):
-    """Return the `Frame` of an `align.Exposure` that was read from a path; little is known of one with a problem."""
-    header = _read_header(path, exposure.chips[0].extver) if exposure.chips else None
-    return Frame.of(exposure.name, header, chips=exposure.chips, plane=plane, epoch=exposure.epoch)
+def describe(exposure, plane):
+    """Return the `Frame` of an `align.Exposure` ; little is known of one with a problem."""
+    header = _read_header(exposure.path, exposure.chips[0].extver) if exposure.chips else None
+    return Frame.of(exposure.name, header, chips=exposure.chips, plane=plane, epoch=exposure.metadata.epoch)
 
 
 def read_frame(path, plane, extver=None):
@@ -59,7 +59,7 @@ def read_frame(path, plane, extver=None):
     if not chips:
         raise InputError(f"{path} has no chip with EXTVER {extver}")
     header = _read_header(path, chips[0].extver)
-    epoch = files.read_facts(path).epoch
+    epoch = files.read_metadata(path).epoch
     name = os.path.basename(path) + (f"[sci,{extver}]" if extver else "")
     return Frame.of(name, header, chips=chips, plane=plane, epoch=epoch), chips, header
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 import numpy as np
 
@@ -81,7 +80,6 @@ def compare(given, configobj=None, imagefindcfg=None, refimagefindcfg=None, **pa
     plane, reference = reference_of(task, ref_finding, exposures, images=images)
     reference = reference or Reference(exposures[0].name, exposures[0].sources, image=exposures[0].name)
     rules = dataclasses.replace(rules_of(task, plane), onlybetter=False, group="none")  # each for itself
-    paths = {os.path.basename(image.path): image.path for image in images}
     primary = {exposure.name: exposure.sources.sky for exposure in exposures}
 
     def pairs(exposure):
@@ -91,7 +89,7 @@ def compare(given, configobj=None, imagefindcfg=None, refimagefindcfg=None, **pa
         return _matched(align([exposure], plane, rules, reference=reference)[0][0])
 
     return [score for exposure in exposures
-            for score in _scores(exposure, stored(paths[exposure.name.partition("[sci,")[0]]), pairs)]
+            for score in _scores(exposure, stored(exposure.path), pairs)]
 
 
 def _matched(alignment):
@@ -106,7 +104,7 @@ def _scores(exposure, solutions, pairs):
     """Return the scores of one exposure, the best first."""
     extvers = [chip.extver for chip in exposure.chips]
     seen = [Exposure.measured(exposure.name, [chip for chip in one.chips if chip.extver in extvers], exposure.sources,
-                              epoch=exposure.epoch) for one in solutions]
+                              metadata=exposure.metadata) for one in solutions]
     rows, there, reason = max(map(pairs, seen), key=lambda found: len(found[0]))
     scores = [Score(exposure.name, one.place, one.name, reason=reason) for one in solutions]
     if not len(rows):

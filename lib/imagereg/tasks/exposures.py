@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from imagereg.alignment.sequence import Exposure
+from imagereg.alignment.sequence import Exposure, Metadata
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.catalogs.user import limited
 from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
@@ -55,10 +55,11 @@ class _Frame:
     """What the finder made of an exposure; stamps are those of its sources, or None where the PSF is not to be used."""
 
     name: str
+    path: str
+    metadata: Metadata = Metadata()
     chips: tuple = ()
     sources: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
     stamps: Stamps | None = None
-    facts: files.Facts | None = None
     problem: str = ""
 
 
@@ -98,7 +99,7 @@ def measure_exposures(images, parameters, *, limits=None, exclusions=None, catal
         stamps = {}
         for frame in frames:
             if frame.stamps is not None:
-                stamps.setdefault(frame.facts.optics, []).append(frame.stamps)
+                stamps.setdefault(frame.metadata.optics, []).append(frame.stamps)
         width = _defined(parameters, "conv_width")
         measured = pool.map(lambda parts: EffectivePSF.measure(Stamps.concat(parts), width), stamps.values())
         psf = dict(zip(stamps, measured, strict=True))
@@ -125,7 +126,7 @@ def _find(image, parameters, exclusions, catalogs):
     """Find the sources of one file; returns a frame for each exposure in it. An InputError becomes its problem."""
     name = os.path.basename(image.path)
     try:
-        facts, groups = files.read_facts(image.path), inputs.imsets(image.path)
+        metadata, groups = files.read_metadata(image.path), inputs.imsets(image.path)
         quality = inputs.quality_file(image.path)
         parts = {}
         for number, pixels in enumerate(files.read_exposure(image.path, dqbits=parameters.dqbits, quality=quality)):
@@ -133,22 +134,26 @@ def _find(image, parameters, exclusions, catalogs):
             mask = None if exclusions is None else exclusions.mask(name, number, pixels)
             outside = functools.partial(_outside, mask=mask, where=f"{name}[SCI,{chip.extver}]")
             if catalogs is not None:
-                sources, stamps = outside(catalogs.read(name, number, chip.extver, facts.exptime)), None
+                sources, stamps = outside(catalogs.read(name, number, chip.extver, metadata.exptime)), None
             else:
                 sources, stamps = _find_chip(pixels, parameters, _relative_noise(image, chip), outside)
             parts[chip.extver] = chip, sources, stamps
     except InputError as error:
         log.error("%s", error)
-        return [_Frame(name, problem=str(error))]
-    return [_frame(name if len(groups) == 1 else f"{name}[sci,{group[0]}]", [parts[extver] for extver in group], facts)
+        return [_Frame(name, image.path, problem=str(error))]
+    frame = _Frame(name, image.path, metadata)
+    if len(groups) == 1:
+        return [_with_chips(frame, [parts[extver] for extver in groups[0]])]
+    return [_with_chips(dataclasses.replace(frame, name=f"{name}[sci,{group[0]}]"), [parts[extver] for extver in group])
             for group in groups]
 
 
-def _frame(name, parts, facts):
+def _with_chips(frame, parts):
     """Put the chips of one exposure together."""
     chips, sources, stamps = zip(*parts, strict=True)
     stamps = [part for part in stamps if part is not None]
-    return _Frame(name, chips, SourceCatalog.concat(sources), Stamps.concat(stamps) if stamps else None, facts)
+    return dataclasses.replace(frame, chips=chips, sources=SourceCatalog.concat(sources),
+                               stamps=Stamps.concat(stamps) if stamps else None)
 
 
 def _relative_noise(image, chip):
@@ -207,23 +212,22 @@ def _outside(sources, mask, where):
 def _refined(frame, psf):
     if frame.stamps is None:
         return frame
-    return dataclasses.replace(frame, sources=refine_positions(frame.sources, frame.stamps, psf[frame.facts.optics]))
+    return dataclasses.replace(frame, sources=refine_positions(frame.sources, frame.stamps, psf[frame.metadata.optics]))
 
 
 def _exposure(frame, limits, nsources):
     """Make an exposure of a frame, with the sources that the limits leave, `nsources` a chip at most."""
     if frame.problem:
-        return Exposure(frame.name, (), frame.sources, problem=frame.problem)
+        return Exposure(frame.name, frame.path, frame.metadata, (), frame.sources, problem=frame.problem)
     sources = frame.sources
     if limits != Limits():
         sources = limited(sources, fluxmin=limits.fluxmin, fluxmax=limits.fluxmax, fluxunits=limits.fluxunits,
-                          exptime=frame.facts.exptime)
+                          exptime=frame.metadata.exptime)
     if limits.nbright is not None or nsources is not None:
         sources = SourceCatalog.concat(
             _brightest(_best(sources[sources.chip == chip.extver], nsources, frame.name, chip), limits.nbright)
             for chip in frame.chips)
-    return Exposure.measured(frame.name, frame.chips, sources, epoch=frame.facts.epoch,
-                             visit=frame.facts.visit)
+    return Exposure.measured(frame.name, frame.chips, sources, path=frame.path, metadata=frame.metadata)
 
 
 def _best(sources, number, name, chip):

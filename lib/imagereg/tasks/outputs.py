@@ -36,16 +36,14 @@ class Output:
     ----------
     task : ParameterSet
         Of tweakreg.
-    paths : dict of str to str
-        Path by name of file.
     claim : atomic.Claim, optional
         Of the run that holds them.
     dry_run : bool
         Of the headers, only find out what would differ.
     """
 
-    def __init__(self, task, paths, *, claim=None, dry_run=False):
-        self.task, self.paths, self.claim, self.dry_run = task, paths, claim, dry_run
+    def __init__(self, task, *, claim=None, dry_run=False):
+        self.task, self.claim, self.dry_run = task, claim, dry_run
         self.written, self.differences = [], []
 
     def review(self, alignment):
@@ -74,16 +72,13 @@ class Output:
         for alignment in alignments:
             self._plot(alignment)
         if not self.dry_run:
-            rows = tuple(Solved.from_alignment(a, frames.describe(a.exposure, self._path(a), plane), reference.name)
+            rows = tuple(Solved.from_alignment(a, frames.describe(a.exposure, plane), reference.name)
                          for a in alignments)
             self._text(product(self.task, "solution.ecsv"), Solutions("", plane, rows).text(summary))
         if self.task.shiftfile:
             self._write_shifts(alignments, plane)
         if self.task.headerlet or self.task.updatehdr:
             self._write_solutions(alignments, reference.name)
-
-    def _path(self, alignment):
-        return self.paths[alignment.name.partition("[sci,")[0]]
 
     def _write_shifts(self, alignments, plane):
         """Write the shiftfile, its reference WCS, and the database for IRAF."""
@@ -130,7 +125,7 @@ class Output:
         """Write headerlets and update headers, several files at a time; failed images get neither."""
         files_of, updated = {}, []
         for alignment in alignments:
-            files_of.setdefault(self._path(alignment), []).append(alignment)
+            files_of.setdefault(alignment.exposure.path, []).append(alignment)
         with ThreadPoolExecutor(WRITERS) as pool:
             tasks = [pool.submit(self._write_solution, path, group, reference) for path, group in files_of.items()]
             wait(tasks, return_when=FIRST_EXCEPTION)

@@ -12,7 +12,7 @@ import tempfile
 
 import numpy as np
 
-from imagereg.alignment.sequence import Chip, Exposure, Status, align
+from imagereg.alignment.sequence import Chip, Exposure, Metadata, Status, align
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
@@ -133,9 +133,9 @@ def align_images(given, task, finding, ref_finding, *, dry_run=False):
                 moved = {os.path.realpath(path): os.path.join(folder, os.path.basename(path)) for path in paths}
                 images = [dataclasses.replace(image, path=moved[os.path.realpath(image.path)]) for image in images]
                 task = task.replace(refimage=moved.get(os.path.realpath(task.refimage), task.refimage))
-            output = Output(task, {os.path.basename(image.path): image.path for image in images}, claim=claim,
-                            dry_run=dry_run)
-            result = _aligned(images, output, finding, ref_finding, warned=warned)
+            output = Output(task, claim=claim, dry_run=dry_run)
+            said = {image.path: warned.get(path, "") for image, path in zip(images, paths, strict=True)}
+            result = _aligned(images, output, finding, ref_finding, said=said)
             if dry_run:
                 result = dataclasses.replace(result, differences=(*differences, *output.differences))
             log.info("\n%s", result)
@@ -147,8 +147,8 @@ def _scratch(wanted):
     return tempfile.TemporaryDirectory(prefix="imagereg-") if wanted else contextlib.nullcontext()
 
 
-def _aligned(images, output, finding, ref_finding, *, warned):
-    """Find, match, fit, write; `warned` has what is to be said of images, by path."""
+def _aligned(images, output, finding, ref_finding, *, said):
+    """Find, match, fit, write; `said` has what is to be said of images, by path."""
     task = output.task
     exposures = measured(task, finding, images)
     if len(exposures) < 2 and not (task.refimage or task.refcat):
@@ -157,10 +157,9 @@ def _aligned(images, output, finding, ref_finding, *, warned):
     plane, reference = reference_of(task, ref_finding, exposures, images=images, dry_run=output.dry_run)
     alignments, reference = align(exposures, plane, rules_of(task, plane), reference=reference,
                                   review=output.review if task.interactive else None)
-    said = {os.path.basename(path): text for path, text in warned.items()}
-    alignments = [dataclasses.replace(a, reason="; ".join(filter(None, (a.reason, said.get(a.name.partition("[")[0])))))
+    alignments = [dataclasses.replace(a, reason="; ".join(filter(None, (a.reason, said[a.exposure.path]))))
                   for a in alignments]
-    result = Result(tuple(alignments), plane, reference.at(alignments[0].exposure.epoch))
+    result = Result(tuple(alignments), plane, reference.at(alignments[0].exposure.metadata.epoch))
     output.write(alignments, plane, reference, summary=result.table())
     return dataclasses.replace(result, written=tuple(output.written))
 
@@ -186,7 +185,8 @@ def align_catalogs(image, reference, *, wcs=None, **parameters):
     """
     if wcs is None:
         plane = TangentPlane.flat()
-        exposure = Exposure("image", (), image.replace(sky=plane.plane_to_sky(image.xy), sky_error=image.xy_error))
+        image = image.replace(sky=plane.plane_to_sky(image.xy), sky_error=image.xy_error)
+        exposure = Exposure("image", "", Metadata(), (), image)
         reference = reference.replace(sky=plane.plane_to_sky(reference.xy), sky_error=reference.xy_error)
     else:
         shape = wcs.pixel_shape or np.ceil(image.xy.max(axis=0)).astype(int)
