@@ -23,7 +23,7 @@ from imagereg.demo import PointingError, simulate_visit
 from imagereg.files import fits as files
 from imagereg.tasks.apply import apply_solution
 from imagereg.tweakreg import TweakReg
-from imagereg.wcs.keywords import Solution
+from imagereg.wcs.correction import Solution
 from imagereg.wcs.plane import TangentPlane, corrected_wcs
 
 PEER = os.environ.get("IMAGEREG_PEER", "")
@@ -125,7 +125,7 @@ def test_astrodrizzle_combines_what_we_aligned(hst):
             if kind == "true":
                 chip, = (image.chip for image in files.read_exposure(original))
                 files.update_header(folder / name, {1: corrected_wcs(chip.wcs, chip.shape, plane, error.apply)},
-                                    Solution("TRUE"))
+                                    Solution(), wcsname="TRUE")
         peer(DRIZZLE.format(names=hst.names), folder)
         widths[kind] = width(folder / "mosaic_drz.fits", hst.truth)
     assert widths["aligned"] == pytest.approx(widths["true"], rel=0.02)

@@ -21,7 +21,8 @@ from imagereg.files.atomic import Claim
 from imagereg.interfaces.cli import main
 from imagereg.tasks.restore import restore
 from imagereg.tweakreg import TweakReg
-from imagereg.wcs.keywords import Solution, wcs_names
+from imagereg.wcs.correction import Solution
+from imagereg.wcs.keywords import wcs_names
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10}
 WORDS = ["see2dplot=no", "residplot=No plot", "threshold=10"]
@@ -156,7 +157,7 @@ def test_restore_of_any_image(celestial_headers, kind, tmp_path):
         turn, steps = new.wcs.get_pc(), new.wcs.cdelt
         del new.wcs.crota
         new.wcs.pc, new.wcs.cdelt = turn, steps
-    files.update_header(path, {1: new}, Solution("NEW", nmatch=9))
+    files.update_header(path, {1: new}, Solution(nmatches=9), wcsname="NEW")
     assert fits.getheader(path)["WCSNAME"] == "NEW" and fits.getheader(path)["CRVAL1"] != fits.Header.fromstring(
         "".join(before))["CRVAL1"]
     restore([path])
@@ -218,7 +219,7 @@ def update_all(names, wcsname, **options):
         wcss = {image.chip.extver: image.chip.wcs.deepcopy() for image in files.read_exposure(name)}
         for wcs in wcss.values():
             wcs.wcs.crval = wcs.wcs.crval + 1e-4
-        files.update_header(name, wcss, Solution(wcsname, nmatch=50, rms=(1e-6, 1e-6), fitgeom="rscale"), **options)
+        files.update_header(name, wcss, Solution(nmatches=50), wcsname=wcsname, **options)
 
 
 def is_old_or_new(path, original):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import functools
 import re
 
@@ -13,6 +12,7 @@ from astropy.wcs import WCS
 from imagereg.alignment.fit import LinearFit
 from imagereg.alignment.match import Match
 from imagereg.catalogs.sources import SourceCatalog
+from imagereg.wcs.correction import Status
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
 
 _HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")  # instrument, programme, visit, exposure, kind: IPPPSSOOT
@@ -26,15 +26,6 @@ def root_of(rootname, name):
 def visit_of(root):
     """Return the visit that the root of an HST exposure tells, ipppss; empty for other names."""
     return root[:6] if _HST_ROOT.match(root) else ""
-
-
-class Status(enum.Enum):
-    """What became of an exposure."""
-
-    REFERENCE = "reference"
-    ALIGNED = "aligned"
-    UNCHANGED = "unchanged"
-    FAILED = "failed"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -283,7 +283,7 @@ def check_wcsname(path, wcsname):
                              "reusename=yes, which also completes a run that was interrupted")
 
 
-def update_header(path, wcss, solution, *, reuse=False, claim=None, dry_run=False):
+def update_header(path, wcss, solution, *, wcsname, reuse=False, claim=None, dry_run=False):
     """Give the science headers of a file a new primary WCS; all else stays as it is, byte for byte.
 
     Parameters
@@ -292,8 +292,10 @@ def update_header(path, wcss, solution, *, reuse=False, claim=None, dry_run=Fals
         The file; a link is followed.
     wcss : dict of int to (astropy.wcs.WCS or None)
         New WCS by EXTVER; None names the present one anew. Other extensions stay as they are.
-    solution : headers.Solution
+    solution : correction.Solution
         What is known of it.
+    wcsname : str
+        Name of the new WCS.
     reuse : bool
         Replace a WCS of the same name.
     claim, dry_run, optional
@@ -310,7 +312,7 @@ def update_header(path, wcss, solution, *, reuse=False, claim=None, dry_run=Fals
         The file can't be read, or can't be replaced; it is then as it was.
     """
     def change(hdus, old):
-        changed = {index: headers.corrected_header(old[index], wcss[extver], solution, reuse)
+        changed = {index: headers.corrected_header(old[index], wcss[extver], solution, wcsname=wcsname, reuse=reuse)
                    for index, extver in science(hdus, path).items() if extver in wcss}
         parts = list(range(len(hdus)))
         if wcscorr.keeps_history(hdus):

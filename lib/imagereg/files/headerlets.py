@@ -140,7 +140,7 @@ def write(path, solved, task, *, claim=None, dry_run=False):
     ----------
     path : str
         The image.
-    solved : sequence of (dict of int to (astropy.wcs.WCS or None), headers.Solution)
+    solved : sequence of (dict of int to (astropy.wcs.WCS or None), correction.Solution)
         New WCS of its chips by EXTVER, and what is known of them; see `files.update_header`.
     task : ParameterSet
         Of tweakreg.
@@ -161,7 +161,8 @@ def write(path, solved, task, *, claim=None, dry_run=False):
     for wcss, solution in solved:
         for extver, wcs in wcss.items():
             hdu = _science(hdus, extver)
-            hdu.header = headers.corrected_header(headers.without_alternates(hdu.header), wcs, solution)
+            plain = headers.without_alternates(hdu.header)
+            hdu.header = headers.corrected_header(plain, wcs, solution, wcsname=task.wcsname)
     made = _make(path, hdus, _hdrname(task), **_words(task))
     buffer = io.BytesIO()
     with _stwcs(path):

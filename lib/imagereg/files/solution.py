@@ -10,9 +10,9 @@ import numpy as np
 from astropy.table import Table
 
 from imagereg.alignment.exposure import root_of, visit_of
-from imagereg.alignment.sequence import Status
 from imagereg.errors import InputError
 from imagereg.version import __version__
+from imagereg.wcs.correction import SAME_POSITION, Solution, Status
 from imagereg.wcs.plane import TangentPlane, pixel_to_sky
 
 FORMAT_VERSION = 1
@@ -21,10 +21,7 @@ _FORMAT = "imagereg solution"
 _PLANE = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2", "NPIX1", "NPIX2")
 _IMSET = re.compile(r"\[sci,(\d+)\]$")
 _DISTORTION = re.compile(r"IDC_[^-]*-?", re.IGNORECASE)  # in a WCSNAME of HST, before the name of the pointing's source
-_SAME = 2e-3  # positions that are closer, pixels of the plane, are the same
 _AGREE = 0.5  # most by which solutions of one visit may differ where one is carried over, pixels of the plane
-_STAYING = (Status.REFERENCE.value, Status.UNCHANGED.value)
-_APPLIED = (Status.ALIGNED.value, *_STAYING)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,57 +109,26 @@ def chip_corners(chips, plane):
     return plane.sky_to_plane(np.concatenate(sky))
 
 
+def solution_of(alignment, reference):
+    """Return the `Solution` of an `align.Alignment`; `reference` is the name of what it was aligned with."""
+    facts = {"status": alignment.status.value, "reason": alignment.reason, "reference": reference,
+             "chance": float(alignment.chance)}
+    if alignment.changes:
+        fit, rms = alignment.fit, alignment.sky_rms
+        return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry, nmatches=fit.nmatches,
+                                ra_rms=float(rms[0]), dec_rms=float(rms[1]), **facts)
+    unmoved = Solution.mapping(np.eye(2), np.zeros(2), alignment.plane.centre, **facts)
+    return unmoved if unmoved.stays else Solution(**facts)
+
+
 @dataclasses.dataclass(frozen=True)
-class Solved(Frame):
-    """What a run found for an exposure; as a function, the map from image to reference on the plane.
-
-    Parameters
-    ----------
-    status, reason : str
-        The verdict.
-    reference : str
-        What it was aligned with.
-    geometry : str
-        Of the fit.
-    xx, xy, yx, yy, x_shift, y_shift, x_centre, y_centre : float
-        Matrix, shift and centre of `fit.LinearFit`; NaN where there is no solution.
-    ra_rms, dec_rms : float
-        Scatter of the matches, arcsec on the sky.
-    nmatches : int
-        On which the fit is based.
-    chance : float
-        Probability that unrelated sources match as well.
-    """
-
-    status: str = Status.ALIGNED.value
-    reason: str = ""
-    reference: str = ""
-    geometry: str = ""
-    xx: float = np.nan
-    xy: float = np.nan
-    yx: float = np.nan
-    yy: float = np.nan
-    x_shift: float = np.nan
-    y_shift: float = np.nan
-    x_centre: float = np.nan
-    y_centre: float = np.nan
-    ra_rms: float = 0.0
-    dec_rms: float = 0.0
-    nmatches: int = 0
-    chance: float = np.nan
+class Solved(Solution, Frame):
+    """What a run found for an exposure: its `Frame` and its `Solution`."""
 
     @classmethod
     def from_alignment(cls, alignment, frame, reference):
         """Return what an `align.Alignment` found for a `Frame`; `reference` is the name of what it was aligned with."""
-        fit, numbers = alignment.fit, {}
-        if alignment.status.value in _STAYING:
-            numbers = _numbers(np.eye(2), np.zeros(2), alignment.plane.centre)
-        elif alignment.changes:
-            rms = alignment.sky_rms
-            numbers = {"geometry": fit.geometry, "nmatches": fit.nmatches, "ra_rms": float(rms[0]),
-                       "dec_rms": float(rms[1]), **_numbers(fit.matrix, fit.shift, fit.centre)}
-        return cls(**dataclasses.asdict(frame), status=alignment.status.value, reason=alignment.reason,
-                   reference=reference, chance=float(alignment.chance), **numbers)
+        return cls(**dataclasses.asdict(frame), **dataclasses.asdict(solution_of(alignment, reference)))
 
     @classmethod
     def from_shift(cls, shift, plane):
@@ -175,35 +141,9 @@ class Solved(Frame):
         rms = np.nan_to_num([shift.xrms, shift.yrms]) * plane.pixel_scale
         known = bool(np.isfinite(matrix).all() and np.isfinite([shift.dx, shift.dy]).all())
         status, reason = (Status.ALIGNED, "") if known else (Status.FAILED, "it has no shift")
-        return cls(**dataclasses.asdict(Frame.of(shift.name)), status=status.value, reason=reason, geometry="rscale",
-                   ra_rms=float(rms[0]), dec_rms=float(rms[1]),
-                   **_numbers(matrix, -matrix @ [shift.dx, shift.dy], plane.centre))
-
-    def __call__(self, image_xy):
-        """Transform (N, 2) image-plane positions to the reference plane."""
-        centre = np.array([self.x_centre, self.y_centre])
-        matrix = np.array([[self.xx, self.xy], [self.yx, self.yy]])
-        return centre + (np.asarray(image_xy) - centre) @ matrix.T + (self.x_shift, self.y_shift)
-
-    @property
-    def is_applied(self):
-        """Whether there is something to write into a header."""
-        return self.status in _APPLIED
-
-    @property
-    def stays(self):
-        """Whether its WCS stays: that of the reference, and one that a new one would not improve."""
-        return self.status in _STAYING
-
-    def leads(self, before, now):
-        """Whether positions (N, 2) on the plane have moved as this says, and by more than nothing."""
-        moved = np.abs(now - before).max() > _SAME
-        return bool(moved and np.abs(self(before) - now).max() < _SAME)
-
-
-def _numbers(matrix, shift, centre):
-    names = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")
-    return dict(zip(names, map(float, [*np.ravel(matrix), *shift, *centre]), strict=True))
+        return cls.mapping(matrix, -matrix @ [shift.dx, shift.dy], plane.centre, status=status.value, reason=reason,
+                           geometry="rscale", ra_rms=float(rms[0]), dec_rms=float(rms[1]),
+                           **dataclasses.asdict(Frame.of(shift.name)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -335,7 +275,7 @@ class Solutions:
         """
         if row.rootname == frame.rootname or row.path == frame.path:
             off = np.abs(row.corners - frame.corners).max()
-            if row.is_applied and off > _SAME:
+            if row.is_applied and off > SAME_POSITION:
                 raise InputError(f"{frame.file} has another WCS, {frame.wcsname!r}, than when it was solved, "
                                  f"{row.wcsname!r}: they differ by {off:.3g} pixel; restore that one, or give "
                                  f"{frame.file}:{row.file} to apply the solution all the same")

@@ -60,12 +60,7 @@ class _Update:
 
     def write(self, wcsname, reusename, **options):
         """Update the header; returns what differs."""
-        row = self.row
-        solution = headers.Solution(wcsname, nmatch=row.nmatches, rms=(row.ra_rms / 3600, row.dec_rms / 3600),
-                                    fitgeom=row.geometry, reference=row.reference, chance=row.chance)
-        if row.stays:
-            solution = headers.Solution(wcsname, headers.NOT_ALIGNED + row.status)
-        return files.update_header(self.path, self.wcss, solution, reuse=reusename, **options)
+        return files.update_header(self.path, self.wcss, self.row, wcsname=wcsname, reuse=reusename, **options)
 
 
 def apply_solution(solution, given=(), *, wcsname="TWEAK", reusename=False, dry_run=False):

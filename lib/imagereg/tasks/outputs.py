@@ -17,9 +17,8 @@ from imagereg.files import fits as files
 from imagereg.files import text as formats
 from imagereg.files.atomic import WRITERS
 from imagereg.files.geomap import geomap_text
-from imagereg.files.solution import Solutions, Solved
+from imagereg.files.solution import Solutions, Solved, solution_of
 from imagereg.report import plots
-from imagereg.wcs.keywords import NOT_ALIGNED, Solution
 
 log = logging.getLogger(__name__)
 
@@ -156,27 +155,26 @@ class Output:
         differences : list of str
             See `files.rewrite`.
         """
-        solved = [self._solution(a, reference) for a in alignments if a.status is not Status.FAILED]
+        solved = [(_new_wcss(a), solution_of(a, reference)) for a in alignments if a.status is not Status.FAILED]
         how, written, differences = {"claim": self.claim, "dry_run": self.dry_run}, [], []
         if self.task.headerlet and len(solved) == len(alignments):
             differences += headerlets.write(path, solved, self.task, **how)
             written += [headerlets.file_name(path, self.task.hdrfile), *[path] * self.task.attach]
         if self.task.updatehdr and solved:
             for wcss, solution in solved:
-                differences += files.update_header(path, wcss, solution, reuse=self.task.reusename, **how)
+                differences += files.update_header(path, wcss, solution, wcsname=self.task.wcsname,
+                                                   reuse=self.task.reusename, **how)
             written.append(path)
             if not self.dry_run:
                 log.info("%s: headers updated, WCSNAME %s", path, self.task.wcsname)
         return list(dict.fromkeys(written)), differences
 
-    def _solution(self, alignment, reference):
-        """Return the new WCS of each chip by EXTVER, None where it stays, and what a header says of them."""
-        if not alignment.changes:
-            return ({chip.extver: None for chip in alignment.exposure.chips},
-                    Solution(self.task.wcsname, NOT_ALIGNED + alignment.status.value))
-        return ({chip.extver: chip.wcs for chip in alignment.corrected_chips()},
-                Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, alignment.sky_rms / 3600)),
-                         fitgeom=alignment.fit.geometry, reference=reference, chance=alignment.chance))
+
+def _new_wcss(alignment):
+    """Return the new WCS of each chip by EXTVER, None where it stays."""
+    if not alignment.changes:
+        return {chip.extver: None for chip in alignment.exposure.chips}
+    return {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
 
 
 def _shift(alignment):
