@@ -109,18 +109,6 @@ def chip_corners(chips, plane):
     return plane.sky_to_plane(np.concatenate(sky))
 
 
-def solution_of(alignment, reference):
-    """Return the `Solution` of an `align.Alignment`; `reference` is the name of what it was aligned with."""
-    facts = {"status": alignment.status.value, "reason": alignment.reason, "reference": reference,
-             "chance": float(alignment.chance)}
-    if alignment.changes:
-        fit, rms = alignment.fit, alignment.sky_rms
-        return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry, nmatches=fit.nmatches,
-                                ra_rms=float(rms[0]), dec_rms=float(rms[1]), **facts)
-    unmoved = Solution.mapping(np.eye(2), np.zeros(2), alignment.plane.centre, **facts)
-    return unmoved if unmoved.stays else Solution(**facts)
-
-
 @dataclasses.dataclass(frozen=True)
 class Solved(Solution, Frame):
     """What a run found for an exposure: its `Frame` and its `Solution`."""
@@ -128,7 +116,7 @@ class Solved(Solution, Frame):
     @classmethod
     def from_alignment(cls, alignment, frame, reference):
         """Return what an `align.Alignment` found for a `Frame`; `reference` is the name of what it was aligned with."""
-        return cls(**dataclasses.asdict(frame), **dataclasses.asdict(solution_of(alignment, reference)))
+        return cls(**dataclasses.asdict(frame), **dataclasses.asdict(alignment.solution(reference)))
 
     @classmethod
     def from_shift(cls, shift, plane):

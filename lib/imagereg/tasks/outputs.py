@@ -17,7 +17,7 @@ from imagereg.files import fits as files
 from imagereg.files import text as formats
 from imagereg.files.atomic import WRITERS
 from imagereg.files.geomap import geomap_text
-from imagereg.files.solution import Solutions, Solved, solution_of
+from imagereg.files.solution import Solutions, Solved
 from imagereg.report import plots
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Output:
         differences : list of str
             See `files.rewrite`.
         """
-        solved = [(_new_wcss(a), solution_of(a, reference)) for a in alignments if a.status is not Status.FAILED]
+        solved = [(_new_wcss(a), a.solution(reference)) for a in alignments if a.status is not Status.FAILED]
         how, written, differences = {"claim": self.claim, "dry_run": self.dry_run}, [], []
         if self.task.headerlet and len(solved) == len(alignments):
             differences += headerlets.write(path, solved, self.task, **how)

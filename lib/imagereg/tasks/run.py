@@ -73,7 +73,7 @@ class Result:
 
         rows = [(a.name, a.status.value, a.reason, *a.offset, a.rotation, a.scale, *a.errors, *a.rms,
                  *(1000 * self.plane.pixel_scale * np.append(a.rms, a.spread)), len(a.exposure.sources), a.nmatches,
-                 a.chance)
+                 a.chance_probability)
                 for a in self.alignments]
         names = ("file", "status", "reason", "dx", "dy", "rot", "scale", "dx_error", "dy_error", "rot_error",
                  "scale_error", "xrms", "yrms", "xrms_mas", "yrms_mas", "xstd_mas", "ystd_mas", "nsources",
