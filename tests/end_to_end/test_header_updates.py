@@ -16,9 +16,11 @@ from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.files import atomic
-from imagereg.files import fits as files
 from imagereg.files.atomic import Claim
+from imagereg.files.fits import read_image
+from imagereg.files.rewrite import update_header
 from imagereg.interfaces.cli import main
+from imagereg.tasks import outputs
 from imagereg.tasks.restore import restore
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.correction import Solution
@@ -150,14 +152,14 @@ def test_restore_of_any_image(celestial_headers, kind, tmp_path):
     path = str(tmp_path / "any.fits")
     fits.PrimaryHDU(np.zeros((400, 700), np.float32), celestial_headers[kind]).writeto(path)
     before = [str(card) for card in fits.getheader(path).cards]
-    image = next(files.read_exposure(path))
-    new = image.chip.wcs.deepcopy()
+    with read_image(path) as image:
+        new = image.chips[0].wcs.deepcopy()
     new.wcs.crval = new.wcs.crval + 1e-3 * np.sign(45 - new.wcs.crval)
     if kind == "CROTA":
         turn, steps = new.wcs.get_pc(), new.wcs.cdelt
         del new.wcs.crota
         new.wcs.pc, new.wcs.cdelt = turn, steps
-    files.update_header(path, {1: new}, Solution(nmatches=9), wcsname="NEW")
+    update_header(path, {1: new}, Solution(nmatches=9), wcsname="NEW")
     assert fits.getheader(path)["WCSNAME"] == "NEW" and fits.getheader(path)["CRVAL1"] != fits.Header.fromstring(
         "".join(before))["CRVAL1"]
     restore([path])
@@ -216,10 +218,11 @@ def test_dry_run_writes_nothing(visit, capsys):
 def update_all(names, wcsname, **options):
     """Give files a WCS that is a bit off."""
     for name in names:
-        wcss = {image.chip.extver: image.chip.wcs.deepcopy() for image in files.read_exposure(name)}
+        with read_image(name) as image:
+            wcss = {chip.extver: chip.wcs.deepcopy() for chip in image.chips}
         for wcs in wcss.values():
             wcs.wcs.crval = wcs.wcs.crval + 1e-4
-        files.update_header(name, wcss, Solution(nmatches=50), wcsname=wcsname, **options)
+        update_header(name, wcss, Solution(nmatches=50), wcsname=wcsname, **options)
 
 
 def is_old_or_new(path, original):
@@ -345,14 +348,14 @@ def test_full_disk(visit):
 
 def test_disk_that_fills_on_the_way(visit, monkeypatch):
     """It is said which files are updated, and how to go on."""
-    update = files.update_header
+    update = outputs.update_header
 
     def fail(path, *arguments, **options):
         if path == visit.names[2]:
             raise InputError(f"{path} can't be written: no space left on device")
         return update(path, *arguments, **options)
 
-    monkeypatch.setattr(files, "update_header", fail)
+    monkeypatch.setattr(outputs, "update_header", fail)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with pytest.raises(InputError, match=f"updated before were {visit.names[0]}, {visit.names[1]}: .*reusename=yes"):
         TweakReg(visit.names, updatehdr=True, **QUIET)

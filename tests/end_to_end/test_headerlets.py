@@ -13,9 +13,9 @@ from astropy.wcs import WCS
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import headerlets
 from imagereg.files.atomic import Claim
-from imagereg.files.stored import stored
 from imagereg.interfaces.cli import main
 from imagereg.tasks.compare import compare
+from imagereg.tasks.listing import stored_solutions
 from imagereg.tasks.restore import restore
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.keywords import wcs_names
@@ -312,7 +312,7 @@ def test_list(several, capsys):
     assert {place: row[2] for place, row in rows.items()} == {"primary": "SHIFTED", "A": "DEMO_IDC",
                                                              "HDRLET,1": "FIRST"}
     assert [row[-1] for row in rows.values()] == ["yes", "no", "no"] and "A. Nonym" in " ".join(rows["HDRLET,1"])
-    kept = stored(several.names[1])[-1]
+    kept = stored_solutions(several.names[1])[-1]
     assert kept.nmatch > 15 and 0.1 < kept.rms[0] < 5
 
 
@@ -324,7 +324,7 @@ def test_an_alternate_without_distortion(several, capfd):
             for axis, ctype in enumerate(("RA---TAN", "DEC--TAN"), 1):
                 hdus["SCI", extver].header[f"CTYPE{axis}A"] = ctype
     capfd.readouterr()
-    linear = next(one for one in stored(name) if one.place == "A")
+    linear = next(one for one in stored_solutions(name) if one.place == "A")
     assert all(chip.wcs.sip is None for chip in linear.chips) and capfd.readouterr() == ("", "")
     with pytest.raises(InputError, match="does not go with its distortion"):
         restore([name], to="A")
@@ -352,7 +352,7 @@ def test_activate_a_headerlet_and_go_back(several):
     shutil.copy(name, "before.fits")
     assert main(["--activate", "first", *several.names]) == 0
     assert pixels_apart(name, f"updated_{name}") == 0
-    assert [(one.place, one.name, one.active) for one in stored(name)] == [
+    assert [(one.place, one.name, one.active) for one in stored_solutions(name)] == [
         ("primary", "FIRST", True), ("A", "DEMO_IDC", False), ("B", "SHIFTED", False), ("HDRLET,1", "FIRST", True)]
     assert fits.getheader(name, "SCI", 1)["NMATCH"] == fits.getheader(f"updated_{name}", "SCI", 1)["NMATCH"]
     assert restore([name], to="hdrlet,1") == [f"{name}: has the WCS hdrlet,1 already"]
@@ -404,7 +404,7 @@ def test_activate_exchanges_without_filling_the_letters(several):
         restore([name], to="DEMO_IDC")
         restore([name], to="HDRLET,1")
     assert pixels_apart(name, f"updated_{name}") == 0
-    assert len(stored(name)) <= 5
+    assert len(stored_solutions(name)) <= 5
 
 
 def test_activate_changes_all_or_none(several):

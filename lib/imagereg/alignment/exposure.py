@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 
 import numpy as np
 from astropy.wcs import WCS
@@ -14,18 +13,6 @@ from imagereg.alignment.match import Match
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.wcs.correction import Status
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
-
-_HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")  # instrument, programme, visit, exposure, kind: IPPPSSOOT
-
-
-def root_of(rootname, name):
-    """Return the root of an exposure in lower case: its keyword ROOTNAME, or what its file's name begins with."""
-    return (rootname or re.split(r"[_.]", name)[0]).lower()
-
-
-def visit_of(root):
-    """Return the visit that the root of an HST exposure tells, ipppss; empty for other names."""
-    return root[:6] if _HST_ROOT.match(root) else ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ import glob
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 
 from imagereg.errors import InputError
 
@@ -35,8 +36,13 @@ class Claim:
         Another run has claimed one of them, or it can't be opened.
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths: Iterable[str]):
         self._held = {}  # open file and stamp by place
+        self.take(paths)
+
+    def take(self, paths: Iterable[str]) -> None:
+        """Claim files, besides those that are claimed already; raises as the class does."""
+        path = ""
         try:
             for path in paths:
                 self._take(path, os.path.realpath(path))
@@ -214,6 +220,53 @@ def copy_bytes(source, target, start, stop):
             raise InputError("the file ends early")
         target.write(block)
         start += len(block)
+
+
+def read_bytes(path: str, size: int = -1) -> bytes:
+    """Return the content of a file, or its first bytes; InputError where it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {reason(error)}") from error
+
+
+def read_text(path: str) -> str:
+    """Return the content of a text file; InputError where it can't be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} can't be read: {reason(error)}") from error
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text file, whole or not at all; InputError where it can't be."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a file, whole or not at all; InputError where it can't be."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def is_protected(path: str) -> bool:
+    """Whether a file or folder is meant not to be written, even by those who could."""
+    return not os.access(path, os.W_OK) or not os.stat(path).st_mode & 0o222
+
+
+def check_writable(path: str) -> None:
+    """Raise InputError where a file of that name could not be written."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise InputError(f"{path} can't be written: there is no folder {folder}")
+    if is_protected(folder):
+        raise InputError(f"{path} can't be written: {folder} is write-protected")
+    if os.path.isdir(path):
+        raise InputError(f"{path} can't be written: it is a folder")
+    if os.path.exists(path) and is_protected(path):
+        raise InputError(f"{path} can't be written: {path} is write-protected")
 
 
 def reason(error):

@@ -255,11 +255,11 @@ def _dpar(task, names, given):
 
 def _savepars(target, names, given):
     """Write a .cfg; that of tweakreg holds its parameter sets."""
-    from imagereg.files import disk
+    from imagereg.files import atomic
 
     task, path = target
     values, *psets = _listed(task, names, given)
-    disk.write_text(path, values.spec.cfg_text(values, psets))
+    atomic.write_text(path, values.spec.cfg_text(values, psets))
     return 0
 
 
@@ -345,11 +345,11 @@ def _activate(name, names, given):
 
 def _headerlets(_, names, given):
     """Print the solutions that files hold."""
-    from imagereg.files import stored
+    from imagereg.tasks.listing import list_solutions
 
     if given:
         raise ParameterError(f"--headerlets takes files and no parameters, but {next(iter(given))!r} is given")
-    print("\n".join(stored.listing(names).pformat(max_lines=-1, max_width=-1)))
+    print("\n".join(list_solutions(names).pformat(max_lines=-1, max_width=-1)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""How well do the solutions that files hold agree with a reference? All of them, on the same sources."""
+"""Compare the solutions that files hold with a reference, all of them on the same sources."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import dataclasses
 
 import numpy as np
 
-from imagereg.alignment.sequence import Exposure, align
+from imagereg.alignment.exposure import Exposure
+from imagereg.alignment.sequence import align
 from imagereg.catalogs.reference import Reference
 from imagereg.errors import InputError
 from imagereg.files.inputs import expand_input, mef_inputs
-from imagereg.files.stored import stored
 from imagereg.parameters.gather import gather_parameters
-from imagereg.tasks.steps import measured, reference_of, rules_of
+from imagereg.tasks.exposures import measure_images, measure_reference
+from imagereg.tasks.listing import stored_solutions
+from imagereg.tasks.run import rules_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Score:
     Parameters
     ----------
     file, place, name : str
-        Which one, see `stored.Stored`.
+        Which one, see `listing.StoredSolution`.
     nmatches : int
         Number of sources.
     rms : float
@@ -74,10 +76,11 @@ def compare(given, configobj=None, imagefindcfg=None, refimagefindcfg=None, **pa
     """
     task, finding, ref_finding = gather_parameters(configobj, imagefindcfg, refimagefindcfg, parameters)
     images = mef_inputs(expand_input(given or task.input))
-    exposures = measured(task, finding, images)
-    if problems := [exposure.problem for exposure in exposures if exposure.problem]:
-        raise InputError(problems[0])
-    plane, reference = reference_of(task, ref_finding, exposures, images=images)
+    exposures = measure_images(task, finding, images)
+    for exposure in exposures:
+        if exposure.problem:
+            raise InputError(exposure.problem)
+    plane, reference = measure_reference(task, ref_finding, exposures, images=images)
     reference = reference or Reference(exposures[0].name, exposures[0].sources, image=exposures[0].name)
     rules = dataclasses.replace(rules_of(task, plane), onlybetter=False, group="none")  # each for itself
     primary = {exposure.name: exposure.sources.sky for exposure in exposures}
@@ -89,7 +92,7 @@ def compare(given, configobj=None, imagefindcfg=None, refimagefindcfg=None, **pa
         return _matched(align([exposure], plane, rules, reference=reference)[0][0])
 
     return [score for exposure in exposures
-            for score in _scores(exposure, stored(exposure.path), pairs)]
+            for score in _scores(exposure, stored_solutions(exposure.path), pairs)]
 
 
 def _matched(alignment):

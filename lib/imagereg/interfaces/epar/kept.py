@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imagereg.errors import ImageregError, InputError, ParameterError
-from imagereg.files import disk
+from imagereg.files import atomic
 from imagereg.parameters import saved as userfolder
 from imagereg.parameters import spec as params
 from imagereg.parameters.spec import is_teals, shared_out
@@ -69,7 +69,7 @@ def read(path, specs):
         If it is no parameter file, or one of another task.
     """
     path = os.path.abspath(os.path.expanduser(path))
-    text = disk.read_text(path)
+    text = atomic.read_text(path)
     if path == userfolder.user_file(specs[0].task):
         return last_saved(specs)
     given, unknown, notes = _parsed(path, text, specs)
@@ -94,7 +94,7 @@ def last_saved(specs):
         if not os.path.exists(path):
             continue
         try:
-            text = disk.read_text(path)
+            text = atomic.read_text(path)
             values, others, found = _parsed(path, text, specs if index == 0 else (spec,))
         except ImageregError as error:
             notes.append(f"{error}; the defaults are shown")
@@ -129,7 +129,7 @@ def write(kept, values, *, path=None, force=False):
     """
     path = kept.path if path is None else os.path.abspath(os.path.expanduser(path))
     texts = _texts(path, values, kept.unknown)
-    current = {name: disk.read_text(name) if os.path.exists(name) else None for name in texts}
+    current = {name: atomic.read_text(name) if os.path.exists(name) else None for name in texts}
     for name, text in current.items():
         if any(Path(name).resolve().is_relative_to(folder) for folder in _OWN):
             raise InputError(f"{name} can't be written: it belongs to imagereg; save under another name")
@@ -140,7 +140,7 @@ def write(kept, values, *, path=None, force=False):
         userfolder.make_folder(os.path.dirname(path))
     for name, text in texts.items():
         if text != current[name]:
-            disk.write_text(name, text)
+            atomic.write_text(name, text)
     return Kept(path, values, kept.unknown, texts)
 
 

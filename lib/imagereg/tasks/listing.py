@@ -1,14 +1,16 @@
-"""All solutions that a file holds: its primary WCS, the alternates, and attached headerlets."""
+"""List the solutions that files hold: primary WCS, alternates, and attached headerlets."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagereg.alignment.sequence import Chip
+from imagereg.alignment.exposure import Chip
 from imagereg.errors import InputError
 from imagereg.files import fits as files
 from imagereg.files import headerlets
@@ -16,11 +18,16 @@ from imagereg.files.inputs import expand_input
 from imagereg.wcs import keywords as headers
 from imagereg.wcs.plane import apart
 
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+_MAS_PER_DEGREE = 3.6e6
+
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Stored:
+class StoredSolution:
     """A solution that a file holds.
 
     Parameters
@@ -29,7 +36,7 @@ class Stored:
         WCSNAME, or HDRNAME of a headerlet.
     place : str
         'primary', the letter of an alternate WCS, or 'HDRLET,n' with the EXTVER of an attached headerlet.
-    chips : tuple of align.Chip
+    chips : tuple of Chip
         With their WCS.
     author, catalog : str
         Who made it, and from what; empty where it is not known.
@@ -43,22 +50,25 @@ class Stored:
 
     name: str
     place: str
-    chips: tuple
+    chips: tuple[Chip, ...]
     author: str = ""
     catalog: str = ""
     nmatch: int | None = None
-    rms: tuple = (np.nan, np.nan)
+    rms: tuple[float, float] = (np.nan, np.nan)
     active: bool = False
 
 
-def listing(given):
-    """Return the solutions that files hold, a row for each: `astropy.table.Table` of what `Stored` says."""
+def list_solutions(given: str | Sequence[str]) -> Table:
+    """Return the solutions that files hold as a table, a row for each."""
     from astropy.table import Table
 
-    paths = [file.path for file in expand_input(given)]
-    rows = [(os.path.basename(path), one.place, one.name, one.author or "-", one.catalog or "-",
-             "-" if one.nmatch is None else str(one.nmatch), *one.rms, "yes" if one.active else "no")
-            for path in paths for one in stored(path)]
+    rows = []
+    for file in expand_input(given):
+        name = os.path.basename(file.path)
+        for one in stored_solutions(file.path):
+            nmatch = "-" if one.nmatch is None else str(one.nmatch)
+            rows.append((name, one.place, one.name, one.author or "-", one.catalog or "-", nmatch,
+                         *one.rms, "yes" if one.active else "no"))
     names = ("file", "place", "name", "author", "catalog", "nmatch", "rms_ra", "rms_dec", "active")
     table = Table(rows=rows, names=names, units={"rms_ra": "mas", "rms_dec": "mas"})
     for name in ("rms_ra", "rms_dec"):
@@ -66,8 +76,8 @@ def listing(given):
     return table
 
 
-def stored(path):
-    """Return all solutions that a file holds, the primary WCS first: list of `Stored`; InputError if it has none."""
+def stored_solutions(path: str) -> list[StoredSolution]:
+    """Return all solutions that a file holds, the primary WCS first; InputError if it has none."""
     with files.opened(path) as hdus:
         first, *others = [*_primary_and_alternates(hdus, path), *_headerlets(hdus, path)]
     return [dataclasses.replace(one, active=one is first or _same_sky(one.chips, first.chips))
@@ -76,9 +86,11 @@ def stored(path):
 
 def _same_sky(chips, others):
     """Whether two solutions are of the same chips, and give them the same sky."""
-    others = {chip.extver: chip.wcs for chip in others}
-    return {chip.extver for chip in chips} == others.keys() and all(
-        apart(chip.wcs, others[chip.extver], chip.shape) < headerlets.SAME for chip in chips)
+    wcs_of = {chip.extver: chip.wcs for chip in others}
+    if {chip.extver for chip in chips} != wcs_of.keys():
+        return False
+    return all(apart(chip.wcs, wcs_of[chip.extver], chip.shape) < headerlets.SAME
+               for chip in chips)
 
 
 def _primary_and_alternates(hdus, path):
@@ -93,19 +105,23 @@ def _primary_and_alternates(hdus, path):
                 raise
             log.info("the alternate WCS %s is left out: %s", key, error)
             continue
-        yield Stored(name, key or "primary", tuple(chips), **_facts(header, key))
+        yield StoredSolution(name, key or "primary", tuple(chips), **_provenance(header, key))
 
 
 def _headerlets(hdus, path):
     """Yield the attached headerlets."""
     shapes = {chip.extver: chip.shape for chip in files.read_chips(hdus, path)}
     for one in headerlets.attached(hdus):
-        chips = (Chip(extver, wcs, shapes[extver]) for extver, wcs in one.wcss.items() if extver in shapes)
-        yield Stored(one.name, one.place, tuple(chips), author=str(one.about.get("AUTHOR") or ""), **_facts(one.about))
+        chips = tuple(Chip(extver, wcs, shapes[extver]) for extver, wcs in one.wcss.items()
+                      if extver in shapes)
+        author = str(one.about.get("AUTHOR") or "")
+        yield StoredSolution(one.name, one.place, chips, author=author, **_provenance(one.about))
 
 
-def _facts(header, key=""):
-    """Return what a header says of the WCS that stands under a letter, as fields of `Stored`."""
-    rms = [header.get(f"RMS_{axis}{key}") or header.get(f"CRDER{i}{key}") for i, axis in enumerate(("RA", "DEC"), 1)]
-    return {"catalog": str(header.get(f"CATALOG{key}") or ""), "nmatch": header.get(f"NMATCH{key}") or None,
-            "rms": tuple(float(r) * 3.6e6 if r else np.nan for r in rms)}
+def _provenance(header, key=""):
+    """Return catalog, nmatch and rms of the WCS under a letter, as fields of `StoredSolution`."""
+    degrees = [header.get(f"RMS_RA{key}") or header.get(f"CRDER1{key}"),
+               header.get(f"RMS_DEC{key}") or header.get(f"CRDER2{key}")]
+    return {"catalog": str(header.get(f"CATALOG{key}") or ""),
+            "nmatch": header.get(f"NMATCH{key}") or None,
+            "rms": tuple(float(rms) * _MAS_PER_DEGREE if rms else np.nan for rms in degrees)}
