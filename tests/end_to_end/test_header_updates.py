@@ -21,7 +21,7 @@ from imagereg.files.fits import read_image
 from imagereg.files.rewrite import update_header
 from imagereg.interfaces.cli import main
 from imagereg.tasks import outputs
-from imagereg.tasks.restore import restore
+from imagereg.tasks.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.correction import Solution
 from imagereg.wcs.keywords import wcs_names
@@ -106,7 +106,7 @@ def test_checksums_are_right(visit):
 
 def test_name_of_an_alternate_used_again(visit):
     assert TweakReg(visit.names, updatehdr=True, **QUIET).ok
-    restore(visit.names)
+    restore_wcs(visit.names)
     assert TweakReg(visit.names, updatehdr=True, reusename=True, **QUIET).ok
     assert list(wcs_names(fits.getheader(visit.names[1], ("SCI", 1))).values()) == ["TWEAK", "DEMO_IDC"]
 
@@ -126,11 +126,11 @@ def test_restore_is_exact(visit):
     two = [wcs_cards(name) for name in visit.names]
     assert main(["--restore", *visit.names]) == 0
     assert_same_wcs(visit.names, one)
-    restore(visit.names)  # takes it back
+    restore_wcs(visit.names)  # takes it back
     assert_same_wcs(visit.names, two)
-    restore(visit.names, to="demo_idc")
+    restore_wcs(visit.names, to="demo_idc")
     assert_same_wcs(visit.names, before)
-    restore(visit.names, to="one")
+    restore_wcs(visit.names, to="one")
     assert_same_wcs(visit.names, one)
     for extver in (1, 2):
         names = wcs_names(fits.getheader(visit.names[1], ("SCI", extver)))
@@ -140,9 +140,9 @@ def test_restore_is_exact(visit):
 def test_previous_is_the_one_before_the_last_update(visit):
     """Not one that was given up before it."""
     TweakReg(visit.names, updatehdr=True, wcsname="BAD", **QUIET)
-    restore(visit.names)
+    restore_wcs(visit.names)
     TweakReg(visit.names, updatehdr=True, wcsname="GOOD", **QUIET)
-    restore(visit.names)
+    restore_wcs(visit.names)
     assert fits.getheader(visit.names[1], ("SCI", 1))["WCSNAME"] == "DEMO_IDC"
 
 
@@ -162,7 +162,7 @@ def test_restore_of_any_image(celestial_headers, kind, tmp_path):
     update_header(path, {1: new}, Solution(nmatches=9), wcsname="NEW")
     assert fits.getheader(path)["WCSNAME"] == "NEW" and fits.getheader(path)["CRVAL1"] != fits.Header.fromstring(
         "".join(before))["CRVAL1"]
-    restore([path])
+    restore_wcs([path])
     header = fits.getheader(path)
     assert {str(card) for card in header.cards} >= set(before)
     left = [card.keyword for card in header.cards if str(card) not in before and card.keyword != "HISTORY"]
@@ -183,7 +183,7 @@ def test_what_can_not_be_restored(visit, capsys, arguments, says):
 
 def test_restore_that_was_interrupted(visit, capsys):
     TweakReg(visit.names, updatehdr=True, **QUIET)
-    restore(visit.names[:1])
+    restore_wcs(visit.names[:1])
     before = everything()
     assert main(["--restore", *visit.names]) == 2
     assert "say with --to" in capsys.readouterr().err and everything() == before

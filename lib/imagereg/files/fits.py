@@ -98,10 +98,9 @@ class ImageFile:
         """
         name = os.path.basename(self.path)
         instrument = instrument_of(self._hdus[0].header)
+        groups = [(name, self.chips)]
         if instrument.has_repeated_exposures and len(self.chips) > 1:
             groups = [(f"{name}[sci,{chip.extver}]", (chip,)) for chip in self.chips]
-        else:
-            groups = [(name, self.chips)]
         return [(name, metadata_of(self.header(chips[0]), self.path), chips)
                 for name, chips in groups]
 
@@ -246,7 +245,7 @@ def science(hdus: fits.HDUList, path: str) -> dict[int, int]:
 
 
 def read_chips(hdus: fits.HDUList, path: str, key: str = " ") -> list[Chip]:
-    """Return the chips of an open file with the WCS under a letter; InputError for an unusable one."""
+    """Return the chips of an open file with the WCS under a letter; InputError for a bad WCS."""
     return [Chip(extver, _read_wcs(hdus, index, path, key), hdus[index].shape)
             for index, extver in science(hdus, path).items()]
 
@@ -259,7 +258,8 @@ def _read_wcs(hdus, index, path, key):
         wcs = wcs_of(header, hdus, key)
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
-        raise InputError(f"{path}[{index}] has a WCS that can't be read: {reason(error)}") from error
+        raise InputError(f"{path}[{index}] has a WCS that can't be read: "
+                         f"{reason(error)}") from error
     if not usable:
         raise InputError(f"{path}[{index}] has no celestial WCS")
     return wcs
@@ -347,8 +347,8 @@ def read_reference_wcs(path: str) -> TangentPlane:
             raise InputError(f"{path} has no WCS")
         header = candidates[0].copy()
     if [header.get(f"CTYPE{i}") for i in (1, 2)] != ["RA---TAN", "DEC--TAN"]:
-        raise InputError(f"{path} has a WCS of type {header.get('CTYPE1')}, {header.get('CTYPE2')}, "
-                         "expected RA---TAN, DEC--TAN")
+        raise InputError(f"{path} has a WCS of type {header.get('CTYPE1')}, "
+                         f"{header.get('CTYPE2')}, expected RA---TAN, DEC--TAN")
     ny, nx = (int(header.get(f"NPIX{i}", header.get(f"NAXIS{i}", 1))) for i in (2, 1))
     header["NAXIS"] = 2  # astropy warns of a WCS without an image
     with warnings.catch_warnings():

@@ -26,7 +26,8 @@ _ASSOCIATION = re.compile(rf"_as[nc]{_FITS}$", re.IGNORECASE)
 _WITH_EXTENSION = re.compile(rf"(?P<file>.*{_FITS})\[[^\[\]]*\]$", re.IGNORECASE)
 _WAIVERED = re.compile(rf"(?P<root>_[a-z]\d)f(?P<end>{_FITS})$", re.IGNORECASE)
 _COMMA = re.compile(r",(?![^\[\]]*\])")  # not one within brackets
-_NO_EXPOSURE = re.compile(r"PROD|.*WAVE", re.IGNORECASE)  # MEMTYPE of products, and of STIS lamp exposures
+# MEMTYPE of products, and of STIS lamp exposures.
+_NO_EXPOSURE = re.compile(r"PROD|.*WAVE", re.IGNORECASE)
 _MEMBER_COLUMNS = ("MEMNAME", "MEMTYPE", "MEMPRSNT")
 _ABSENT = ("", "F", "N", "NO", "FALSE", "0")
 _DEEPEST = 16  # lists within lists; one that is deeper is a mistake
@@ -158,7 +159,7 @@ def _expand_list(path, chain, done):
 
 
 def _members(table):
-    """Return the files of an association's members, which are beside the table; of another file, itself."""
+    """Return the files of an association's members, beside the table; of another file, itself."""
     if not (_ASSOCIATION.search(table) and os.path.isfile(table)):
         return [table]
     folder = os.path.dirname(table)

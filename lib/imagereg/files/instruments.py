@@ -15,7 +15,8 @@ from imagereg.alignment.exposure import Metadata
 from imagereg.catalogs.surveys import julian_year
 
 _FITS_ENDING = r"\.(?:fits?|fts)(?:\.gz)?"
-_HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")  # IPPPSSOOT: instrument, programme, visit, exposure, kind
+# IPPPSSOOT: instrument, programme, visit, exposure, kind.
+_HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")
 _VISIT_LENGTH = 6  # ipppss
 # Exposures of a space telescope for which all of these agree have the same PSF.
 _OPTICS = ("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "FILTNAM1", "PUPIL")
@@ -23,7 +24,7 @@ _GAIN = ("CCDGAIN", "ATODGAIN", "GAIN", "EGAIN")  # electrons per count
 _RATE_UNITS = ("/S", "S-1", "/SEC")
 _MJD_ZERO = datetime.datetime(1858, 11, 17)
 _SECONDS_PER_DAY = 86400
-# What stwcs.wcsutil.headerlet leaves out where it makes the name of a headerlet of that of an image.
+# Suffixes that stwcs.wcsutil.headerlet leaves out of the names of headerlets.
 _CALIBRATED = re.compile(r"_(crj|flt|flc|sfl|cal|raw|c0h|c0f|c1f)$", re.IGNORECASE)
 
 

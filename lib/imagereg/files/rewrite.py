@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from astropy.io import fits
@@ -20,7 +21,7 @@ from imagereg.wcs import keywords as headers
 from imagereg.wcs.correction import Solution
 
 #: An HDU of the new file, see `rewrite`.
-Part = int | tuple[int, fits.Header] | fits.hdu.base.ExtensionHDU
+Part: TypeAlias = int | tuple[int, fits.Header] | Any
 
 _FITS_BLOCK = 2880  # bytes
 _UNSET_CHECKSUM = "0" * 16

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -101,10 +102,10 @@ class ExposureRecord:
 
 def solution_of(alignment: Alignment, reference: str) -> Solution:
     """Return what is known of an alignment with the reference of that name."""
-    facts = {"status": alignment.status.value, "reason": alignment.reason, "reference": reference,
-             "chance": float(alignment.chance)}
-    if alignment.changes:
-        fit = alignment.fit
+    facts: dict[str, Any] = {"status": alignment.status.value, "reason": alignment.reason,
+                             "reference": reference, "chance": float(alignment.chance)}
+    fit = alignment.fit
+    if alignment.changes and fit:
         ra_rms, dec_rms = map(float, alignment.sky_rms)
         return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry,
                                 nmatches=fit.nmatches, ra_rms=ra_rms, dec_rms=dec_rms, **facts)
@@ -140,10 +141,11 @@ class SolvedExposure(Solution, ExposureRecord):
         xrms, yrms = map(float, np.nan_to_num([shift.xrms, shift.yrms]) * plane.pixel_scale)
         is_known = np.isfinite(matrix).all() and np.isfinite([shift.dx, shift.dy]).all()
         record = ExposureRecord.of(shift.name, Metadata(), (), plane)
-        return cls.mapping(matrix, offset, plane.centre,
-                           status=(Status.ALIGNED if is_known else Status.FAILED).value,
-                           reason="" if is_known else "it has no shift", geometry="rscale",
-                           ra_rms=xrms, dec_rms=yrms, **dataclasses.asdict(record))
+        status = Status.ALIGNED if is_known else Status.FAILED
+        solution = Solution.mapping(matrix, offset, plane.centre, status=status.value,
+                                    reason="" if is_known else "it has no shift",
+                                    geometry="rscale", ra_rms=xrms, dec_rms=yrms)
+        return cls(**dataclasses.asdict(record), **dataclasses.asdict(solution))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -328,12 +328,12 @@ def _epar(task, names, given):
 
 def _restore(_, names, given):
     """Bring a WCS back, and print which there is now; of a dry run, all keywords that would change."""
-    from imagereg.tasks.restore import restore
+    from imagereg.tasks.restore import restore_wcs
 
     to, dry_run = given.pop("to"), given.pop("dry_run", False)
     if given:
         raise ParameterError(f"--restore takes no parameters, and {next(iter(given))!r} is one")
-    lines = restore(names, to=to, dry_run=dry_run)
+    lines = restore_wcs(names, to=to, dry_run=dry_run)
     print("\n".join(line for line in lines if dry_run or not line.startswith("  ") or line.startswith("  WCSNAME ")))
     return 0
 
@@ -355,10 +355,10 @@ def _headerlets(_, names, given):
 
 def _compare(_, names, given):
     """Print how far the solutions that files hold are from the reference."""
-    from imagereg.tasks.compare import compare, table
+    from imagereg.tasks.compare import compare_solutions, score_table
 
-    scores = compare(names, **given)
-    print("\n".join(table(scores).pformat(max_lines=-1, max_width=-1)))
+    scores = compare_solutions(names, **given)
+    print("\n".join(score_table(scores).pformat(max_lines=-1, max_width=-1)))
     for line in dict.fromkeys(f"{score.file}: {score.reason}" for score in scores if score.reason):
         print(line)
     return 0 if all(score.nmatches for score in scores) else 1

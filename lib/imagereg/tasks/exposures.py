@@ -33,7 +33,8 @@ from imagereg.wcs.plane import TangentPlane
 _KERNEL = ("conv_width", "nsigma", "ratio", "theta")
 _LIMITS = ("peakmin", "peakmax", "fluxmin", "fluxmax")
 _SHAPES = ("sharplo", "sharphi", "roundlo", "roundhi")
-_CANDIDATES, _LEAST = 4, 20_000  # times nsources, and at least: as many are compared with the PSF, cosmic rays too
+# As many sources are compared with the PSF, cosmic rays among them: times nsources, and at least.
+_CANDIDATES, _LEAST = 4, 20_000
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
 def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: Sequence[Exposure],
                       *, images: Sequence[InputFile],
                       dry_run: bool = False) -> tuple[TangentPlane, Reference | None]:
-    """Return the plane, and what to align with: a catalog, an image, or None for the first exposure.
+    """Return the plane and what to align with: catalog, image, or None for the first exposure.
 
     Raises
     ------

@@ -35,7 +35,8 @@ class StoredSolution:
     name : str
         WCSNAME, or HDRNAME of a headerlet.
     place : str
-        'primary', the letter of an alternate WCS, or 'HDRLET,n' with the EXTVER of an attached headerlet.
+        'primary', the letter of an alternate WCS, or 'HDRLET,n' with the EXTVER of an attached
+        headerlet.
     chips : tuple of Chip
         With their WCS.
     author, catalog : str
@@ -79,9 +80,10 @@ def list_solutions(given: str | Sequence[str]) -> Table:
 def stored_solutions(path: str) -> list[StoredSolution]:
     """Return all solutions that a file holds, the primary WCS first; InputError if it has none."""
     with files.opened(path) as hdus:
-        first, *others = [*_primary_and_alternates(hdus, path), *_headerlets(hdus, path)]
-    return [dataclasses.replace(one, active=one is first or _same_sky(one.chips, first.chips))
-            for one in (first, *others)]
+        found = [*_primary_and_alternates(hdus, path), *_headerlets(hdus, path)]
+    primary = found[0].chips
+    return [dataclasses.replace(one, active=one is found[0] or _same_sky(one.chips, primary))
+            for one in found]
 
 
 def _same_sky(chips, others):

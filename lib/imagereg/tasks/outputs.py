@@ -188,7 +188,7 @@ class Output:
                 self.written.append(name)
 
     def _write_solutions(self, alignments, reference):
-        """Write headerlets and update headers, several files at a time; failed images get neither."""
+        """Write headerlets and headers of all images but failed ones, several files at a time."""
         of_file: dict[str, list[Alignment]] = {}
         for alignment in alignments:
             of_file.setdefault(alignment.exposure.path, []).append(alignment)

@@ -14,7 +14,7 @@ from imagereg.wcs import keywords as headers
 from imagereg.wcs.plane import apart
 
 
-def restore(given, *, to="", dry_run=False):
+def restore_wcs(given, *, to="", dry_run=False):
     """Make an archived WCS of every chip, or that of an attached headerlet, the primary one, to the last bit.
 
     The present one takes its place in the archive, so that a second restore takes the first one back. Files that have

@@ -21,7 +21,7 @@ from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
 from imagereg.files.atomic import Claim
-from imagereg.files.inputs import InputFile, expand_input, mef_inputs
+from imagereg.files.inputs import expand_input, mef_inputs
 from imagereg.parameters.spec import ParameterSet
 from imagereg.report.summary import Result
 from imagereg.tasks.exposures import measure_images, measure_reference
@@ -112,8 +112,7 @@ def _log_parameters(images, task, finding):
     log.info("%s\n%s\ninput: %s", task, finding, ", ".join(image.path for image in images))
 
 
-def _recomputed(images: Sequence[InputFile], task: ParameterSet, claim: Claim,
-                folder: str | None) -> tuple[list[InputFile], ParameterSet, dict[str, str], list[str]]:
+def _recomputed(images, task, claim, folder):
     """Make the WCS of images anew, in a dry run that of copies in a folder.
 
     Returns
