@@ -52,8 +52,8 @@ class StoredSolution:
     name: str
     place: str
     chips: tuple[Chip, ...]
-    author: str = ""
-    catalog: str = ""
+    author: str
+    catalog: str
     nmatch: int | None = None
     rms: tuple[float, float] = (np.nan, np.nan)
     active: bool = False
@@ -107,7 +107,8 @@ def _primary_and_alternates(hdus, path):
                 raise
             log.info("the alternate WCS %s is left out: %s", key, error)
             continue
-        yield StoredSolution(name, key or "primary", tuple(chips), **_provenance(header, key))
+        yield StoredSolution(name, key or "primary", tuple(chips), author="",
+                             **_provenance(header, key))
 
 
 def _headerlets(hdus, path):
