@@ -24,7 +24,7 @@ from imagereg.alignment.sequence import Chip, Exposure, Status, align
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.demo import simulate_visit
 from imagereg.parameters.spec import ParameterSet
-from imagereg.tasks.steps import rules_of
+from imagereg.tasks.run import rules_of
 from imagereg.wcs.plane import TangentPlane
 
 _SHAPE = (2000, 2000)

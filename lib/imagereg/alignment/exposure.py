@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,6 @@ from imagereg.alignment.match import Candidate
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.wcs.correction import Solution, Status
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
-
-# Of HST: instrument, programme, visit, exposure, kind, IPPPSSOOT.
-_HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")
-
-
-def root_of(rootname: str, name: str) -> str:
-    """Return the root of an exposure, lower case: ROOTNAME, or what its file's name begins with."""
-    return (rootname or re.split(r"[_.]", name)[0]).lower()
-
-
-def visit_of(root: str) -> str:
-    """Return the visit that the root of an HST exposure tells, ipppss; empty for other names."""
-    return root[:6] if _HST_ROOT.match(root) else ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
