@@ -28,9 +28,18 @@ FLOORS = {
 # Modules that still import upwards; the rebuild empties this list.
 MOVING = set()
 
+# Modules that still give parameters defaults of their own; the rebuild empties this list.
+WITH_DEFAULTS = {"catalogs.surveys", "catalogs.user",
+                 "detection.daofind", "detection.sextractor", "report.plots"}
+# Words that in a room are no parameter but what a file says, which may be nothing.
+NAMESAKES = {("files", "wcsname"): "of a header", ("alignment", "wcsname"): "of a header",
+             ("wcs", "wcsname"): "of a header", ("tasks", "wcsname"): "that a header got",
+             ("files", "author"): "of a headerlet", ("files", "catalog"): "of a headerlet",
+             ("files", "history"): "text of a headerlet, not the file it is in"}
+
 DATA = {"pars", "help_files", "iraf"}  # sub-packages without code
 
-# Third-party packages that a room may import, by their first name; numpy goes without saying.
+# Third-party packages that a room may import, by their first name; any may import numpy and lazy_loader.
 THIRD_PARTY = {
     "wcs": {"astropy", "stwcs"},
     "demo": {"astropy", "scipy"},
@@ -206,7 +215,7 @@ def test_no_circle_of_imports():
 @pytest.mark.parametrize("name", NAMES)
 def test_module_imports_the_third_parties_it_may(name):
     standard = set(sys.stdlib_module_names) - {"tkinter"}
-    allowed = {"numpy", "imagereg"} | THIRD_PARTY.get(room(name), set())
+    allowed = {"numpy", "lazy_loader", "imagereg"} | THIRD_PARTY.get(room(name), set())
     foreign = [(full, node) for full, node in imports(name) if full.split(".")[0] not in standard]
     complaints = [where(name, node, f"imports {full}") for full, node in foreign if full.split(".")[0] not in allowed]
     complaints += [where(name, node, f"imports {full} at the top") for full, node in foreign
@@ -327,6 +336,34 @@ def test_arguments_that_are_documented_exist(name):
     assert not complaints, "\n".join(complaints)
 
 
+def defaults(name):
+    """Yield class or function, word, node and text of each default of an argument or a dataclass field."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            positional = node.args.posonlyargs + node.args.args
+            given = list(zip(positional[::-1], node.args.defaults[::-1], strict=False))
+            given += zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            pairs = [(argument.arg, default) for argument, default in given]
+        elif isinstance(node, ast.ClassDef):
+            fields = [inner for inner in node.body if isinstance(inner, ast.AnnAssign)]
+            pairs = [(ast.unparse(field.target), field.value) for field in fields]
+        else:
+            continue
+        for word, default in pairs:
+            if default is not None and ast.unparse(default) != "None":
+                yield node, word, ast.unparse(default)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults_of_parameters_stand_in_the_cfgspc_only(name):
+    declared = {word for path in (PACKAGE.parent.parent / "pars").glob("*.cfgspc")
+                for word in re.findall(r"^(\w+) = ", path.read_text(encoding="utf-8"), re.MULTILINE)}
+    complaints = [where(name, node, f"{node.name} gives {word} the default {text}")
+                  for node, word, text in defaults(name)
+                  if word in declared and not (text == "''" and (room(name), word) in NAMESAKES)]
+    assert bool(complaints) == (name in WITH_DEFAULTS), "\n".join(complaints) or f"{name} needs no excuse any more"
+
+
 def test_dependencies_are_declared():
     settings = configparser.ConfigParser()
     settings.read(PACKAGE.parent.parent / "setup.cfg")
@@ -352,3 +389,5 @@ def test_the_checks_find_what_they_look_for():
     assert own_module("imagereg.interfaces.epar.model.Model") == "interfaces.epar.model"
     assert own_module("imagereg") == own_module("imagereg.__version__") == "__init__"
     assert "imagereg.errors.DegenerateFit" in {full for full, _ in imports("alignment.fit")}
+    found = {(node.name, word, text) for node, word, text in defaults("demo")}
+    assert {("Camera", "n_chips", "2"), ("simulate_visit", "dither", "3.0")} <= found

@@ -2,7 +2,7 @@
 
 import sys
 
-from imagereg.interfaces.cli import main
+from imagereg.interfaces import main
 
 if __name__ == "__main__":
     sys.exit(main())

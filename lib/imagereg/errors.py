@@ -3,7 +3,7 @@
 ::
 
     ImageregError
-     ├── ParameterError        a parameter is unknown, of the wrong type, or out of range (also a ValueError)
+     ├── ParameterError        a parameter is unknown, or its value is not what is expected
      ├── InputError            a file can't be read, written, or does not hold what is needed
      └── AlignmentError        an image can't be aligned; `align` turns it into a status
           ├── NotEnoughSources     too few sources to start from
@@ -13,6 +13,8 @@
 
 The text of an error is one sentence: what is wrong, where, and what was expected.
 """
+
+from typing import Any
 
 
 class ImageregError(Exception):
@@ -36,7 +38,7 @@ class AlignmentError(ImageregError):
         How far it got before, for a look at it; None where there is nothing to see.
     """
 
-    attempt = None
+    attempt: Any = None
 
 
 class NotEnoughSources(AlignmentError):

@@ -1,21 +1,18 @@
 """The parameter set refimagefindpars: how tweakreg finds the sources of the reference image."""
 
-from imagereg.interfaces import epar as editor
-from imagereg.interfaces import python
+from imagereg import interfaces as _interfaces
+from imagereg.interfaces import edit_refimagefindpars
+
+__all__ = ["edit_refimagefindpars", "getHelpAsString", "help"]
 
 __taskname__ = "refimagefindpars"
 
 
-def edit_refimagefindpars():
-    """Edit the parameter set; see `imagereg.interfaces.epar.edit`."""
-    return editor.edit(__taskname__)
-
-
-def help(file=None):
+def help(file: str | None = None) -> None:
     """Print the help, or write it into a file; see `tweakreg.help`."""
-    python.help(file, task=__taskname__)
+    _interfaces.help(file, task=__taskname__)
 
 
-def getHelpAsString(docstring=False, show_ver=True):
+def getHelpAsString(docstring: bool = False, show_ver: bool = True) -> str:
     """Return the help as text; see `tweakreg.getHelpAsString`."""
-    return python.getHelpAsString(docstring, show_ver, task=__taskname__)
+    return _interfaces.getHelpAsString(docstring, show_ver, task=__taskname__)

@@ -1,6 +1,17 @@
-"""The task tweakreg: align images with each other.
+"""Align images with each other: what ``from imagereg import tweakreg`` gives.
 
-Help: ``tweakreg.help()`` in Python, ``tweakreg --help`` in a shell.
+| name | what it is |
+|---|---|
+| `TweakReg` | align images |
+| `run` | the same for the parameters that TEAL, epar or a script hands over |
+| `align_catalogs` | align lists of sources, without files |
+| `Result`, `Status`, `SourceCatalog` | result of a run, verdict on an image, list of sources |
+| `edit_imagefindpars`, `edit_refimagefindpars` | edit the parameter sets |
+| `help`, `getHelpAsString` | print or return the help |
+| `ImageregError` | base of all errors: `ParameterError`, `InputError`, and `AlignmentError` with |
+| | `NotEnoughSources`, `NotEnoughMatches`, `DegenerateFit`, `AmbiguousMatch` |
+
+These names are public and stay; all else in the package may change.
 """
 
 from imagereg.alignment.exposure import Status
@@ -15,7 +26,7 @@ from imagereg.errors import (
     NotEnoughSources,
     ParameterError,
 )
-from imagereg.interfaces.python import (
+from imagereg.interfaces import (
     TweakReg,
     edit_imagefindpars,
     edit_refimagefindpars,
@@ -23,7 +34,8 @@ from imagereg.interfaces.python import (
     help,
     run,
 )
-from imagereg.tasks.run import Result, align_catalogs
+from imagereg.report.summary import Result
+from imagereg.tasks.run import align_catalogs
 
 __all__ = [
     "AlignmentError",

@@ -1,11 +1,14 @@
 r"""Scripts that complete what is typed after the commands, in bash and in zsh.
 
-They are static: names and choices stand in them, and no program runs while somebody types.
+Names and choices stand in the scripts: no program runs while somebody types.
 """
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Sequence
+
+from imagereg.parameters import Spec
 
 _DATA = r"""
 _imagereg_names() {
@@ -89,7 +92,7 @@ compdef _imagereg %(tasks)s
 SHELLS = tuple(_SHELLS)
 
 
-def script(shell, specs, options):
+def script(shell: str, specs: Sequence[Spec], options: Iterable[str]) -> str:
     """Return the script for a shell.
 
     Parameters
@@ -99,32 +102,33 @@ def script(shell, specs, options):
     specs : sequence of Spec
         Of the task, and of its parameter sets: there is a command for each.
     options : iterable of str
-        What begins with dashes.
+        Options that begin with dashes.
     """
-    names = "\n".join(f"        {spec.task}) printf '%s\\n' {_words(_names(spec, specs))} ;;" for spec in specs)
-    by_choices = {}
-    for p in {p.name: p for spec in specs for p in spec}.values():
-        if p.base != "string":
-            by_choices.setdefault(("yes", "no") if p.base == "boolean" else p.choices, []).append(p.name)
-    choices = "\n".join(f"        {'|'.join(known)}) {_printed(values)} ;;" for values, known in by_choices.items())
-    data = _DATA.strip() % {"names": names, "choices": choices}
+    names = [f"        {spec.task}) {_printed(_names(spec, specs))} ;;" for spec in specs]
+    by_choices: dict[tuple[str, ...], dict[str, None]] = {}
+    for p in (p for spec in specs for p in spec if p.base != "string"):
+        choices = ("yes", "no") if p.base == "boolean" else p.choices
+        by_choices.setdefault(choices, {})[p.name] = None
+    cases = [f"        {'|'.join(known)}) {_printed(of)} ;;" for of, known in by_choices.items()]
+    data = _DATA.strip() % {"names": "\n".join(names), "choices": "\n".join(cases)}
     tasks = " ".join(spec.task for spec in specs)
     return _SHELLS[shell] % {"data": data, "tasks": tasks, "options": _words(options)}
 
 
-def _names(spec, specs):
-    """Yield what may stand before a value on the command line of a task, with the equals sign."""
-    yield from (f"{name}=" for name in spec.names)
-    psets = [s for s in specs if s.task in spec.psets]
+def _names(spec: Spec, specs: Sequence[Spec]) -> list[str]:
+    """Return what may stand before a value on the command line of a task, with the equals sign."""
+    names = list(spec.names)
+    psets = [other for other in specs if other.task in spec.psets]
     if psets:
-        yield from (f"{name}=" for name in psets[0].names)
-        yield from (f"{pset.task}=" for pset in psets)
-        yield from (f"{pset.task}.{name}=" for pset in psets for name in pset.names)
+        names += psets[0].names
+        names += [pset.task for pset in psets]
+        names += [f"{pset.task}.{name}" for pset in psets for name in pset.names]
+    return [f"{name}=" for name in names]
 
 
-def _printed(values):
+def _printed(values: Sequence[str]) -> str:
     return f"printf '%s\\n' {_words(values)}" if values else ":"
 
 
-def _words(words):
+def _words(words: Iterable[str]) -> str:
     return " ".join(map(shlex.quote, words))

@@ -1,8 +1,9 @@
-"""The tasks as a package of IRAF's own cl: ``tweakreg --install-iraf``, then ``imagereg`` at the prompt of cl.
+"""The tasks as a package of IRAF's own cl: ``tweakreg --install-iraf``, then ``imagereg``.
 
-The package is ``scripts/iraf``. The user's ``loginuser.cl`` declares it, in a marked block; the pages for ``help`` and
-their database are made in a folder beside that file. The task hands its parameters to the command ``tweakreg`` in a
-file that cl's ``dparam`` wrote: lines ``task.parameter = value``, where texts stand between double quotes.
+The package is ``scripts/iraf``. The user's ``loginuser.cl`` declares it, in a marked block; the
+pages for ``help`` and their database are made in a folder beside that file. The task hands its
+parameters to the command ``tweakreg`` in a file that cl's ``dparam`` wrote: lines
+``task.parameter = value``, texts between double quotes.
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ import shutil
 import subprocess
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from imagereg.errors import InputError
-from imagereg.files import disk
-from imagereg.parameters import saved as userfolder
-from imagereg.parameters.spec import Spec, package_file, package_text
+from imagereg.files import atomic
+from imagereg.parameters import Spec, package_file, saved
+from imagereg.parameters import help as pages
 
-__all__ = ["align", "install", "lroff", "uninstall"]
+if TYPE_CHECKING:
+    from imagereg.report.summary import Result
 
-_TASKS = {"tweakreg": "Align images with each other", "imagefindpars": "How sources are found in images",
-          "refimagefindpars": "How sources are found in the reference image"}
-_BEGIN, _END = "# >>> imagereg, by tweakreg --install-iraf >>>\n", "# <<< imagereg <<<\n"
+_TASKS = {
+    "tweakreg": "Align images with each other",
+    "imagefindpars": "How sources are found in images",
+    "refimagefindpars": "How sources are found in the reference image",
+}
+_BEGIN = "# >>> imagereg, by tweakreg --install-iraf >>>\n"
+_END = "# <<< imagereg <<<\n"
 _BLOCK = """if (deftask ("pyexecute")) {{
     ;	# PyRAF: import imagereg
 }} else {{
@@ -43,18 +50,13 @@ logout
 """
 
 
-def align(path):
-    """Run tweakreg with the parameters in a file of `dparam`; the file is removed when that has been done.
+def align(path: str) -> Result | None:
+    """Run tweakreg with the parameters that `dparam` wrote into a file, then remove the file.
 
     Parameters
     ----------
     path : str
         The file. Names that are no parameters, such as variables of the script, are passed over.
-
-    Returns
-    -------
-    Result
-        See `imagereg.tweakreg.Result`.
 
     Raises
     ------
@@ -65,18 +67,22 @@ def align(path):
     """
     from imagereg.interfaces.python import TweakReg
 
-    given = {task: {} for task in _TASKS}
-    for task, name, value in re.findall(r"^(\w+)\.(\w+) = (.*)$", disk.read_text(path), re.MULTILINE):
+    lines = re.findall(r"^(\w+)\.(\w+) = (.*)$", atomic.read_text(path), re.MULTILINE)
+    given: dict[str, Any] = {task: {} for task in _TASKS}
+    for task, name, value in lines:
         if name in Spec.load(task).names:
             given[task][name] = value[1:-1] if value.startswith('"') else value
-    result = TweakReg(configobj=given["tweakreg"], imagefindcfg=given["imagefindpars"],
-                               refimagefindcfg=given["refimagefindpars"])
+    result = TweakReg(
+        configobj=given["tweakreg"],
+        imagefindcfg=given["imagefindpars"],
+        refimagefindcfg=given["refimagefindpars"],
+    )
     os.unlink(path)
     return result
 
 
-def install(command):
-    """Declare the package in the user's ``loginuser.cl``, and make its help; what stands there already is kept.
+def install(command: str) -> str:
+    """Declare the package in the user's ``loginuser.cl``, and make its help.
 
     Parameters
     ----------
@@ -97,76 +103,92 @@ def install(command):
     if cl is None:
         raise InputError("IRAF is not there: expected irafcl, ecl or cl on the path")
     if not os.access(command, os.X_OK):
-        raise InputError(f"{command} is no command that IRAF could run: expected that of an installed tweakreg")
+        problem = "is no command that IRAF could run: expected that of an installed tweakreg"
+        raise InputError(f"{command} {problem}")
     home = _iraf_home()
-    userfolder.make_folder(home / "imagereg")
-    _make_help(home / "imagereg", cl)
-    block = _BLOCK.format(package=package_file("iraf", "imagereg.cl").parent, help=home / "imagereg",
-                          command=shlex.quote(command))
-    before, after = _around_block(home)
-    disk.write_bytes(home / "loginuser.cl", (before + _BEGIN + block + _END + after).encode("latin-1"))
-    return f"{home / 'loginuser.cl'} declares the package imagereg; help is in {home / 'imagereg'}"
+    login, pages_folder = home / "loginuser.cl", home / "imagereg"
+    saved.make_folder(pages_folder)
+    _make_help(pages_folder, cl)
+    package = package_file("iraf", "imagereg.cl").parent
+    block = _BLOCK.format(package=package, help=pages_folder, command=shlex.quote(command))
+    before, after = _around_block(login)
+    atomic.write_bytes(login, (before + _BEGIN + block + _END + after).encode("latin-1"))
+    return f"{login} declares the package imagereg; help is in {pages_folder}"
 
 
-def uninstall():
-    """Take away what `install` made; returns what was done."""
+def uninstall() -> str:
+    """Take away what `install` made; return what was done."""
     home = _iraf_home()
     shutil.rmtree(home / "imagereg", ignore_errors=True)
     login = home / "loginuser.cl"
-    text = "".join(_around_block(home))
+    text = "".join(_around_block(login))
     if not login.exists() or text.encode("latin-1") == login.read_bytes():
         return f"{login} does not declare the package imagereg"
     if text.strip() == "keep":
         login.unlink()
     else:
-        disk.write_bytes(login, text.encode("latin-1"))
+        atomic.write_bytes(login, text.encode("latin-1"))
     return f"{login} does not declare the package imagereg any more"
 
 
-def _iraf_home():
-    """Return the folder that IRAF calls home: ~/.iraf, or ~/iraf where an older IRAF was set up."""
+def _iraf_home() -> Path:
+    """Return the folder that IRAF calls home: ~/.iraf, or ~/iraf of an older IRAF."""
     new, old = Path.home() / ".iraf", Path.home() / "iraf"
-    return old if (old / "login.cl").exists() and not (new / "login.cl").exists() else new
+    is_old = (old / "login.cl").exists() and not (new / "login.cl").exists()
+    return old if is_old else new
 
 
-def _around_block(home):
-    """Return what stands before and after our block in loginuser.cl, or where it would stand: before the last keep."""
-    login = home / "loginuser.cl"
+def _around_block(login: Path) -> tuple[str, str]:
+    """Return the text of loginuser.cl before and after the place of our block.
+
+    A new block goes before the last ``keep``, which is added if there is none.
+    """
     # Latin-1 gives every byte back as it was.
-    text = disk.read_bytes(login).decode("latin-1") if login.exists() else ""
+    text = atomic.read_bytes(login).decode("latin-1") if login.exists() else ""
     before, found, rest = text.partition(_BEGIN)
     if found:
         return before, rest.partition(_END)[2]
     keep = re.search(r"^[ \t]*keep\b[^\n]*\s*\Z", text, re.MULTILINE)
     if keep:
-        return text[:keep.start()], text[keep.start():]
-    return text + "\n" * (not text.endswith("\n") and bool(text)), "keep\n"
+        return text[: keep.start()], text[keep.start() :]
+    if text and not text.endswith("\n"):
+        text += "\n"
+    return text, "keep\n"
 
 
-def _make_help(folder, cl):
+def _make_help(folder: Path, cl: str) -> None:
     """Write the pages for IRAF's help, and have IRAF make their database."""
-    entries = "".join(f"{task}\thlp=imageregdb${task}.hlp\n" for task in _TASKS)
-    menu = "".join(f"{task:>20s} - {what}\n" for task, what in _TASKS.items())
-    made = {"root.hd": "_imagereg\tpkg=imageregdb$_imagereg.hd\n",
-            "_imagereg.hd": "imagereg\tmen=imageregdb$imagereg.men, hlp=.., pkg=imageregdb$imagereg.hd\n",
-            "imagereg.hd": entries, "imagereg.men": menu}
-    made |= {f"{task}.hlp": lroff(task, package_text("help_files", f"{task}.help")) for task in _TASKS}
+    menu_page = "imagereg\tmen=imageregdb$imagereg.men, hlp=.., pkg=imageregdb$imagereg.hd\n"
+    made = {
+        "root.hd": "_imagereg\tpkg=imageregdb$_imagereg.hd\n",
+        "_imagereg.hd": menu_page,
+        "imagereg.hd": "".join(f"{task}\thlp=imageregdb${task}.hlp\n" for task in _TASKS),
+        "imagereg.men": "".join(f"{task:>20s} - {what}\n" for task, what in _TASKS.items()),
+    }
+    made |= {f"{task}.hlp": lroff(task, pages.task_help(task)) for task in _TASKS}
     for name, text in made.items():
-        disk.write_text(folder / name, text)
+        atomic.write_text(folder / name, text)
     database = folder / "helpdb.mip"
     database.unlink(missing_ok=True)
-    environment = {"USER": getpass.getuser(), **os.environ}  # without it cl ends at once
     try:
-        done = subprocess.run([cl], input=_MAKE_HELP.format(help=folder), env=environment, timeout=60,
-                              capture_output=True, text=True, errors="replace", cwd=folder)
+        done = subprocess.run(
+            [cl],
+            input=_MAKE_HELP.format(help=folder),
+            env={"USER": getpass.getuser(), **os.environ},  # without USER cl ends at once
+            timeout=60,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            cwd=folder,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InputError(f"{cl} can't make {database}: {error}") from None
     if not database.exists():
-        said = (done.stdout + done.stderr).strip().splitlines()[-3:]
-        raise InputError(f"{cl} did not make {database}: {' '.join(said)}")
+        printed = (done.stdout + done.stderr).strip().splitlines()[-3:]
+        raise InputError(f"{cl} did not make {database}: {' '.join(printed)}")
 
 
-def lroff(task, text):
+def lroff(task: str, text: str) -> str:
     """Return a help text in the language of IRAF's help.
 
     Parameters
@@ -174,22 +196,25 @@ def lroff(task, text):
     task : str
         Name of the task.
     text : str
-        Plain text: headings at the margin, the rest indented; entries ``  name = value`` with their text indented
-        further; blocks that are indented further than the text, lists and columns stay as they are.
+        Plain text: headings at the margin, the rest indented; entries ``  name = value`` with their
+        text indented further. Blocks indented further than the text, lists and columns stay as
+        they are.
     """
-    lines, block, entry = [f".help {task} - imagereg"], [], False
+    lines = [f".help {task} - imagereg"]
+    block: list[str] = []
+    in_entry = False
     for line in [*text.splitlines(), ""]:
         begins_entry = re.match(r"  \w+ = ", line)
-        leaves_entry = entry and line.strip() and not line.startswith("   ")
-        if not line.strip() or line[:1] != " " or begins_entry or leaves_entry:
-            lines += _paragraph(block, 6 if entry else 2)
+        leaves_entry = in_entry and line.strip() and not line.startswith("   ")
+        if not line.startswith(" ") or not line.strip() or begins_entry or leaves_entry:
+            lines += _paragraph(block, 6 if in_entry else 2)
             block = []
         if leaves_entry:
             lines.append(".le")
-            entry = False
+            in_entry = False
         if begins_entry:
             lines.append(f".ls {line.strip()}")
-            entry = True
+            in_entry = True
         elif line[:1].strip():
             lines += [".ih", line.rstrip()]
         elif line.strip():
@@ -197,11 +222,15 @@ def lroff(task, text):
     return "\n".join([*lines, ".endhelp", ""])
 
 
-def _paragraph(block, indent):
-    """Return the lines of a paragraph, to be filled where it is running text."""
+def _paragraph(block: list[str], indent: int) -> list[str]:
+    """Return the lines of a paragraph, to be filled if it is running text."""
+    if not block:
+        return []
     text = textwrap.dedent("\n".join(block))
     margins = {len(line) - len(line.lstrip()) for line in block}
-    numbered = re.match(r"\d+\. .*(\n   \S.*)*$", text)
-    if not numbered and (margins != {indent} or re.search(r"\S {3}|^- ", text, re.MULTILINE)):
-        return [".nf", *text.splitlines(), ".fi", ""] if block else []
+    is_numbered = re.match(r"\d+\. .*(\n   \S.*)*$", text)
+    has_columns = re.search(r"\S {3}|^- ", text, re.MULTILINE)
+    if not is_numbered and (margins != {indent} or has_columns):
+        return [".nf", *text.splitlines(), ".fi", ""]
+    # A line that begins with a point would be a command.
     return [*re.sub(r"\n\s*(?=\.)", " ", text).splitlines(), ""]

@@ -4,66 +4,88 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from imagereg.files import disk
+from imagereg.files import atomic
 from imagereg.interfaces import epar as editor
-from imagereg.parameters.gather import ARGUMENTS, gather_parameters, starting_values
-from imagereg.parameters.help import page_address, task_help
-from imagereg.parameters.spec import Spec
-from imagereg.tasks.run import Result, align_images
+from imagereg.parameters import (
+    ARGUMENTS,
+    ParameterSet,
+    Spec,
+    gather_parameters,
+    starting_values,
+)
+from imagereg.parameters import help as pages
+from imagereg.report.summary import Result
+from imagereg.tasks.run import align_images
 from imagereg.version import __version__
 
 
-def TweakReg(files=None, editpars=False, configobj=None, imagefindcfg=None, refimagefindcfg=None, *, dry_run=False,
-             **input_dict):
+def TweakReg(
+    files: str | Sequence[str] | None = None,
+    editpars: bool = False,
+    configobj: Mapping | str | None = None,
+    imagefindcfg: Mapping | str | None = None,
+    refimagefindcfg: Mapping | str | None = None,
+    *,
+    dry_run: bool = False,
+    **input_dict: Any,
+) -> Result | None:
     """Align images with the first of them."""
+    sources = (configobj, imagefindcfg, refimagefindcfg)
     if editpars:
-        return _edit_andalign_images(files, (configobj, imagefindcfg, refimagefindcfg), input_dict, dry_run=dry_run)
-    task, *finding = gather_parameters(configobj, imagefindcfg, refimagefindcfg, input_dict)
-    return align_images(task.input if files is None else files, task, *finding, dry_run=dry_run)
+        return _edit_and_align(files, sources, input_dict, dry_run=dry_run)
+    task, *finding = gather_parameters(*sources, input_dict)
+    images = task.input if files is None else files
+    return align_images(images, task, *finding, dry_run=dry_run)
 
 
-def _edit_andalign_images(given, sources, flat, *, dry_run):
-    """Edit the parameters, and run with them where the user says Execute; returns a Result, else None."""
+def _edit_and_align(files, sources, flat, *, dry_run):
+    """Edit the parameters; align the images if the user says Execute, else return None."""
     results = []
 
     def execute(values):
         images = values["tweakreg"].input
         results.append(align_images(images, *values.values(), dry_run=dry_run))
 
-    editor.edit("tweakreg", start=starting_values(given, sources, flat), run=execute)
+    editor.edit("tweakreg", start=starting_values(files, sources, flat), run=execute)
     return results[-1] if results else None
 
 
-def edit_imagefindpars():
+def edit_imagefindpars() -> dict[str, ParameterSet] | None:
     """Edit the parameter set imagefindpars; see `imagereg.interfaces.epar.edit`."""
     return editor.edit("imagefindpars")
 
 
-def edit_refimagefindpars():
+def edit_refimagefindpars() -> dict[str, ParameterSet] | None:
     """Edit the parameter set refimagefindpars; see `imagereg.interfaces.epar.edit`."""
     return editor.edit("refimagefindpars")
 
 
-def run(configobj):
-    """Run the task with the parameters of an object that TEAL, `epar` or a script hands over.
+def run(configobj: Mapping) -> Result | None:
+    """Run tweakreg with the parameters of an object that TEAL, epar or a script hands over.
+
+    TEAL's buttons edit the parameter sets that were last saved: with its object these are used,
+    unless the object holds some of its own.
 
     Parameters
     ----------
     configobj : mapping
-        Parameters by name, flat or in sections. With TEAL's go the parameter sets that were last saved, which its
-        buttons edit, unless it holds some of its own.
+        Parameters by name, flat or in sections.
 
     Returns
     -------
     Result
     """
     from_teal = hasattr(configobj, "getPosArgs")
-    saved = {argument: "defaults" for task, argument in ARGUMENTS.items() if from_teal and not configobj.get(task)}
+    saved: dict[str, Any] = {}
+    if from_teal:
+        saved = {ARGUMENTS[task]: "defaults" for task in ARGUMENTS if not configobj.get(task)}
     return TweakReg(**{**saved, "configobj": configobj})
 
 
-def help(file=None, *, task="tweakreg"):
+def help(file: str | None = None, *, task: str = "tweakreg") -> None:
     """Print the help, or write it into a file.
 
     Parameters
@@ -71,49 +93,59 @@ def help(file=None, *, task="tweakreg"):
     file : str, optional
         Name of the file.
     task : str
-        Of what; a parameter set has a help of its own.
+        The task, or the parameter set, that the help is about.
     """
+    text = getHelpAsString(docstring=True, task=task)
     if file is None:
-        sys.stdout.write(getHelpAsString(docstring=True, task=task))
+        sys.stdout.write(text)
     else:
-        disk.write_text(file, getHelpAsString(docstring=True, task=task))
+        atomic.write_text(file, text)
 
 
-def getHelpAsString(docstring=False, show_ver=True, *, task="tweakreg"):
-    """Return the help as text, or where a browser finds it.
+def getHelpAsString(
+    docstring: bool = False, show_ver: bool = True, *, task: str = "tweakreg"
+) -> str:
+    """Return the help as text, or the address of its page for a browser.
 
-    TEAL, which calls this without arguments, opens the page at the parameter that is asked for; as in drizzlepac.
+    TEAL calls this without arguments, as it does drizzlepac's, and opens the page at a parameter.
 
     Parameters
     ----------
     docstring : bool
-        Return the text; otherwise the address of the page, where it is a file.
+        Return the text; otherwise the address of the page, if it is a file.
     show_ver : bool
         Put the version into the title of the text.
     task : str
-        Of what; a parameter set has a help of its own.
+        The task, or the parameter set, that the help is about.
     """
+    address = "" if docstring else pages.page_address(task)
+    if address:
+        return address
     title = f"{task} {__version__}\n\n" if show_ver else ""
-    return (not docstring and page_address(task)) or title + task_help(task)
+    return title + pages.task_help(task)
 
 
-def _describe():
-    """Give `TweakReg` the signature and the docstring that the declaration of its parameters makes."""
+def _describe() -> None:
+    """Give `TweakReg` the signature and the docstring that the declared parameters make."""
     task, finding = Spec.load("tweakreg"), Spec.load("imagefindpars")
-    leading = [p for p in inspect.signature(TweakReg).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    both = task.signature(*leading, exclude=["input"])
-    others = finding.signature(exclude=["fluxmin", "fluxmax"]).parameters.values()
-    TweakReg.__signature__ = both.replace(parameters=[*both.parameters.values(), *others], return_annotation=Result)
+    own = inspect.signature(TweakReg).parameters.values()
+    leading = [p.replace(annotation=p.empty) for p in own if p.kind is not p.VAR_KEYWORD]
+    task_parameters = task.signature(*leading, exclude=["input"]).parameters
+    # fluxmin and fluxmax, aliases of tweakreg's minflux and maxflux, mean those here.
+    finding_parameters = finding.signature(exclude=["fluxmin", "fluxmax"]).parameters
+    TweakReg.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*task_parameters.values(), *finding_parameters.values()], return_annotation=Result
+    )
     TweakReg.__doc__ = f"""Align images with the first of them.
 
 Parameters
 ----------
 files : str or list of str
-    Names, wildcards, @lists; several with commas between. The parameter `input` where not given.
+    Names, wildcards, @lists, several with commas between; the parameter `input` if not given.
 editpars : bool
-    Edit the parameters first; without a `configobj` and parameter sets, those last saved.
+    Edit the parameters first: those last saved, unless a `configobj` or parameter sets are given.
 configobj : mapping or str or None
-    Parameters by name, flat or in sections; the name of a ``.cfg``; or 'defaults', those last saved.
+    Parameters by name, flat or in sections; the name of a ``.cfg``; or 'defaults': last saved.
 imagefindcfg, refimagefindcfg : mapping or str or None
     The same for imagefindpars and refimagefindpars.
 dry_run : bool
@@ -124,7 +156,7 @@ dry_run : bool
 Returns
 -------
 Result
-    With the verdict on every image; None where the parameters were edited and the user left without Execute.
+    The verdict on every image; None if the user left the editor without Execute.
 
 Raises
 ------

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from imagereg.errors import ParameterError
-from imagereg.files import disk
-from imagereg.parameters import saved as userfolder
-from imagereg.parameters import texts as listing
-from imagereg.parameters.spec import ParameterSet, Spec, is_teals, nearest, shared_out
+from imagereg.parameters import texts
+from imagereg.parameters.declaration import Parameter
+from imagereg.parameters.spec import (
+    ParameterSet,
+    Spec,
+    ambiguous_parameter,
+    is_teals,
+    shared_out,
+    unknown_parameter,
+)
 
-# Under which argument of TweakReg the parameters of a task stand.
-ARGUMENTS = {"tweakreg": "configobj", "imagefindpars": "imagefindcfg", "refimagefindpars": "refimagefindcfg"}
+# The argument of TweakReg that holds the parameters of each task.
+ARGUMENTS = {
+    "tweakreg": "configobj",
+    "imagefindpars": "imagefindcfg",
+    "refimagefindpars": "refimagefindcfg",
+}
 TASKS = tuple(ARGUMENTS)
 
 
-def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, flat=()):
+def gather_parameters(
+    configobj: Mapping | str | None = None,
+    imagefindcfg: Mapping | str | None = None,
+    refimagefindcfg: Mapping | str | None = None,
+    flat: Mapping | Sequence[tuple[str, Any]] = (),
+) -> tuple[ParameterSet, ParameterSet, ParameterSet]:
     """Put together the parameters of one run; later ones win.
 
     Parameters
     ----------
     configobj : mapping, str, or None
-        Parameters, perhaps with those of a parameter set as a mapping under its name; the name of a ``.cfg``; or
-        ``'defaults'`` for the ones last saved with the editor, those of the parameter sets included.
+        Parameters, perhaps with those of a parameter set as a mapping under its name; the name of a
+        ``.cfg``; or ``'defaults'`` for the ones last saved with the editor, with parameter sets.
     imagefindcfg, refimagefindcfg : mapping, str, or None
         The same for the parameter sets.
     flat : mapping
@@ -32,7 +47,7 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
 
     Returns
     -------
-    task, finding, ref_finding : ParameterSet
+    tweakreg, finding, ref_finding : ParameterSet
         Of tweakreg, imagefindpars and refimagefindpars.
 
     Raises
@@ -42,24 +57,31 @@ def gather_parameters(configobj=None, imagefindcfg=None, refimagefindcfg=None, f
     InputError
         A file can't be read.
     """
-    specs, sources = [Spec.load(name) for name in TASKS], [configobj, imagefindcfg, refimagefindcfg]
+    sources = [configobj, imagefindcfg, refimagefindcfg]
     if isinstance(configobj, str) and configobj == "defaults":
         sources = [source or "defaults" for source in sources]
-    shares = distributed(_mapping(sources[0], specs[0]))
-    for spec, share, source in zip(specs[1:], shares[1:], sources[1:], strict=True):
-        share |= spec.given(_mapping(source, spec))
-    given = distributed(flat)
-    return tuple(ParameterSet(*of) for of in zip(specs, map(operator.or_, shares, given), strict=True))
+    given = _by_task(_mapping(configobj, Spec.load("tweakreg")))
+    for task, source in zip(TASKS[1:], sources[1:], strict=True):
+        spec = Spec.load(task)
+        given[task] |= spec.given(_mapping(source, spec))
+    for task, values in _by_task(flat).items():
+        given[task] |= values
+    tweakreg, finding, ref_finding = (ParameterSet(name, given[name]) for name in TASKS)
+    return tweakreg, finding, ref_finding
 
 
-def starting_values(given, sources, flat):
-    """Return the values that the editor of tweakreg begins with, over those last saved.
+def starting_values(
+    files: str | Sequence[str] | None,
+    sources: tuple[Mapping | str | None, Mapping | str | None, Mapping | str | None],
+    flat: Mapping,
+) -> dict[str, Any]:
+    """Return the values with which the editor of tweakreg begins, over those last saved.
 
     Parameters
     ----------
-    given : str, list of str, or None
+    files : str, list of str, or None
         Names of images.
-    sources : sequence of (mapping, str, or None)
+    sources : tuple of (mapping, str, or None)
         `configobj`, `imagefindcfg`, `refimagefindcfg`, as `gather_parameters` takes them.
     flat : mapping
         Parameters of tweakreg or of imagefindpars by name.
@@ -67,70 +89,75 @@ def starting_values(given, sources, flat):
     Returns
     -------
     dict
-        By task: ParameterSet, whole, where there are any `sources`; else a dict of what was given.
+        By task: a ParameterSet if there are any `sources`; else a dict of what was given.
     """
-    names = ",".join(map(os.fspath, [given] if isinstance(given, (str, os.PathLike)) else given or []))
-    flat = {**flat, "input": names} if names else flat
+    if files:
+        names = [files] if isinstance(files, (str, os.PathLike)) else files
+        flat = {**flat, "input": ",".join(map(os.fspath, names))}
     if any(source is not None for source in sources):
-        return {values.task: values for values in gather_parameters(*sources, flat)}
-    return dict(zip(TASKS, distributed(flat), strict=True))
+        return {values.task: values for values in gather_parameters(*sources, flat=flat)}
+    return _by_task(flat)
 
 
-def read_parameters(path, task):
-    """Return what a file holds of parameters, unchecked; see `listing.parse`.
-
-    Parameters
-    ----------
-    path : str
-        The file, or ``'defaults'`` for what was last saved with the editor: nothing where nothing was.
-    task : str
-        Whose they are, where the file does not tell.
-    """
-    if path == "defaults":
-        path = userfolder.user_parameters(task)
-        if path is None:
-            return {}
-    return listing.parse(disk.read_text(path), path, Spec.load(task))
-
-
-def _mapping(given, spec):
-    """Parameters as a mapping, read from a file where a name is given."""
-    if given is None:
-        return {}
-    if isinstance(given, Mapping):
-        return given
-    if not isinstance(given, (str, os.PathLike)):
-        raise ParameterError(f"{spec.task}: parameters are given as {type(given).__name__}, expected a mapping or a "
-                             "file name")
-    return read_parameters(given, spec.task)
-
-
-def distributed(values):
-    """Share out parameters between tweakreg and its parameter sets.
+def find_parameter(
+    name: str, specs: Sequence[Spec], *, buttons: bool = False
+) -> tuple[Spec, Parameter]:
+    """Return the parameter that a user means, and the first of the specs that knows it so.
 
     Parameters
     ----------
-    values : mapping
-        By name, flat or in sections.
-
-    Returns
-    -------
-    list of dict
-        Checked values of tweakreg, imagefindpars and refimagefindpars.
+    name : str
+        Name or alias of a parameter, or an abbreviation that fits no other.
+    specs : sequence of Spec
+        Where to look; errors name the task of the first.
+    buttons : bool
+        Whether the name of a parameter set means the button that opens it.
 
     Raises
     ------
     ParameterError
-        One is unknown, or its value is not what is expected.
+        `name` is unknown or ambiguous.
     """
+    known: dict[str, tuple[Spec, Parameter]] = {}
+    for spec in reversed(specs):
+        known |= {spelling: (spec, parameter) for spelling, parameter in spec.spellings.items()}
+        if buttons:
+            known |= {p.pset: (spec, p) for p in spec.layout if p.pset}
+    if name in known:
+        return known[name]
+    found = [known[spelling] for spelling in known if spelling.startswith(name)]
+    meant = {p.pset or p.name: (spec, p) for spec, p in found}
+    if not meant or not name:
+        raise unknown_parameter(specs[0].task, name, known)
+    if len(meant) > 1:
+        raise ambiguous_parameter(specs[0].task, name, meant)
+    return next(iter(meant.values()))
+
+
+def _mapping(given: Any, spec: Spec) -> Mapping:
+    """Return parameters as a mapping, read from a file if its name is given."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return texts.read_parameters(os.fspath(given), spec.task)
+    kind = type(given).__name__
+    raise ParameterError(
+        f"{spec.task}: parameters are given as {kind}, expected a mapping or a file name"
+    )
+
+
+def _by_task(values: Any) -> dict[str, dict]:
+    """Share out parameters, flat or in sections, between tweakreg and its sets, and check them."""
     specs = [Spec.load(name) for name in TASKS]
     mine, *others = shared_out(dict(values), *specs)
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in mine.items():
-        flat.update(value if isinstance(value, Mapping) and not is_teals(name) else {name: value})
-    unknown = [name for name in flat if not is_teals(name) and name not in specs[0]]
-    if unknown:
-        likely = nearest(unknown[0], [*specs[0].names, *specs[1].names])
-        hint = f"; did you mean {likely!r}?" if likely else ""
-        raise ParameterError(f"tweakreg: unknown parameter {unknown[0]!r}{hint}")
-    return [spec.given(share) for spec, share in zip(specs, (flat, *others), strict=True)]
+        in_section = isinstance(value, Mapping) and not is_teals(name)
+        flat |= value if in_section else {name: value}
+    for name in flat:
+        if not is_teals(name) and name not in specs[0]:
+            raise unknown_parameter("tweakreg", name, [*specs[0].names, *specs[1].names])
+    shares = (flat, *others)
+    return {spec.task: spec.given(share) for spec, share in zip(specs, shares, strict=True)}

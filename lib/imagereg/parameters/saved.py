@@ -1,4 +1,4 @@
-"""The folder in which the editor keeps what a user saves."""
+"""The user's own folder, in which the editor saves parameters."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from imagereg.errors import InputError
 from imagereg.files.atomic import reason
 
 
-def user_file(task):
-    """Name of the file in the user's own folder that keeps the parameters of a task, whether there is one or not."""
+def user_file(task: str) -> str:
+    """Return the path where the parameters of a task are saved, whether the file exists or not."""
     return os.path.join(os.path.expanduser("~"), ".imagereg", f"{task}.cfg")
 
 
-def user_parameters(task):
-    """Name of the file in which the user last saved the parameters of a task; None where there is none."""
+def user_parameters(task: str) -> str | None:
+    """Return the path of the parameters of a task last saved, or None if there are none."""
     path = user_file(task)
     return path if os.path.isfile(path) else None
 
 
-def forget_parameters(task):
-    """Remove the parameters of a task that the user saved; returns the name of the file, None where there was none."""
+def forget_parameters(task: str) -> str | None:
+    """Remove the saved parameters of a task; return their path, or None if there were none."""
     path = user_parameters(task)
     if path:
         try:
@@ -30,8 +30,8 @@ def forget_parameters(task):
     return path
 
 
-def make_folder(path):
-    """Make a folder where there is none; InputError where that can't be done."""
+def make_folder(path: str | os.PathLike) -> None:
+    """Make a folder if there is none; InputError if that can't be done."""
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:

@@ -1,56 +1,76 @@
-"""Parameters as IRAF's lpar and dpar list them, and back from such a listing or a ``.cfg``; an overview of names."""
+"""Parameters as IRAF's lpar and dpar list them, and read back from such a listing or a ``.cfg``."""
 
 from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from imagereg.errors import ParameterError
-from imagereg.parameters.declaration import unquoted
+from imagereg.files import atomic
+from imagereg.parameters import saved
+from imagereg.parameters.declaration import Value, shown, unquoted
+from imagereg.parameters.spec import ParameterSet, Spec
 
-_WIDTH, _PROMPT = 80, 32  # columns: of a screen; where IRAF puts what a parameter is for
+_WIDTH = 80  # columns of a screen
+_PROMPT = 32  # column where IRAF's lpar puts what a parameter is for
 _FILLER = re.compile("OPTIONAL | (OUTPUT|DESCRIPTION|CREATION|PARAMETERS)")
 _DPAR_LINE = re.compile(r"(?P<task>\w+)\.(?P<name>\w+) = (?P<value>.*)")
 
 
-def lpar_text(sets):
-    """Return parameters as IRAF's ``lpar`` shows them.
-
-    Parameters
-    ----------
-    sets : iterable of ParameterSet
-        The title of each stands over all but the first.
-    """
+def lpar_text(sets: Sequence[ParameterSet]) -> str:
+    """Return parameters as IRAF's ``lpar`` shows them, a title over all sets but the first."""
     blocks = ["\n".join(_lpar_lines(values)) for values in sets]
     titles = ["", *(f"{values.task}:\n" for values in sets[1:])]
-    return "\n\n".join(title + block for title, block in zip(titles, blocks, strict=True)) + "\n"
+    return "\n\n".join(map("".join, zip(titles, blocks, strict=True))) + "\n"
 
 
-def _lpar_lines(values):
+def _lpar_lines(values: ParameterSet) -> Iterator[str]:
     for p in values.spec.layout:
         if p.kind == "action" and not p.pset:
             continue
-        name, value = (p.pset, '""') if p.pset else (p.name, _value(values[p.name]))
-        head = f"{'(' * p.hidden + name[:12]:>13} = {value}{')' * p.hidden}"
-        # What has no room is cut, save the value.
-        yield f"{head:<{_PROMPT - 1}} {p.prompt}"[:max(_WIDTH, len(head))].rstrip()
+        name, value = (p.pset, '""') if p.pset else (p.name, _quoted(values[p.name]))
+        opening, closing = ("(", ")") if p.hidden else ("", "")
+        head = f"{opening + name[:12]:>13} = {value}{closing}"
+        line = f"{head:<{_PROMPT - 1}} {p.prompt}"
+        # The end of a long line is cut off, but never the value.
+        yield line[: max(_WIDTH, len(head))].rstrip()
 
 
-def dpar_text(sets):
+def dpar_text(sets: Iterable[ParameterSet]) -> str:
     """Return parameters as IRAF's ``dpar`` prints them: a line ``task.name = value`` for each."""
-    lines = [f"{values.task}.{name} = {_value(value)}" for values in sets for name, value in values.items()]
+    lines = []
+    for values in sets:
+        lines += [f"{values.task}.{name} = {_quoted(value)}" for name, value in values.items()]
     return "\n".join([*lines, "# EOF", ""])
 
 
-def _value(value):
-    """Return a value in IRAF's spelling; `unquoted` is the way back, whatever a text holds."""
-    if isinstance(value, str):
-        return f'"{value}"'
-    return "INDEF" if value is None else ("no", "yes")[value] if isinstance(value, bool) else repr(value)
+def _quoted(value: Value) -> str:
+    """Return a value in IRAF's spelling, text in quotes; `unquoted` is the way back."""
+    return f'"{value}"' if isinstance(value, str) else shown(value)
 
 
-def parse(text, path, spec):
-    """Return what the text of a ``.cfg``, or of a listing by `dpar_text`, holds, unchecked.
+def read_parameters(path: str, task: str) -> dict[str, Any]:
+    """Return the parameters in a file, unchecked; see `parse`.
+
+    Parameters
+    ----------
+    path : str
+        The file; or ``'defaults'`` for what was last saved with the editor, if anything was.
+    task : str
+        Whose parameters they are if the file does not tell.
+    """
+    if path == "defaults":
+        last_saved = saved.user_parameters(task)
+        if last_saved is None:
+            return {}
+        path = last_saved
+    return parse(atomic.read_text(path), path, Spec.load(task))
+
+
+def parse(text: str, path: str, spec: Spec) -> dict[str, Any]:
+    """Return the parameters in the text of a ``.cfg``, or of a listing by `dpar_text`, unchecked.
 
     Parameters
     ----------
@@ -59,41 +79,49 @@ def parse(text, path, spec):
     path : str
         Where it is from, for the errors.
     spec : Spec
-        Whose parameters they are, where the text does not tell.
+        Whose parameters they are if the text does not tell.
 
     Returns
     -------
     dict
-        As of a ``.cfg``: `_task_name_`, values by name, sections and parameter sets as dicts by theirs.
+        Like a ``.cfg``: `_task_name_`, values by name, sections and parameter sets as dicts.
 
     Raises
     ------
     ParameterError
         `text` is neither.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if not lines or not _DPAR_LINE.fullmatch(lines[0]):
-        try:
-            values = spec.read_cfg(text)
-        except ParameterError as error:
-            raise ParameterError(f"{path}: {str(error).removeprefix(f'{spec.task}: ')}") from None
-        return {"_task_name_": spec.task} | values
-    tasks = {}
+    stripped = map(str.strip, text.splitlines())
+    lines = [line for line in stripped if line and not line.startswith("#")]
+    if lines and _DPAR_LINE.fullmatch(lines[0]):
+        return _parse_dpar(lines, path, spec)
+    try:
+        values = spec.read_cfg(text)
+    except ParameterError as error:
+        raise ParameterError(f"{path}: {str(error).removeprefix(f'{spec.task}: ')}") from None
+    return {"_task_name_": spec.task} | values
+
+
+def _parse_dpar(lines: list[str], path: str, spec: Spec) -> dict[str, Any]:
+    tasks: dict[str, dict[str, str]] = {}
     for line in lines:
         found = _DPAR_LINE.fullmatch(line)
         if not found:
-            raise ParameterError(f"{path}: {line[:60]!r} is no line 'task.name = value' as --dpar prints it")
+            expected = "no line 'task.name = value' as --dpar prints it"
+            raise ParameterError(f"{path}: {line[:60]!r} is {expected}")
         tasks.setdefault(found["task"], {})[found["name"]] = unquoted(found["value"].strip())
     task = spec.task if spec.task in tasks else next(iter(tasks))
     return {"_task_name_": task, **tasks.pop(task), **tasks}
 
 
-def overview(specs):
-    """Return the names of all parameters, by section, each line no longer than 80 columns."""
+def overview(specs: Iterable[Spec]) -> str:
+    """Return the names of all parameters, by section, in lines shorter than 80 columns."""
     lines = []
     for spec in specs:
         for section, parameters in spec.sections.items():
             title = _FILLER.sub("", section).lower() or spec.task
             names = " ".join(p.name for p in parameters)
-            lines += textwrap.wrap(f"{title}: {names}", _WIDTH - 1, subsequent_indent="  ", break_on_hyphens=False)
+            lines += textwrap.wrap(
+                f"{title}: {names}", _WIDTH - 1, subsequent_indent="  ", break_on_hyphens=False
+            )
     return "\n".join(lines) + "\n"

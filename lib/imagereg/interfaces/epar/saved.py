@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imagereg.errors import ImageregError, InputError, ParameterError
-from imagereg.files import disk
+from imagereg.files import atomic
 from imagereg.parameters import saved as userfolder
 from imagereg.parameters import spec as params
 from imagereg.parameters.spec import ParameterSet, Spec, is_teals, shared_out
@@ -66,7 +66,7 @@ def read(path: str, specs: Sequence[Spec]) -> Saved:
         If it is no parameter file, or one of another task.
     """
     path = _absolute(path)
-    text = disk.read_text(path)
+    text = atomic.read_text(path)
     if path == userfolder.user_file(specs[0].task):
         return last_saved(specs)
     given, unknown, notes = _parse(path, text, specs)
@@ -84,7 +84,7 @@ def last_saved(specs: Sequence[Spec]) -> Saved:
         if not os.path.exists(path):
             continue
         try:
-            text = disk.read_text(path)
+            text = atomic.read_text(path)
             values, others, found = _parse(path, text, specs if spec is specs[0] else [spec])
         except ImageregError as error:
             notes.append(f"{error}; the defaults are shown")
@@ -125,7 +125,7 @@ def write(
     """
     path = saved.path if path is None else _absolute(path)
     texts = _texts(path, values, saved.unknown)
-    current = {name: disk.read_text(name) if os.path.exists(name) else None for name in texts}
+    current = {name: atomic.read_text(name) if os.path.exists(name) else None for name in texts}
     for name, text in current.items():
         if any(Path(name).resolve().is_relative_to(folder) for folder in _PROTECTED):
             reason = "it belongs to imagereg; save under another name"
@@ -138,7 +138,7 @@ def write(
         userfolder.make_folder(os.path.dirname(path))
     for name, text in texts.items():
         if text != current[name]:
-            disk.write_text(name, text)
+            atomic.write_text(name, text)
     return Saved(path, values, saved.unknown, texts)
 
 

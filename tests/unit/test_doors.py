@@ -1,0 +1,71 @@
+"""The names that users import: each door gives these, and nothing else."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import imagereg
+
+PUBLIC = {
+    "imagereg": {"__version__", "imagefindpars", "refimagefindpars", "tweakreg"},
+    "imagereg.tweakreg": {
+        "TweakReg", "run", "align_catalogs", "Result", "Status", "SourceCatalog",
+        "edit_imagefindpars", "edit_refimagefindpars", "help", "getHelpAsString",
+        "ImageregError", "ParameterError", "InputError", "AlignmentError", "NotEnoughSources", "NotEnoughMatches",
+        "DegenerateFit", "AmbiguousMatch",
+    },
+    "imagereg.imagefindpars": {"edit_imagefindpars", "help", "getHelpAsString"},
+    "imagereg.refimagefindpars": {"edit_refimagefindpars", "help", "getHelpAsString"},
+}  # fmt: skip
+DOORS = [name for name in PUBLIC if name != "imagereg"]
+HEAVY = {"matplotlib", "stwcs", "tkinter", "dask", "prompt_toolkit"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names(name):
+    assert set(importlib.import_module(name).__all__) == PUBLIC[name]
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_door_has_no_other_names(name):
+    door = importlib.import_module(name)
+    assert {word for word in vars(door) if not word.startswith("_")} == PUBLIC[name]
+    assert door.__taskname__ == name.removeprefix("imagereg.")
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_public_things_are_documented(name):
+    door = importlib.import_module(name)
+    assert [word for word in PUBLIC[name] if not getattr(door, word).__doc__] == []
+
+
+def test_the_docstring_names_all():
+    """Of the door to tweakreg, where users look first."""
+    text = imagereg.tweakreg.__doc__
+    assert [word for word in PUBLIC["imagereg.tweakreg"] if f"`{word}`" not in text] == []
+
+
+def test_import_of_the_task_is_light():
+    ask = "import sys; from imagereg import tweakreg; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    assert HEAVY.isdisjoint(modules) and "imagereg.interfaces.python" in modules
+
+
+@pytest.mark.parametrize("task", ["imagefindpars", "refimagefindpars"])
+def test_help_of_a_parameter_set(task, capsys):
+    door = importlib.import_module(f"imagereg.{task}")
+    door.help()
+    printed = capsys.readouterr().out
+    assert printed == door.getHelpAsString(docstring=True) and f"{task} - " in printed
+    assert door.getHelpAsString().endswith(f"/{task}.html")
+
+
+def test_python_m_imagereg():
+    """Is the command tweakreg, by that name."""
+    run = [sys.executable, "-m", "imagereg"]
+    told = subprocess.run([*run, "--version"], capture_output=True, text=True)
+    assert (told.returncode, told.stdout) == (0, f"tweakreg {imagereg.__version__}\n")
+    refused = subprocess.run([*run, "--nosuch"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "tweakreg: error: " in refused.stderr
