@@ -23,7 +23,6 @@ from imagereg.parameters import (
     starting_values,
     texts,
 )
-from imagereg.parameters import help as pages
 from imagereg.version import __version__
 
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
@@ -176,6 +175,8 @@ def _list_set(request: Request) -> int:
 
 def _help(name: str, request: Request) -> None:
     """Print what there is, what a parameter means, or the whole help."""
+    from imagereg.parameters import help as pages
+
     parser = _parser(request.task)
     if name == "all":
         print(f"{parser.format_help()}\n{pages.task_help(request.task)}", end="")
