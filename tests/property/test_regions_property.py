@@ -5,13 +5,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from regions import PixCoord, Regions
 
-from imagereg.demo import _tangent_plane
+from imagereg.demo import tangent_plane
 from imagereg.detection.exclusions import is_region_text, mask_from_regions, parse_regions
 from imagereg.errors import InputError
 from imagereg.files.exclusion_lists import parse_exclusions
 
 SHAPE = (40, 50)
-WCS = _tangent_plane((150.0, 30.0))
+WCS = tangent_plane((150.0, 30.0))
 pieces = st.sampled_from([
     "circle", "-circle", "ellipse", "box", "polygon", "annulus", "point", "fk5", "image", "physical", "galactic", "(",
     ")", ",", " ", ";", "#", "\n", "||", "!", "&", "1", "20", "3.5", "1e300", "-1e-300", "nan", "inf", "10:20:30",

@@ -23,7 +23,6 @@ from imagereg.parameters import (
     starting_values,
     texts,
 )
-from imagereg.parameters import help as pages
 from imagereg.version import __version__
 
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
@@ -76,46 +75,55 @@ refimagefindpars = functools.partial(main, task="refimagefindpars")
 
 
 def _parser(task: str) -> argparse.ArgumentParser:
+    """Return the parser of a command; its default `actions` say what options do, by `dest`."""
     usage = _USAGE if task == "tweakreg" else _PSET_USAGE.format(task=task)
     parser = argparse.ArgumentParser(task, usage=usage, add_help=False, allow_abbrev=False)
     add = parser.add_argument
-    flag = functools.partial(add, action="store_const", const=True)
+    actions: dict[str, Callable[..., int | None]] = {}
+    parser.set_defaults(actions=actions)
 
+    def option(run, *names, **settings):
+        actions[add(*names, **settings).dest] = run
+
+    flag = functools.partial(option, action="store_const", const=True)
     add("words", nargs="*", help=argparse.SUPPRESS)
-    add("--help", "-h", metavar="PARAMETER", nargs="?", const="",
-        help="print what there is, in short; all about a parameter; or, for 'all', the whole help")
-    add("--version", action="version", version=f"tweakreg {__version__}")
-    flag("--epar", help="edit the parameters, beginning with those last saved")
-    flag("--lpar", help="list the parameters, with those given, as IRAF does")
-    flag("--dpar", help="the same as lines task.name = value, which --pars reads")
+    # Of several options the first one here is obeyed.
+    option(_help, "--help", "-h", metavar="PARAMETER", nargs="?", const="",
+           help="print what there is, in short; all about a parameter; or, for 'all', the whole "
+                "help")
+    flag(_lpar, "--lpar", help="list the parameters, with those given, as IRAF does")
+    flag(_dpar, "--dpar", help="the same as lines task.name = value, which --pars reads")
     add("--pars", metavar="FILE", action="append", default=[],
         help="take parameters from a .cfg or from what --dpar wrote; 'defaults' are those saved in "
              "the editor")
-    add("--savepars", metavar="FILE", help="save the parameters in a .cfg")
-    flag("--unlearn", help="forget the parameters saved in the editor")
-    add("--completion", choices=SHELLS,
-        help="print the script that completes names in bash or zsh")
+    option(_savepars, "--savepars", metavar="FILE", help="save the parameters in a .cfg")
+    flag(_unlearn, "--unlearn", help="forget the parameters saved in the editor")
+    option(_completion, "--completion", choices=SHELLS,
+           help="print the script that completes names in bash or zsh")
+    flag(_epar, "--epar", help="edit the parameters, beginning with those last saved")
+    add("--version", action="version", version=f"tweakreg {__version__}")
     if task != "tweakreg":
         return parser
     add("--dry-run", action="store_true", help="print what headers would get, and write nothing")
-    add("--apply", metavar="SOLUTION", help="apply a solution file or a shiftfile")
-    flag("--restore", help="bring back the WCS that was archived last")
+    option(_apply, "--apply", metavar="SOLUTION", help="apply a solution file or a shiftfile")
+    flag(_restore, "--restore", help="bring back the WCS that was archived last")
     add("--to", metavar="WCSNAME", help="with --restore: which WCS")
-    add("--activate", metavar="WCSNAME",
-        help="the same as --restore --to WCSNAME; it may be a headerlet")
-    flag("--headerlets",
+    option(_activate, "--activate", metavar="WCSNAME",
+           help="the same as --restore --to WCSNAME; it may be a headerlet")
+    flag(_headerlets, "--headerlets",
          help="list the solutions that files hold: primary and alternate WCSs, attached headerlets")
-    flag("--compare", help="measure each of these solutions against the reference")
-    flag("--install-iraf", help="declare the package imagereg to IRAF's cl")
-    flag("--uninstall-iraf", help="take that back")
-    add("--clpars", metavar="FILE", help="align as cl's dparam wrote into FILE, and remove it")
-    add("--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
-        help="simulate a small visit in FOLDER and align it")
+    flag(_compare, "--compare", help="measure each of these solutions against the reference")
+    flag(_install_iraf, "--install-iraf", help="declare the package imagereg to IRAF's cl")
+    flag(_uninstall_iraf, "--uninstall-iraf", help="take that back")
+    option(_align_for_cl, "--clpars", metavar="FILE",
+           help="align as cl's dparam wrote into FILE, and remove it")
+    option(_demo, "--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
+           help="simulate a small visit in FOLDER and align it")
     return parser
 
 
 def _dispatch(options: argparse.Namespace, task: str) -> int:
-    """Do what the first option of `_ACTIONS` that is given says, else align or list."""
+    """Do what the first option that has an action says; without any, align or list."""
     request = Request.parse(task, options.words, options.pars)
     if task == "tweakreg":
         if options.dry_run:
@@ -124,8 +132,8 @@ def _dispatch(options: argparse.Namespace, task: str) -> int:
             request.given["to"] = options.to or ""
         elif options.to:
             raise ParameterError("--to says which WCS to bring back: give it with --restore")
-    for name, action in _ACTIONS.items():
-        value = getattr(options, name, None)
+    for name, action in options.actions.items():
+        value = getattr(options, name)
         if value is not None:
             return action(value, request) or 0
     if task == "tweakreg":
@@ -167,6 +175,8 @@ def _list_set(request: Request) -> int:
 
 def _help(name: str, request: Request) -> None:
     """Print what there is, what a parameter means, or the whole help."""
+    from imagereg.parameters import help as pages
+
     parser = _parser(request.task)
     if name == "all":
         print(f"{parser.format_help()}\n{pages.task_help(request.task)}", end="")
@@ -371,26 +381,6 @@ def _demo(folder: str, request: Request) -> int:
     print(f"\nIn {folder}: {outputs}")
     return 0 if result.ok else 1
 
-
-# By option, in the order in which they go before each other.
-_ACTIONS: dict[str, Callable[..., int | None]] = {
-    "help": _help,
-    "lpar": _lpar,
-    "dpar": _dpar,
-    "savepars": _savepars,
-    "unlearn": _unlearn,
-    "completion": _completion,
-    "epar": _epar,
-    "apply": _apply,
-    "restore": _restore,
-    "activate": _activate,
-    "headerlets": _headerlets,
-    "compare": _compare,
-    "install_iraf": _install_iraf,
-    "uninstall_iraf": _uninstall_iraf,
-    "clpars": _align_for_cl,
-    "demo": _demo,
-}
 
 if __name__ == "__main__":
     sys.exit(main())
