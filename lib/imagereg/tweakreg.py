@@ -23,7 +23,8 @@ from imagereg.interfaces.python import (
     help,
     run,
 )
-from imagereg.tasks.run import Result, align_catalogs
+from imagereg.report.summary import Result
+from imagereg.tasks.run import align_catalogs
 
 __all__ = [
     "AlignmentError",

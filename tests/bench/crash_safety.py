@@ -23,16 +23,20 @@ _IMAGES, _SHAPE = 6, (512, 1024)
 
 def update(paths):
     """Update the headers of files; run in a process of its own."""
-    from imagereg.files import fits as files
-    from imagereg.wcs.keywords import Solution
+    from imagereg.files.fits import read_image
+    from imagereg.files.rewrite import update_header
+    from imagereg.wcs.correction import Solution
 
-    exposures = [{chip.chip.extver: chip.chip.wcs for chip in files.read_exposure(path)} for path in paths]
+    exposures = []
+    for path in paths:
+        with read_image(path) as image:
+            exposures.append({chip.extver: chip.wcs for chip in image.chips})
     print("ready", flush=True)
     sys.stdin.readline()
     for path, wcss in zip(paths, exposures, strict=True):
         for wcs in wcss.values():
             wcs.wcs.crval = wcs.wcs.crval + 1e-4
-        files.update_header(path, wcss, Solution("KILLED", nmatch=50, rms=(1e-6, 1e-6), fitgeom="rscale"))
+        update_header(path, wcss, Solution(nmatches=50), wcsname="KILLED")
 
 
 def started(paths):

@@ -27,12 +27,13 @@ def make_chip(stars, folder):
     import numpy as np
 
     from imagereg import demo
-    from imagereg.files import fits as files
+    from imagereg.files.fits import read_image
 
     visit = demo.simulate_visit(folder, n_exposures=1, n_stars=stars, n_chips=1, chip_shape=_SHAPE)
-    chip = next(files.read_exposure(str(visit.files[0])))
-    np.save(f"{folder}/image.npy", chip.data.astype(np.float32))
-    np.save(f"{folder}/bad.npy", chip.bad)
+    with read_image(str(visit.files[0])) as image:
+        chip = image.pixels(image.chips[0], dqbits="")
+        np.save(f"{folder}/image.npy", chip.data.astype(np.float32))
+        np.save(f"{folder}/bad.npy", chip.bad)
 
 
 def find_in_chip(folder):

@@ -13,20 +13,20 @@ from tkinter import filedialog, messagebox
 from types import SimpleNamespace
 
 from imagereg.errors import InputError
-from imagereg.interfaces.epar import window as module
+from imagereg.interfaces.epar.window import editor as module
 from imagereg.interfaces.epar.model import Model
 
 KEYSYMS = {".": "period", ",": "comma", "-": "minus", "*": "asterisk", "_": "underscore", "/": "slash", " ": "space"}
 PATIENCE = 20  # seconds
 
 
-class Window(module._Window):
+class Window(module.EditorWindow):
     """The editor's window, with hands."""
 
     def take_keyboard(self):
         """Do what a window manager does for a window that is clicked."""
         self.top.update()
-        self.current.widget.focus_force()
+        self.current.control.focus_force()
         self.top.update()
 
     def press(self, *names):
@@ -43,7 +43,7 @@ class Window(module._Window):
 
     def go(self, name):
         """Give the keyboard to a row."""
-        self.form.fields[name].focus()
+        self.form.widgets[name].focus()
         self.top.update()
 
     def until(self, true):
@@ -65,8 +65,9 @@ class Window(module._Window):
 
     def look(self, name):
         """Text and colour of the name of a row, and the style of its field."""
-        field = self.form.fields[name]
-        return str(field._name.cget("text")), str(field._name.cget("foreground")), str(field.widget.cget("style"))
+        widget = self.form.widgets[name]
+        label = widget._name
+        return str(label.cget("text")), str(label.cget("foreground")), str(widget.control.cget("style"))
 
 
 def drive(case, **options):
@@ -77,7 +78,7 @@ def drive(case, **options):
         case(window)
 
     opened, tkinter.Tk.wait_window = [], wait
-    module._Window = type("Seen", (Window,), {"__init__": lambda self, *arguments: (
+    module.EditorWindow = type("Seen", (Window,), {"__init__": lambda self, *arguments: (
         opened.append(self), Window.__init__(self, *arguments))[0] and None})
     model = Model.open("tweakreg", **options)
     module.edit(model)
@@ -109,7 +110,7 @@ def values_are_typed(window):
     window.press("Control-s")
     assert window.value("sigma") == 2.5 and window.status.startswith("saved in ") and window.top.title()[0] != "*"
     window.press("Escape")
-    assert not window.windows and window.model.kept["tweakreg"].sigma == 2.5
+    assert not window.windows and window.model.result["tweakreg"].sigma == 2.5
 
 
 def a_wrong_value_is_not_lost_nor_saved(window):
@@ -142,7 +143,7 @@ def choices_by_key(window):
     window.press("Down")
     assert window.current.row.name == "residplot"
     first = window.form._canvas.canvasy(0)
-    window.current.widget.event_generate("<Button-4>")
+    window.current.control.event_generate("<Button-4>")
     window.top.update()
     assert window.value("residplot") == "both" and window.form._canvas.canvasy(0) < first
     window.press("Control-Home")
@@ -155,7 +156,7 @@ def parameter_sets(window):
     window.press("Down", "Return")
     child = window.windows[1]
     child.take_keyboard()
-    assert child.top.title().startswith("imagefindpars of tweakreg - ") and not child.form.fields.keys() & {"input"}
+    assert child.top.title().startswith("imagefindpars of tweakreg - ") and not child.form.widgets.keys() & {"input"}
     child.go("threshold")
     child.type("20")
     child.press("Tab")
@@ -181,8 +182,8 @@ def search_and_help(window):
     window.press("Control-f")
     window.type("half height")
     window.press("Escape")
-    assert window.current.row.name == "ylimit" and window.top.focus_get() is window.current.widget
-    frame = window.current.widget.master
+    assert window.current.row.name == "ylimit" and window.top.focus_get() is window.current.control
+    frame = window.current.control.master
     top = window.form._canvas.canvasy(0)
     assert top <= frame.winfo_y() and frame.winfo_y() + frame.winfo_height() <= top + window.form._canvas.winfo_height()
     window.press("Control-f")
@@ -200,10 +201,10 @@ def search_and_help(window):
     text.update()
     text.event_generate("<Escape>")
     assert not page.winfo_exists()
-    before = window.current.widget.winfo_reqheight()
+    before = window.current.control.winfo_reqheight()
     window.go("ylimit")
     window.press("Control-plus", "Control-plus", "Control-plus")
-    assert window.current.widget.winfo_reqheight() > before
+    assert window.current.control.winfo_reqheight() > before
 
 
 def closing_asks(window):
@@ -212,7 +213,7 @@ def closing_asks(window):
     messagebox.askyesnocancel = lambda *_, **__: answers.pop(0)
     window.press("Escape", "Escape")  # gives up what is typed; closes, since nothing is changed then
     assert not window.windows and len(answers) == 2
-    assert window.model.kept is None
+    assert window.model.result is None
 
 
 def closing_asks_when_changed(window):
@@ -222,7 +223,7 @@ def closing_asks_when_changed(window):
     window.press("Tab", "Escape")
     assert window.windows and window.model.outcome == ""
     window.close()
-    assert not answers and not window.windows and window.model.kept["tweakreg"].input == "x.fits"
+    assert not answers and not window.windows and window.model.result["tweakreg"].input == "x.fits"
 
 
 def files(window):
@@ -285,7 +286,7 @@ def execution(window):
     window.until(lambda: "tweakreg was executed" in shown())
     assert "[a]ccept? y\n" in shown() and "answer='y'" in shown() and (sys.stdin, sys.stdout) == terminal
     assert window.model.outcome == "executed" and not window.model.dirty
-    assert not [h for h in logging.getLogger("imagereg").handlers if type(h).__name__ == "_Told"]
+    assert not [h for h in logging.getLogger("imagereg").handlers if type(h).__name__ == "_QueueHandler"]
     top().event_generate("<Return>")
     window.top.update()
     assert not pane() and window.status == "tweakreg was executed"
@@ -313,7 +314,7 @@ def execution(window):
     top().event_generate("<Escape>")
     window.take_keyboard()
     window.press("Escape")
-    assert not window.windows and window.model.kept["tweakreg"].input == "x.fits"
+    assert not window.windows and window.model.result["tweakreg"].input == "x.fits"
 
 
 def within_another_application(window):

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import defaults
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -15,6 +16,7 @@ from imagereg.tasks.apply import apply_solution, read_solutions
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10}
+NAMING = defaults.of("tweakreg", "wcsname", "reusename")
 SOLUTION = "tweakreg_solution.ecsv"
 
 
@@ -55,7 +57,7 @@ def untouched(visit):
 
 
 def test_solution_makes_the_headers_that_the_run_made(solved):
-    report = apply_solution(SOLUTION)
+    report = apply_solution(SOLUTION, **NAMING)
     assert [str(applied) for applied in report] == [f"{name}: updated, WCSNAME TWEAK" for name in solved.names]
     for name in solved.names:
         assert apart(name, f"aligned/{name}") < 1e-9
@@ -70,12 +72,12 @@ def test_every_geometry_survives_the_file(visit, geometry):
     TweakReg(visit.names, updatehdr=True, fitgeometry=geometry, runfile="g.log", **QUIET)
     Path("mine").mkdir()
     copies = [shutil.copy(path, "mine") for path in visit.originals.values()]
-    apply_solution("g_solution.ecsv", copies, wcsname="MINE")
+    apply_solution("g_solution.ecsv", copies, wcsname="MINE", reusename=False)
     assert all(apart(name, f"mine/{name}") < 1e-9 for name in visit.names)
 
 
 def test_shiftfile_gives_the_same_sky(solved):
-    report = apply_solution("shifts.txt")
+    report = apply_solution("shifts.txt", **NAMING)
     assert all(applied.wcsname for applied in report)
     assert all(apart(name, f"aligned/{name}") * 3600 / 0.05 < 1e-3 for name in solved.names)
     assert (solved.truth.residuals(solved.names)[1:] < 1).all()
@@ -170,7 +172,7 @@ def test_distortion_in_the_name_of_a_wcs_does_not_count(other_filter):
     text = Path(SOLUTION).read_text()
     Path(SOLUTION).write_text(text.replace("DEMO_IDC", "IDC_4bb1536cj-GSC240"))
     changed(names[3], WCSNAME="IDC_2bb1234aj-GSC240")
-    assert apply_solution(SOLUTION, [names[3]])[0].source == names[2]
+    assert apply_solution(SOLUTION, [names[3]], **NAMING)[0].source == names[2]
 
 
 def test_solutions_that_differ_are_ambiguous(solved, capsys):
@@ -179,18 +181,18 @@ def test_solutions_that_differ_are_ambiguous(solved, capsys):
     changed(other, ROOTNAME="jdemo1azq")
     assert main(["--apply", SOLUTION, other]) == 2
     assert "which differ: give" in capsys.readouterr().err
-    assert apply_solution(SOLUTION, [f"{other}:jdemo1abq"])[0].source == solved.names[1]
+    assert apply_solution(SOLUTION, [f"{other}:jdemo1abq"], **NAMING)[0].source == solved.names[1]
     assert apart(other, f"aligned/{solved.names[1]}") < 1e-9
 
 
 def test_exposures_of_one_file(visit, capsys):
     for name in visit.names:
-        changed(name, INSTRUME="STIS")
+        changed(name, TELESCOP="HST", INSTRUME="STIS")
     Path("untouched").mkdir()
     copies = [shutil.copy(name, "untouched") for name in visit.names]
     result = TweakReg(visit.names[:2], updatehdr=True, refimage=visit.names[2], **{**QUIET, "minobj": 8})
     assert {a.status.value for a in result.alignments} == {"aligned", "failed"}  # a chip overlaps with its like alone
-    report = apply_solution(SOLUTION, copies[:2])
+    report = apply_solution(SOLUTION, copies[:2], **NAMING)
     assert [applied.wcsname for applied in report] == [{"aligned": "TWEAK", "failed": ""}[a.status.value]
                                                        for a in result.alignments]
     assert all(apart(name, f"untouched/{name}") < 1e-9 for name in visit.names[:2])
@@ -202,7 +204,7 @@ def test_exposures_of_one_file(visit, capsys):
 
 
 def test_applied_twice(solved, capsys):
-    apply_solution(SOLUTION)
+    apply_solution(SOLUTION, **NAMING)
     before = [Path(name).read_bytes() for name in solved.names]
     for found in (SOLUTION, "shifts.txt"):
         for words in ([], ["wcsname=B"], ["reusename=yes"], [f"{solved.names[1]}:{solved.names[1]}", "wcsname=C"]):

@@ -20,10 +20,11 @@ from scipy.optimize import curve_fit
 from stwcs.wcsutil import altwcs
 
 from imagereg.demo import PointingError, simulate_visit
-from imagereg.files import fits as files
+from imagereg.files.fits import read_image
+from imagereg.files.rewrite import update_header
 from imagereg.tasks.apply import apply_solution
 from imagereg.tweakreg import TweakReg
-from imagereg.wcs.keywords import Solution
+from imagereg.wcs.correction import Solution
 from imagereg.wcs.plane import TangentPlane, corrected_wcs
 
 PEER = os.environ.get("IMAGEREG_PEER", "")
@@ -123,9 +124,10 @@ def test_astrodrizzle_combines_what_we_aligned(hst):
         for name, original, error in zip(hst.names, hst.truth.files, hst.truth.errors, strict=True):
             shutil.copy(name if kind == "aligned" else original, folder / name)
             if kind == "true":
-                chip, = (image.chip for image in files.read_exposure(original))
-                files.update_header(folder / name, {1: corrected_wcs(chip.wcs, chip.shape, plane, error.apply)},
-                                    Solution("TRUE"))
+                with read_image(original) as image:
+                    chip, = image.chips
+                wcs = corrected_wcs(chip.wcs, chip.shape, plane, error.apply)
+                update_header(folder / name, {1: wcs}, Solution(), wcsname="TRUE")
         peer(DRIZZLE.format(names=hst.names), folder)
         widths[kind] = width(folder / "mosaic_drz.fits", hst.truth)
     assert widths["aligned"] == pytest.approx(widths["true"], rel=0.02)
@@ -147,7 +149,8 @@ def test_tweakback_does_what_our_solution_does(hst):
         shutil.copy(name, ours)
     peer("from drizzlepac import tweakback; tweakback.apply_tweak('mosaic_drz.fits[sci,1]', orig_wcs_name='TWEAK')",
          ".")
-    report = apply_solution("sky_solution.ecsv", [f"{ours}/*flt.fits:mosaic_drz.fits"], wcsname="SKY")
+    report = apply_solution("sky_solution.ecsv", [f"{ours}/*flt.fits:mosaic_drz.fits"], wcsname="SKY",
+                            reusename=False)
     assert [(a.file, a.source, a.wcsname) for a in report] == [(n, "mosaic_drz.fits", "SKY") for n in hst.names]
     for name in hst.names:
         assert altwcs.wcsnames(fits.getheader(name, ("SCI", 1)))[" "] == "SKY"
@@ -179,7 +182,7 @@ def test_stwcs_lists_and_restores(hst):
     restore = f"from stwcs.wcsutil import altwcs; altwcs.restoreWCS({name!r}, [('SCI', 1)], wcsname='DEMO_IDC')"
     subprocess.run([sys.executable, "-c", restore], check=True, timeout=60)  # which warns, and leaves the file open
     assert pixels_apart(sky(name), sky(hst.truth.files[1])) < 1e-6
-    apply_solution("tweakreg_solution.ecsv", [name], wcsname="AGAIN")
+    apply_solution("tweakreg_solution.ecsv", [name], wcsname="AGAIN", reusename=False)
     assert pixels_apart(sky(name), aligned) < 1e-6
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.files import disk
+from imagereg.files import atomic
 from imagereg.parameters import saved as userfolder
 from imagereg.parameters.spec import Spec
 
@@ -119,5 +119,5 @@ def test_a_session_of_a_user(display, visit, here):
     assert process.returncode == 0 and not complaints, complaints
     assert "aligned" in told and "shifts.txt" in os.listdir()
     finding = Spec.load("imagefindpars")
-    kept = finding.read_cfg(disk.read_text(userfolder.user_file("imagefindpars")))
+    kept = finding.read_cfg(atomic.read_text(userfolder.user_file("imagefindpars")))
     assert float(kept["threshold"]) == 11

@@ -16,12 +16,15 @@ from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.files import atomic
-from imagereg.files import fits as files
 from imagereg.files.atomic import Claim
+from imagereg.files.fits import read_image
+from imagereg.files.rewrite import update_header
 from imagereg.interfaces.cli import main
-from imagereg.tasks.restore import restore
+from imagereg.tasks import outputs
+from imagereg.tasks.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
-from imagereg.wcs.keywords import Solution, wcs_names
+from imagereg.wcs.correction import Solution
+from imagereg.wcs.keywords import wcs_names
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10}
 WORDS = ["see2dplot=no", "residplot=No plot", "threshold=10"]
@@ -103,7 +106,7 @@ def test_checksums_are_right(visit):
 
 def test_name_of_an_alternate_used_again(visit):
     assert TweakReg(visit.names, updatehdr=True, **QUIET).ok
-    restore(visit.names)
+    restore_wcs(visit.names)
     assert TweakReg(visit.names, updatehdr=True, reusename=True, **QUIET).ok
     assert list(wcs_names(fits.getheader(visit.names[1], ("SCI", 1))).values()) == ["TWEAK", "DEMO_IDC"]
 
@@ -123,11 +126,11 @@ def test_restore_is_exact(visit):
     two = [wcs_cards(name) for name in visit.names]
     assert main(["--restore", *visit.names]) == 0
     assert_same_wcs(visit.names, one)
-    restore(visit.names)  # takes it back
+    restore_wcs(visit.names)  # takes it back
     assert_same_wcs(visit.names, two)
-    restore(visit.names, to="demo_idc")
+    restore_wcs(visit.names, to="demo_idc")
     assert_same_wcs(visit.names, before)
-    restore(visit.names, to="one")
+    restore_wcs(visit.names, to="one")
     assert_same_wcs(visit.names, one)
     for extver in (1, 2):
         names = wcs_names(fits.getheader(visit.names[1], ("SCI", extver)))
@@ -137,9 +140,9 @@ def test_restore_is_exact(visit):
 def test_previous_is_the_one_before_the_last_update(visit):
     """Not one that was given up before it."""
     TweakReg(visit.names, updatehdr=True, wcsname="BAD", **QUIET)
-    restore(visit.names)
+    restore_wcs(visit.names)
     TweakReg(visit.names, updatehdr=True, wcsname="GOOD", **QUIET)
-    restore(visit.names)
+    restore_wcs(visit.names)
     assert fits.getheader(visit.names[1], ("SCI", 1))["WCSNAME"] == "DEMO_IDC"
 
 
@@ -149,17 +152,17 @@ def test_restore_of_any_image(celestial_headers, kind, tmp_path):
     path = str(tmp_path / "any.fits")
     fits.PrimaryHDU(np.zeros((400, 700), np.float32), celestial_headers[kind]).writeto(path)
     before = [str(card) for card in fits.getheader(path).cards]
-    image = next(files.read_exposure(path))
-    new = image.chip.wcs.deepcopy()
+    with read_image(path) as image:
+        new = image.chips[0].wcs.deepcopy()
     new.wcs.crval = new.wcs.crval + 1e-3 * np.sign(45 - new.wcs.crval)
     if kind == "CROTA":
         turn, steps = new.wcs.get_pc(), new.wcs.cdelt
         del new.wcs.crota
         new.wcs.pc, new.wcs.cdelt = turn, steps
-    files.update_header(path, {1: new}, Solution("NEW", nmatch=9))
+    update_header(path, {1: new}, Solution(nmatches=9), wcsname="NEW")
     assert fits.getheader(path)["WCSNAME"] == "NEW" and fits.getheader(path)["CRVAL1"] != fits.Header.fromstring(
         "".join(before))["CRVAL1"]
-    restore([path])
+    restore_wcs([path])
     header = fits.getheader(path)
     assert {str(card) for card in header.cards} >= set(before)
     left = [card.keyword for card in header.cards if str(card) not in before and card.keyword != "HISTORY"]
@@ -180,7 +183,7 @@ def test_what_can_not_be_restored(visit, capsys, arguments, says):
 
 def test_restore_that_was_interrupted(visit, capsys):
     TweakReg(visit.names, updatehdr=True, **QUIET)
-    restore(visit.names[:1])
+    restore_wcs(visit.names[:1])
     before = everything()
     assert main(["--restore", *visit.names]) == 2
     assert "say with --to" in capsys.readouterr().err and everything() == before
@@ -215,10 +218,11 @@ def test_dry_run_writes_nothing(visit, capsys):
 def update_all(names, wcsname, **options):
     """Give files a WCS that is a bit off."""
     for name in names:
-        wcss = {image.chip.extver: image.chip.wcs.deepcopy() for image in files.read_exposure(name)}
+        with read_image(name) as image:
+            wcss = {chip.extver: chip.wcs.deepcopy() for chip in image.chips}
         for wcs in wcss.values():
             wcs.wcs.crval = wcs.wcs.crval + 1e-4
-        files.update_header(name, wcss, Solution(wcsname, nmatch=50, rms=(1e-6, 1e-6), fitgeom="rscale"), **options)
+        update_header(name, wcss, Solution(nmatches=50), wcsname=wcsname, **options)
 
 
 def is_old_or_new(path, original):
@@ -344,14 +348,14 @@ def test_full_disk(visit):
 
 def test_disk_that_fills_on_the_way(visit, monkeypatch):
     """It is said which files are updated, and how to go on."""
-    update = files.update_header
+    update = outputs.update_header
 
     def fail(path, *arguments, **options):
         if path == visit.names[2]:
             raise InputError(f"{path} can't be written: no space left on device")
         return update(path, *arguments, **options)
 
-    monkeypatch.setattr(files, "update_header", fail)
+    monkeypatch.setattr(outputs, "update_header", fail)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with pytest.raises(InputError, match=f"updated before were {visit.names[0]}, {visit.names[1]}: .*reusename=yes"):
         TweakReg(visit.names, updatehdr=True, **QUIET)

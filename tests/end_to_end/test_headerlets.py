@@ -13,10 +13,10 @@ from astropy.wcs import WCS
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import headerlets
 from imagereg.files.atomic import Claim
-from imagereg.files.stored import stored
 from imagereg.interfaces.cli import main
-from imagereg.tasks.compare import compare
-from imagereg.tasks.restore import restore
+from imagereg.tasks.compare import compare_solutions
+from imagereg.tasks.listing import stored_solutions
+from imagereg.tasks.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.keywords import wcs_names
 
@@ -312,7 +312,7 @@ def test_list(several, capsys):
     assert {place: row[2] for place, row in rows.items()} == {"primary": "SHIFTED", "A": "DEMO_IDC",
                                                              "HDRLET,1": "FIRST"}
     assert [row[-1] for row in rows.values()] == ["yes", "no", "no"] and "A. Nonym" in " ".join(rows["HDRLET,1"])
-    kept = stored(several.names[1])[-1]
+    kept = stored_solutions(several.names[1])[-1]
     assert kept.nmatch > 15 and 0.1 < kept.rms[0] < 5
 
 
@@ -324,14 +324,15 @@ def test_an_alternate_without_distortion(several, capfd):
             for axis, ctype in enumerate(("RA---TAN", "DEC--TAN"), 1):
                 hdus["SCI", extver].header[f"CTYPE{axis}A"] = ctype
     capfd.readouterr()
-    linear = next(one for one in stored(name) if one.place == "A")
+    linear = next(one for one in stored_solutions(name) if one.place == "A")
     assert all(chip.wcs.sip is None for chip in linear.chips) and capfd.readouterr() == ("", "")
     with pytest.raises(InputError, match="does not go with its distortion"):
-        restore([name], to="A")
+        restore_wcs([name], to="A")
 
 
 def test_compare(several, capsys):
-    scores = {score.place: score for score in compare(several.names, threshold=10) if score.file == several.names[1]}
+    scores = {score.place: score for score in compare_solutions(several.names, threshold=10)
+              if score.file == several.names[1]}
     assert scores["HDRLET,1"].best and not scores["primary"].best and not scores["A"].best
     assert scores["HDRLET,1"].rms < scores["primary"].rms < scores["A"].rms
     assert len({score.nmatches for score in scores.values()}) == 1 and scores["A"].nmatches > 15
@@ -352,13 +353,13 @@ def test_activate_a_headerlet_and_go_back(several):
     shutil.copy(name, "before.fits")
     assert main(["--activate", "first", *several.names]) == 0
     assert pixels_apart(name, f"updated_{name}") == 0
-    assert [(one.place, one.name, one.active) for one in stored(name)] == [
+    assert [(one.place, one.name, one.active) for one in stored_solutions(name)] == [
         ("primary", "FIRST", True), ("A", "DEMO_IDC", False), ("B", "SHIFTED", False), ("HDRLET,1", "FIRST", True)]
     assert fits.getheader(name, "SCI", 1)["NMATCH"] == fits.getheader(f"updated_{name}", "SCI", 1)["NMATCH"]
-    assert restore([name], to="hdrlet,1") == [f"{name}: has the WCS hdrlet,1 already"]
-    restore([name], to="B")
+    assert restore_wcs([name], to="hdrlet,1") == [f"{name}: has the WCS hdrlet,1 already"]
+    restore_wcs([name], to="B")
     assert pixels_apart(name, "before.fits") == 0
-    assert restore([name], to="SHIFTED") == [f"{name}: has the WCS SHIFTED already"]
+    assert restore_wcs([name], to="SHIFTED") == [f"{name}: has the WCS SHIFTED already"]
     for after, before in zip(hdu_bytes(name), hdu_bytes("before.fits"), strict=True):
         assert after[1] == before[1]
 
@@ -367,7 +368,7 @@ def test_activate_an_alternate_is_restore(several):
     name = several.names[1]
     shutil.copy(name, "other.fits")
     assert main(["--activate", "DEMO_IDC", name]) == 0
-    restore(["other.fits"], to="DEMO_IDC")
+    restore_wcs(["other.fits"], to="DEMO_IDC")
     assert Path("other.fits").read_bytes() == Path(name).read_bytes()
 
 
@@ -378,9 +379,9 @@ def test_activate_keeps_region_and_checksum_right(several):
             hdus["SCI", extver].header["S_REGION"] = "POLYGON ICRS 1.0 2.0 3.0 4.0 5.0 6.0"
         hdus.writeto("with.fits", checksum=True)
     before = Path("with.fits").read_bytes()
-    changes = restore(["with.fits"], to="FIRST", dry_run=True)
+    changes = restore_wcs(["with.fits"], to="FIRST", dry_run=True)
     assert Path("with.fits").read_bytes() == before and "with.fits[SCI,1]:" in changes
-    assert restore(["with.fits"], to="FIRST") == changes
+    assert restore_wcs(["with.fits"], to="FIRST") == changes
     with fits.open("with.fits", checksum=True) as hdus:  # a wrong one is a warning, which is an error here
         hdus.verify("exception")
         for extver in (1, 2):
@@ -393,29 +394,29 @@ def test_activate_keeps_region_and_checksum_right(several):
 
 def test_activate_a_headerlet_that_is_an_alternate_too(visit):
     TweakReg(visit.names, headerlet=True, hdrname="KEPT", updatehdr=True, **QUIET)
-    restore(visit.names, to="DEMO_IDC")
-    restore(visit.names, to="KEPT")
+    restore_wcs(visit.names, to="DEMO_IDC")
+    restore_wcs(visit.names, to="KEPT")
     assert list(wcs_names(fits.getheader(visit.names[1], ("SCI", 2))).values()) == ["TWEAK", "DEMO_IDC"]
 
 
 def test_activate_exchanges_without_filling_the_letters(several):
     name = several.names[1]
     for _ in range(4):
-        restore([name], to="DEMO_IDC")
-        restore([name], to="HDRLET,1")
+        restore_wcs([name], to="DEMO_IDC")
+        restore_wcs([name], to="HDRLET,1")
     assert pixels_apart(name, f"updated_{name}") == 0
-    assert len(stored(name)) <= 5
+    assert len(stored_solutions(name)) <= 5
 
 
 def test_activate_changes_all_or_none(several):
-    restore(several.names[:1], to="FIRST")
+    restore_wcs(several.names[:1], to="FIRST")
     before = [Path(name).read_bytes() for name in several.names]
     with pytest.raises(InputError, match="has no WCS named 'NONE', but SHIFTED, DEMO_IDC, and headerlets FIRST"):
-        restore(several.names[1:], to="NONE")
+        restore_wcs(several.names[1:], to="NONE")
     shutil.copy(several.originals[several.names[2]], several.names[2])
     before[2] = Path(several.names[2]).read_bytes()
     with pytest.raises(InputError, match=f"{several.names[2]}.* has no WCS named 'FIRST', but DEMO_IDC$"):
-        restore(several.names, to="FIRST")
+        restore_wcs(several.names, to="FIRST")
     assert [Path(name).read_bytes() for name in several.names] == before
 
 
@@ -425,5 +426,5 @@ def test_activate_refuses_another_distortion(several):
         hdus["SCI", 1].header["A_2_0"] *= 1.1
     before = Path(name).read_bytes()
     with pytest.raises(InputError, match="has another distortion than the headerlet FIRST"):
-        restore([name], to="FIRST")
+        restore_wcs([name], to="FIRST")
     assert Path(name).read_bytes() == before

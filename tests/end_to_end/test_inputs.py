@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.errors import InputError
-from imagereg.files.fits import read_exposure
+from imagereg.files.fits import read_image
 from imagereg.files.inputs import expand_input
 from imagereg.tweakreg import TweakReg
 
@@ -180,7 +180,8 @@ def test_more_chips(tmp_path, monkeypatch):
     ("None", False),
 ])
 def test_dqbits_name_what_is_good(single_chip, dqbits, rejected):
-    (image,) = read_exposure(single_chip.files[0], dqbits=dqbits)
+    with read_image(single_chip.files[0]) as opened:
+        image = opened.pixels(opened.chips[0], dqbits)
     quality = fits.getdata(single_chip.files[0], "DQ")
     hot = (quality & 16) > 0
     assert hot.any()

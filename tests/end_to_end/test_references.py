@@ -268,7 +268,7 @@ def test_stis_exposures_are_aligned_each(tmp_path, monkeypatch):
     visit = simulate_visit(tmp_path / "v", seed=6, n_exposures=3, n_chips=1, chip_shape=(300, 300), n_stars=120,
                            dither=0.5, distortion=False)
     new = fits.HDUList([fits.PrimaryHDU()])
-    new[0].header["INSTRUME"] = "STIS"
+    new[0].header.update({"TELESCOP": "HST", "INSTRUME": "STIS"})
     for number, path in enumerate(visit.files, 1):
         with fits.open(path) as hdus:
             for kind in ("SCI", "DQ"):

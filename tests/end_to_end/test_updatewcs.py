@@ -13,7 +13,7 @@ from imagereg.demo import simulate_visit
 from imagereg.errors import InputError
 from imagereg.interfaces.cli import main
 from imagereg.tasks import updatewcs as recompute_module
-from imagereg.tasks.restore import restore
+from imagereg.tasks.restore import restore_wcs
 from imagereg.tasks.updatewcs import check_recomputable, recompute
 from imagereg.wcs.keywords import wcs_names
 
@@ -109,7 +109,7 @@ def test_updatewcs_then_update(hst_visit, capsys):
     printed = capsys.readouterr().out
     assert all(f"{name}: {said}" in printed for name in hst_visit) and said in Path("tweakreg.log").read_text()
     assert "NEXT" in wcs_names(science(hst_visit[1])).values() and "HISTORY" in science(hst_visit[1])
-    restore(hst_visit, to="TWEAK")
+    restore_wcs(hst_visit, to="TWEAK")
     now, then = science(hst_visit[1]), fits.Header.fromstring(first[hst_visit[1]][2880:])
     for keyword in ("CRVAL1", "CD1_1", "CD2_2", "ORIENTAT", "NMATCH", "WCSTYPE", "S_REGION", "RMS_RA"):
         assert now[keyword] == then[keyword]

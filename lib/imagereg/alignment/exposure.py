@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import functools
-import re
 
 import numpy as np
 from astropy.wcs import WCS
@@ -13,28 +11,8 @@ from astropy.wcs import WCS
 from imagereg.alignment.fit import LinearFit
 from imagereg.alignment.match import Match
 from imagereg.catalogs.sources import SourceCatalog
+from imagereg.wcs.correction import Status
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
-
-_HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")  # instrument, programme, visit, exposure, kind: IPPPSSOOT
-
-
-def root_of(rootname, name):
-    """Return the root of an exposure in lower case: its keyword ROOTNAME, or what its file's name begins with."""
-    return (rootname or re.split(r"[_.]", name)[0]).lower()
-
-
-def visit_of(root):
-    """Return the visit that the root of an HST exposure tells, ipppss; empty for other names."""
-    return root[:6] if _HST_ROOT.match(root) else ""
-
-
-class Status(enum.Enum):
-    """What became of an exposure."""
-
-    REFERENCE = "reference"
-    ALIGNED = "aligned"
-    UNCHANGED = "unchanged"
-    FAILED = "failed"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,42 +34,75 @@ class Chip:
     shape: tuple
 
 
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """Facts about an exposure from its headers; unknown ones are '' or NaN.
+
+    Parameters
+    ----------
+    optics : str
+        Exposures of one name share a PSF.
+    epoch : float
+        Julian year of the middle of the exposure.
+    exptime : float
+        Exposure time, seconds.
+    visit : str
+        Exposures of one visit share their guide stars.
+    rootname : str
+        Identifies the exposure, in lower case: ``j99da1f2q``.
+    association, target : str
+        ASN_ID, and TARGNAME or OBJECT.
+    wcsname : str
+        WCSNAME of its primary WCS.
+    """
+
+    optics: str = ""
+    epoch: float = np.nan
+    exptime: float = np.nan
+    visit: str = ""
+    rootname: str = ""
+    association: str = ""
+    target: str = ""
+    wcsname: str = ""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Exposure:
-    """What is known of an exposure once its pixels are done with.
+    """An exposure that has been measured: its metadata, chips and sources, without pixels.
 
     Parameters
     ----------
     name : str
-        Of its file.
+        Of its file without the folder; ``name[sci,2]`` for one of several exposures in a file.
+    path : str
+        Its file; '' for one that is in no file.
+    metadata : Metadata
+        Facts from its headers.
     chips : tuple of Chip
         In order of EXTVER.
     sources : SourceCatalog
         Of all chips, with sky positions as the chips' WCS have them.
     problem : str
         Why there are no chips, one sentence; empty where there are.
-    epoch : float
-        Julian year of the middle of the exposure; NaN where it is not known.
-    visit : str
-        Exposures of one visit share their guide stars; empty where it is not known.
     """
 
     name: str
-    chips: tuple
+    path: str
+    metadata: Metadata
+    chips: tuple[Chip, ...]
     sources: SourceCatalog
     problem: str = ""
-    epoch: float = np.nan
-    visit: str = ""
 
     @classmethod
-    def measured(cls, name, chips, sources, **more):
-        """Make an exposure of chips and of sources, whose places on the chips give those on the sky."""
+    def measured(cls, name, chips, sources, *, path="", metadata=None):
+        """Make an exposure of chips and sources; the WCS of the chips gives the sources' sky positions."""
         sky, error = sources.sky.copy(), sources.sky_error.copy()
         for chip in chips:
             rows = (sources.chip == chip.extver) & np.isfinite(sources.xy).all(axis=1)
             sky[rows] = pixel_to_sky(chip.wcs, sources.xy[rows])
             error[rows] = sources.xy_error[rows] * pixel_scale(chip.wcs)  # as if x and y were east and north
-        return cls(name, tuple(chips), sources.replace(sky=sky, sky_error=error, origin=name), **more)
+        sources = sources.replace(sky=sky, sky_error=error, origin=name)
+        return cls(name, path, metadata or Metadata(), tuple(chips), sources)
 
     @property
     def outlines(self):

@@ -8,14 +8,14 @@ import logging
 import numpy as np
 
 from imagereg.alignment.coverage import coverage, following, most_overlap
-from imagereg.alignment.exposure import Alignment, Chip, Exposure, Rules, Status
+from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules, Status
 from imagereg.alignment.match import Match
 from imagereg.alignment.solve import Found, Lists, solve
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import Flag
 from imagereg.errors import AlignmentError, NotEnoughSources
 
-__all__ = ["Alignment", "Chip", "Exposure", "Reference", "Rules", "Status", "align"]
+__all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
 
 _NEEDED = 0.01  # probability below which a change is significant
 _CHIP_SIGMA, _CHIP_PIXELS = 5.0, 0.02  # a mean residual of a chip beyond both is worth a word
@@ -51,7 +51,7 @@ def align(exposures, plane, rules, *, reference=None, review=None):
     if reference is None:
         number = queue.first()
         first = queue.exposures[number]
-        reference = Reference(first.name, first.sources, visit=first.visit if rules.group == "visit" else "")
+        reference = Reference(first.name, first.sources, visit=first.metadata.visit if rules.group == "visit" else "")
         queue.verdicts[number] = _reference_verdict(first, plane, rules)
         if queue.verdicts[number].status is Status.FAILED:
             queue.stopped = f"the reference {first.name} can't be used"
@@ -86,10 +86,10 @@ class _Queue:
 
     def failed(self):
         """Yield the indices of exposures that may be tried again, as `following` gives them."""
-        shared = {e.visit for e, verdict in zip(self.exposures, self.verdicts, strict=True)
-                  if self._group and e.visit and verdict.status is not Status.FAILED}
+        shared = {e.metadata.visit for e, verdict in zip(self.exposures, self.verdicts, strict=True)
+                  if self._group and e.metadata.visit and verdict.status is not Status.FAILED}
         failed = [i for i, verdict in enumerate(self.verdicts) if verdict.status is Status.FAILED and verdict.match
-                  and i not in self.rejected and self.exposures[i].visit not in shared]
+                  and i not in self.rejected and self.exposures[i].metadata.visit not in shared]
         helped = any(verdict.changes or verdict.status is Status.UNCHANGED for verdict in self.verdicts)
         while failed and helped and not self.stopped:
             members = self._with_visit(failed[0], failed)
@@ -97,10 +97,10 @@ class _Queue:
             yield members
 
     def _with_visit(self, number, among):
-        visit = self.exposures[number].visit
+        visit = self.exposures[number].metadata.visit
         if not (self._group and visit):
             return [int(number)]
-        return [int(i) for i in among if self.exposures[i].visit == visit]
+        return [int(i) for i in among if self.exposures[i].metadata.visit == visit]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,11 +177,11 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
     """Match and fit exposures that share a correction, mostly one; every AlignmentError becomes a status here."""
     if len(exposures) == 1 and exposures[0].name == reference.image:
         return [_reference_verdict(exposures[0], plane, rules)]
-    if reference.visit and reference.visit == exposures[0].visit:
+    if reference.visit and reference.visit == exposures[0].metadata.visit:
         shared = f"of the visit of {reference.name}, whose pointing it shares (group=visit)"
         return [Alignment(e, Status.FAILED if e.problem else Status.UNCHANGED, e.problem or shared, plane)
                 for e in exposures]
-    catalog = reference.at(exposures[0].epoch)
+    catalog = reference.at(exposures[0].metadata.epoch)
     usable = [e for e in exposures if not e.problem]
     found, error = None, None
     try:

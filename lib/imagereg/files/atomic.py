@@ -1,9 +1,9 @@
-"""Files that appear whole or not at all, and that two runs do not change at once.
+"""Write files whole or not at all, and keep two runs from changing the same file.
 
-A new file is made beside its place, flushed, and put there by one rename; a crash leaves the old one. A run that is
-going to replace files claims them first: with a lock on the very file, and on what takes its place, which the kernel
-drops when the process ends, however it ends (flock(2)). Where a file system has no locks, it is still seen that a
-file changed.
+A new file is made beside its place, flushed, and put there by one rename; a crash leaves the old
+one. A run that is going to replace files claims them first: with a lock on the very file, and on
+what takes its place, which the kernel drops when the process ends, however it ends (flock(2)).
+Where a file system has no locks, a change by others is still noticed.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import glob
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from imagereg.errors import InputError
 
-WRITERS = 4  # files at a time: they mostly wait for the disk
+WRITERS = 4  # files that a run writes at a time: they mostly wait for the disk
 _PREFIX, _SUFFIX = ".imagereg-", ".tmp"
 
 
 class Claim:
-    """Files that a run is going to replace, kept from other runs until it is closed; a context manager.
+    """Files that a run is going to replace, kept from other runs; a context manager.
 
     Parameters
     ----------
@@ -35,8 +37,13 @@ class Claim:
         Another run has claimed one of them, or it can't be opened.
     """
 
-    def __init__(self, paths):
-        self._held = {}  # open file and stamp by place
+    def __init__(self, paths: Iterable[str]):
+        self._held: dict[str, tuple[BinaryIO, tuple]] = {}  # open file and stamp by place
+        self.take(paths)
+
+    def take(self, paths: Iterable[str]) -> None:
+        """Claim files, besides those that are claimed already; raises as the class does."""
+        path = ""
         try:
             for path in paths:
                 self._take(path, os.path.realpath(path))
@@ -55,26 +62,28 @@ class Claim:
             mine = any(stamp == known for _, known in self._held.values())  # by another hard link
             if not mine and _locked(file) is False:
                 file.close()
-                raise InputError(f"{path} is being worked on by another run: wait until that has ended")
+                raise InputError(f"{path} is being worked on by another run: wait until that has "
+                                 "ended")
             if _stamp(place) == stamp:
                 self._held[place] = file, stamp
             else:  # another run has replaced it, and ended, just now
                 file.close()
 
-    def check(self, path):
-        """Raise InputError where a file is no longer what was claimed, or what was put in its place since."""
+    def check(self, path: str) -> None:
+        """Raise InputError where something else has changed a file since it was claimed."""
         place = os.path.realpath(path)
         if place in self._held and _stamp(place) != self._held[place][1]:
-            raise InputError(f"{path} was changed by something else while it was being aligned: it is left as it is")
+            raise InputError(f"{path} was changed by something else while it was being aligned: it "
+                             "is left as it is")
 
-    def follow(self, place, file):
-        """Hold the file that has come to a place, which is locked, instead of the one that was there."""
+    def follow(self, place: str, file: BinaryIO) -> None:
+        """Hold the locked file that has come to a place instead of the one that was there."""
         if place in self._held:
             before, _ = self._held[place]
             self._held[place] = os.fdopen(os.dup(file.fileno()), "rb"), _stamp(place)
             before.close()
 
-    def close(self):
+    def close(self) -> None:
         """Let go of all files."""
         for file, _ in self._held.values():
             file.close()
@@ -90,9 +99,9 @@ class Claim:
 
 
 def _locked(file, wait=False):
-    """Lock an open file; True where that was done, False where another has it, None where there are no locks."""
+    """Lock an open file: True if done, False if another has it, None if there are no locks."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # as on NFS, of a file open for reading only
@@ -101,14 +110,14 @@ def _locked(file, wait=False):
 
 
 def _stamp(file):
-    """Return what changes with the content of a file: where it is, its size, and the time it was written."""
+    """Return what changes with the content of a file: device, inode, size and time of writing."""
     status = os.stat(file)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @contextlib.contextmanager
-def replacing(path, claim=None):
-    """Yield a new binary file that takes the place of `path` once it is complete, with its mode and owner.
+def replacing(path: str, claim: Claim | None = None) -> Iterator[BinaryIO]:
+    """Yield a new binary file that takes the place of `path`, its mode and owner once complete.
 
     Parameters
     ----------
@@ -120,7 +129,8 @@ def replacing(path, claim=None):
     Raises
     ------
     InputError
-        It can't be written, or `path` has changed since it was claimed; what was there is as it was.
+        It can't be written, or `path` has changed since it was claimed; what was there is as it
+        was.
     """
     place = os.path.realpath(path)
     temporary = None
@@ -147,7 +157,7 @@ def replacing(path, claim=None):
 
 
 def _new_file(folder):
-    """Open a new file of ours; while it is open it is locked, which tells others that it is no leftover."""
+    """Open a new file; it is locked while it is open, so that no run takes it for a leftover."""
     while True:
         file = tempfile.NamedTemporaryFile(dir=folder, prefix=_PREFIX, suffix=_SUFFIX, delete=False)
         _locked(file, wait=True)
@@ -157,7 +167,7 @@ def _new_file(folder):
 
 
 def _dress(file, place):
-    """Give a new file the mode and the owner of the one that is there, or else what new files get."""
+    """Give a new file mode and owner of the one that is there, or else what new files get."""
     if not os.path.exists(place):
         os.chmod(file.name, 0o666 & ~_umask())
         return
@@ -183,8 +193,8 @@ def _sync_folder(folder):
             os.close(descriptor)
 
 
-def sweep(folders):
-    """Remove what runs that were killed have left in folders; what a living one is writing stays."""
+def sweep(folders: Iterable[str]) -> None:
+    """Remove temporary files that killed runs have left in folders."""
     for folder in folders:
         for path in glob.glob(os.path.join(glob.escape(folder), f"{_PREFIX}*{_SUFFIX}")):
             with contextlib.suppress(OSError), open(path, "rb") as file:
@@ -192,8 +202,8 @@ def sweep(folders):
                     os.unlink(path)
 
 
-def copy_bytes(source, target, start, stop):
-    """Copy bytes start..stop of one open file to the end of another, within the kernel where it can.
+def copy_bytes(source: BinaryIO, target: BinaryIO, start: int, stop: int) -> None:
+    """Copy bytes start..stop of one open file to the end of another, in the kernel if it can.
 
     Raises
     ------
@@ -204,7 +214,10 @@ def copy_bytes(source, target, start, stop):
         return  # else a gzip target would be told to seek
     target.flush()
     with contextlib.suppress(AttributeError, OSError):
-        while start < stop and (done := os.copy_file_range(source.fileno(), target.fileno(), stop - start, start)):
+        while start < stop:
+            done = os.copy_file_range(source.fileno(), target.fileno(), stop - start, start)
+            if not done:
+                break
             start += done
         target.seek(0, os.SEEK_END)
     source.seek(start)
@@ -216,6 +229,55 @@ def copy_bytes(source, target, start, stop):
         start += len(block)
 
 
-def reason(error):
-    """Words of an error, for the end of a sentence."""
-    return (getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0] or type(error).__name__).lower()
+def read_bytes(path: str, size: int = -1) -> bytes:
+    """Return the content of a file, or its first bytes; InputError where it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {reason(error)}") from error
+
+
+def read_text(path: str) -> str:
+    """Return the content of a text file; InputError where it can't be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} can't be read: {reason(error)}") from error
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text file, whole or not at all; InputError where it can't be."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a file, whole or not at all; InputError where it can't be."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def is_protected(path: str) -> bool:
+    """Whether a file or folder is meant not to be written, even by those who could."""
+    return not os.access(path, os.W_OK) or not os.stat(path).st_mode & 0o222
+
+
+def check_writable(path: str) -> None:
+    """Raise InputError where a file of that name could not be written."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise InputError(f"{path} can't be written: there is no folder {folder}")
+    if is_protected(folder):
+        raise InputError(f"{path} can't be written: {folder} is write-protected")
+    if os.path.isdir(path):
+        raise InputError(f"{path} can't be written: it is a folder")
+    if os.path.exists(path) and is_protected(path):
+        raise InputError(f"{path} can't be written: {path} is write-protected")
+
+
+def reason(error: BaseException) -> str:
+    """Return the words of an error for the end of a sentence."""
+    lines = str(error).splitlines()
+    text = getattr(error, "strerror", None) or (lines[0] if lines else "")
+    return (text or type(error).__name__).lower()

@@ -1,38 +1,34 @@
-"""FITS files on disk: chips are read, headers updated."""
+"""Read FITS images: an image is opened once for its metadata, its chips and their pixels."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
-import gzip
+import functools
 import io
 import os
-import re
 import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, FITSFixedWarning
 from stsci.tools import bitmask
 
-from imagereg.alignment.exposure import root_of, visit_of
-from imagereg.alignment.sequence import Chip
-from imagereg.catalogs.surveys import julian_year
+from imagereg.alignment.exposure import Chip, Metadata
 from imagereg.errors import InputError, ParameterError
-from imagereg.files.atomic import Claim, copy_bytes, reason, replacing
-from imagereg.files.checksum import as_bytes, with_checksum
-from imagereg.files.disk import protected, write_bytes
-from imagereg.wcs import history as wcscorr
+from imagereg.files.atomic import reason, write_bytes
+from imagereg.files.instruments import electrons_per_count, instrument_of, metadata_of
 from imagereg.wcs import keywords as headers
-from imagereg.wcs.plane import orientation, pixel_scale
+from imagereg.wcs.plane import TangentPlane, orientation, pixel_scale
 
-_SPACE_TELESCOPES = ("HST", "JWST")
+#: Held where the filters of warnings are changed, which threads share.
+WARNINGS_LOCK = threading.Lock()
+
 _GZIP = b"\x1f\x8b"
-_FITS_BLOCK = 2880
-_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,12 +37,12 @@ class ChipImage:
 
     Parameters
     ----------
-    chip : align.Chip
-        Its place and its WCS.
+    chip : Chip
+        Its EXTVER, shape and WCS.
     data : (ny, nx) ndarray
         Counts.
     bad : (ny, nx) ndarray of bool or None
-        Pixels that the data quality array rejects.
+        Pixels that the data quality flags reject; None where there are no flags.
     gain : float
         Electrons per count.
     ltm, ltv : (float, float)
@@ -57,96 +53,204 @@ class ChipImage:
     data: np.ndarray
     bad: np.ndarray | None
     gain: float
-    ltm: tuple = (1.0, 1.0)
-    ltv: tuple = (0.0, 0.0)
+    ltm: tuple[float, float] = (1.0, 1.0)
+    ltv: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageFile:
+    """An open image.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    chips : tuple of Chip
+        In order of EXTVER, with their WCS.
+    """
+
+    path: str
+    chips: tuple[Chip, ...]
+    _hdus: fits.HDUList
+    _flags: fits.HDUList | None
+
+    @functools.cached_property
+    def _science(self) -> dict[int, Any]:
+        places = science(self._hdus, self.path)
+        return {extver: self._hdus[index] for index, extver in places.items()}
+
+    def header(self, chip: Chip) -> fits.Header:
+        """Return the header of a chip, with the keywords of the primary header that it lacks."""
+        header = self._science[chip.extver].header.copy()
+        header.extend(self._hdus[0].header, unique=True)
+        return header
+
+    @property
+    def wcs_names(self) -> dict[int, list[str]]:
+        """Names of all WCSs of each science HDU by its index."""
+        return wcs_names(self._hdus, self.path)
+
+    def exposures(self) -> list[tuple[str, Metadata, tuple[Chip, ...]]]:
+        """Return name, metadata and chips of each exposure in the file.
+
+        The chips of a camera are one exposure: their pointing errors are the same. A file of STIS
+        holds repeated exposures of its one chip, whose names tell the extension: ``name[sci,2]``.
+        """
+        name = os.path.basename(self.path)
+        instrument = instrument_of(self._hdus[0].header)
+        groups = [(name, self.chips)]
+        if instrument.has_repeated_exposures and len(self.chips) > 1:
+            groups = [(f"{name}[sci,{chip.extver}]", (chip,)) for chip in self.chips]
+        return [(name, metadata_of(self.header(chips[0]), self.path), chips)
+                for name, chips in groups]
+
+    def pixels(self, chip: Chip, dqbits: str) -> ChipImage:
+        """Read the pixels of a chip.
+
+        Parameters
+        ----------
+        chip : Chip
+            One of `chips`.
+        dqbits : str
+            Flags that make no pixel bad, as ``16,64`` or ``16+64``, or with ``~`` before them those
+            that alone do; with ``None`` no flags are used.
+
+        Raises
+        ------
+        InputError
+            They can't be read.
+        ParameterError
+            `dqbits` is no such list.
+        """
+        header = self._science[chip.extver].header
+        with _as_input_error(self.path):
+            return ChipImage(
+                chip=chip,
+                data=self._science[chip.extver].data,
+                bad=self._bad_pixels(chip, dqbits),
+                gain=electrons_per_count(self.header(chip)),
+                ltm=(float(header.get("LTM1_1", 1.0)), float(header.get("LTM2_2", 1.0))),
+                ltv=(float(header.get("LTV1", 0.0)), float(header.get("LTV2", 0.0))),
+            )
+
+    def _bad_pixels(self, chip, dqbits):
+        """Return the mask of bad pixels; in a file of flags alone SCI may hold them."""
+        flags = dqbits.strip()
+        if flags.upper() in ("NONE", "INDEF"):
+            return None
+        hdus = self._hdus if self._flags is None else self._flags
+        names = ("DQ",) if self._flags is None else ("DQ", "SCI")
+        place = next((name for name in names if (name, chip.extver) in hdus), None)
+        quality = hdus[place, chip.extver].data if place else None
+        if quality is None or quality.shape != chip.shape:
+            return None
+        try:
+            return bitmask.bitfield_to_boolean_mask(quality, ignore_flags=flags or 0,
+                                                    good_mask_value=False)
+        except (ValueError, TypeError) as error:
+            raise ParameterError(f"imagefindpars: dqbits = {dqbits!r} is no list of bit flags such "
+                                 "as 16,64") from error
 
 
 @contextlib.contextmanager
-def opened(path):
-    """Yield the HDUList of a whole FITS file, read lazily; every way in which it is not one is an InputError."""
-    try:
-        with _quietly_opened(path) as hdus:
-            size, expected = os.path.getsize(path), max(map(_end, hdus))
-            if size < expected and not _compressed(path):
-                raise InputError(f"{path} is truncated: it has {size} bytes of {expected}")
-            yield hdus
-    except (OSError, EOFError, zlib.error, TypeError, ValueError) as error:
-        raise InputError(f"{path} can't be read as FITS: {reason(error)}") from error
-
-
-def _quietly_opened(path):
-    """Open a FITS file; what astropy would warn of is found out, and said, by `opened`."""
-    with _ONE_AT_A_TIME, warnings.catch_warnings():  # which is not safe among threads
-        warnings.simplefilter("ignore")
-        return fits.open(path, mode="readonly", lazy_load_hdus=False)
-
-
-def _end(hdu):
-    info = hdu.fileinfo()  # of the list of HDUs it would write out all headers
-    return info["datLoc"] + info["datSpan"]
-
-
-def _compressed(path):
-    with open(path, "rb") as file:
-        return file.read(2) == _GZIP
-
-
-def science(hdus, path):
-    """EXTVER by index of the science HDUs: all SCI in order of EXTVER, else the only image, as 1."""
-    found = {i: hdu.ver for i, hdu in enumerate(hdus) if hdu.name == "SCI" and hdu.header.get("NAXIS", 0) > 0}
-    if found:
-        return dict(sorted(found.items(), key=lambda item: item[1]))
-    images = [i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2]
-    if images[:1] == [0]:
-        return {0: 1}
-    if len(images) != 1:
-        raise InputError(f"{path} has no SCI extension and {len(images) or 'no'} images, expected one")
-    return {images[0]: 1}
-
-
-def read_exposure(path, *, dqbits="", quality=None):
-    """Read the chips of an exposure, one at a time.
+def read_image(path: str, *, flags_path: str | None = None) -> Iterator[ImageFile]:
+    """Open an image once, and yield it as an `ImageFile`.
 
     Parameters
     ----------
     path : str
         A FITS file with any number of SCI extensions, or with one image; it may be gzipped.
-    dqbits : str
-        Flags of the DQ extension that make no pixel bad, as ``16,64`` or ``16+64``, or with ``~`` before them those
-        that alone do; with ``None`` the extension is not used.
-    quality : str, optional
-        A file of its own that holds the flags, as WFPC2 has.
-
-    Yields
-    ------
-    ChipImage
+    flags_path : str, optional
+        A file of its own that holds the data quality flags, see `instruments.quality_file`.
 
     Raises
     ------
     InputError
-        The file is missing, is not FITS, is truncated, holds no image, or an image has no celestial WCS.
-    ParameterError
-        `dqbits` is no such list.
+        A file is missing, is not FITS, is truncated, holds no image, or an image has no celestial
+        WCS.
     """
-    with opened(path) as hdus, (opened(quality) if quality else contextlib.nullcontext(hdus)) as flags:
-        for index, extver in science(hdus, path).items():
-            hdu = hdus[index]
-            if hdu.header["NAXIS"] != 2:
-                raise InputError(f"{path}[{index}] has {hdu.header['NAXIS']} axes, expected 2")
-            wcs = _read_wcs(hdus, index, path)
-            bad = _bad_pixels(flags, extver, hdu.shape, dqbits, alone="SCI" if quality else None)
-            ltm = tuple(float(hdu.header.get(name, 1.0)) for name in ("LTM1_1", "LTM2_2"))
-            ltv = tuple(float(hdu.header.get(name, 0.0)) for name in ("LTV1", "LTV2"))
-            yield ChipImage(Chip(extver, wcs, hdu.shape), hdu.data, bad, _gain(hdus[0].header, hdu.header), ltm, ltv)
+    with contextlib.ExitStack() as stack:
+        with _as_input_error(path):
+            hdus = stack.enter_context(_open_whole(path))
+            for index in science(hdus, path):
+                axes = hdus[index].header["NAXIS"]
+                if axes != 2:
+                    raise InputError(f"{path}[{index}] has {axes} axes, expected 2")
+            chips = tuple(read_chips(hdus, path))
+        flags = None
+        if flags_path:
+            with _as_input_error(flags_path):
+                flags = stack.enter_context(_open_whole(flags_path))
+        yield ImageFile(path, chips, hdus, flags)
 
 
-def read_chips(hdus, path, key=" "):
-    """Return the chips of an open file, with the WCS that stands under a letter; InputError where one is not usable."""
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[fits.HDUList]:
+    """Yield the HDUList of a whole FITS file, read lazily; InputError where it is not one."""
+    with _as_input_error(path), _open_whole(path) as hdus:
+        yield hdus
+
+
+@contextlib.contextmanager
+def _as_input_error(path):
+    """Raise every error that a damaged FITS file brings about as an InputError."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, TypeError, ValueError) as error:
+        if isinstance(error, ParameterError):
+            raise
+        raise InputError(f"{path} can't be read as FITS: {reason(error)}") from error
+
+
+def _open_whole(path):
+    """Open a FITS file that is not truncated."""
+    with WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what astropy warns of is an error here, or harmless
+        hdus = fits.open(path, mode="readonly", lazy_load_hdus=False)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(hdus)
+        size = os.path.getsize(path)
+        expected = max(map(_end, hdus))
+        if size < expected and not is_compressed(path):
+            raise InputError(f"{path} is truncated: it has {size} bytes of {expected}")
+        stack.pop_all()
+    return hdus
+
+
+def _end(hdu):
+    info = hdu.fileinfo()  # HDUList.fileinfo would write out all headers
+    return info["datLoc"] + info["datSpan"]
+
+
+def is_compressed(path: str) -> bool:
+    """Whether a file is gzipped."""
+    with open(path, "rb") as file:
+        return file.read(2) == _GZIP
+
+
+def science(hdus: fits.HDUList, path: str) -> dict[int, int]:
+    """Return EXTVER by index of the science HDUs: all SCI, or else the only image, as 1."""
+    found = {index: hdu.ver for index, hdu in enumerate(hdus)
+             if hdu.name == "SCI" and hdu.header.get("NAXIS", 0) > 0}
+    if found:
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+    images = [index for index, hdu in enumerate(hdus)
+              if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2]
+    if images[:1] == [0]:
+        return {0: 1}
+    if len(images) != 1:
+        raise InputError(f"{path} has no SCI extension and {len(images) or 'no'} images, "
+                         "expected one")
+    return {images[0]: 1}
+
+
+def read_chips(hdus: fits.HDUList, path: str, key: str = " ") -> list[Chip]:
+    """Return the chips of an open file with the WCS under a letter; InputError for a bad WCS."""
     return [Chip(extver, _read_wcs(hdus, index, path, key), hdus[index].shape)
             for index, extver in science(hdus, path).items()]
 
 
-def _read_wcs(hdus, index, path, key=" "):
+def _read_wcs(hdus, index, path, key):
     header = hdus[index].header
     if f"CTYPE1{key}".strip() not in header:
         raise InputError(f"{path}[{index}] has no celestial WCS")
@@ -154,284 +258,121 @@ def _read_wcs(hdus, index, path, key=" "):
         wcs = wcs_of(header, hdus, key)
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
-        raise InputError(f"{path}[{index}] has a WCS that can't be read: {reason(error)}") from error
+        raise InputError(f"{path}[{index}] has a WCS that can't be read: "
+                         f"{reason(error)}") from error
     if not usable:
         raise InputError(f"{path}[{index}] has no celestial WCS")
     return wcs
 
 
-def wcs_of(header, hdus, key=" "):
-    """Return the WCS that stands in a header under a letter; its tables are among the HDUs, its pixels need not be."""
+def wcs_of(header: fits.Header, hdus: fits.HDUList, key: str = " ") -> WCS:
+    """Return the WCS under a letter of a header; `hdus` have its tables, they need no pixels."""
     if not header.get("NAXIS"):
         header = header.copy()
         header.remove("NAXIS", ignore_missing=True)
-    if [str(header[f"CTYPE1{of}".strip()]).endswith("-SIP") for of in (" ", key)] == [True, False]:
-        wcs = headers.linear_wcs(header, key)  # HST's WCS of before any calibration is such a one
+    is_sip = [str(header[f"CTYPE1{letter}".strip()]).endswith("-SIP") for letter in (" ", key)]
+    if is_sip == [True, False]:
+        wcs = headers.linear_wcs(header, key)  # as HST's WCS from before any calibration
     else:
         wcs = WCS(header, hdus, fix=False, key=key)
-    wcs.wcs.alt = " "  # which letter it stood under matters no more
+    wcs.wcs.alt = " "  # its letter matters no more
     wcs.wcs.fix()
     wcs.wcs.set()
     return wcs
 
 
-def _bad_pixels(hdus, extver, shape, dqbits, *, alone=None):
-    """Read the mask of bad pixels; in a file of flags alone they stand in extensions named `alone`."""
-    flags = dqbits.strip()
-    if flags.upper() in ("NONE", "INDEF"):
-        return None
-    place = next((name for name in ("DQ", alone) if name and (name, extver) in hdus), None)
-    quality = hdus[place, extver].data if place else None
-    if quality is None or quality.shape != shape:
-        return None
-    try:
-        return bitmask.bitfield_to_boolean_mask(quality, ignore_flags=flags or 0, good_mask_value=False)
-    except (ValueError, TypeError) as error:
-        raise ParameterError(f"imagefindpars: dqbits = {dqbits!r} is no list of bit flags such as 16,64") from error
+def wcs_names(hdus: fits.HDUList, path: str) -> dict[int, list[str]]:
+    """Return the names of all WCSs of each science HDU, by its index."""
+    return {index: list(headers.wcs_names(hdus[index].header).values())
+            for index in science(hdus, path)}
 
 
-def _gain(primary, header):
-    """Electrons per count, from the unit of the pixels."""
-    unit = str(header.get("BUNIT", primary.get("BUNIT", ""))).upper().replace(" ", "")
-    gain = 1.0
-    if not unit.startswith("ELECTRON"):
-        keywords = (h.get(k) for k in ("CCDGAIN", "ATODGAIN", "GAIN", "EGAIN") for h in (header, primary))
-        gain = next((float(g) for g in keywords if isinstance(g, (int, float)) and g > 0), 1.0)
-    if unit.endswith(("/S", "S-1", "/SEC")):
-        exptime = header.get("EXPTIME", primary.get("EXPTIME", 1.0))
-        gain *= float(exptime) if exptime and exptime > 0 else 1.0
-    return gain
-
-
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What the headers of an exposure say of it.
+def read_ivm(path: str, extver: int, shape: tuple[int, int]) -> np.ndarray:
+    """Read the inverse-variance map of one chip.
 
     Parameters
     ----------
-    optics : str
-        Exposures of one name share a PSF: in space telescope, instrument, detector and filters; on the ground every
-        exposure is on its own.
-    epoch : float
-        Julian year of the middle of the exposure; NaN where it is not known.
-    exptime : float
-        Exposure time, seconds; NaN where it is not known.
-    visit : str
-        Exposures of one visit share their guide stars; empty where it is not known.
+    path : str
+        A FITS file with extensions IVM or SCI (or WHT), or with one image, which is that of chip 1.
+    extver : int
+        EXTVER of the chip.
+    shape : (int, int)
+        Rows and columns of the chip.
+
+    Returns
+    -------
+    (ny, nx) ndarray of float
+        As it stands in the file: what is not a positive number has no weight.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, has no map for the chip, or one of another shape.
     """
-
-    optics: str
-    epoch: float
-    exptime: float
-    visit: str = ""
-
-
-def read_facts(path):
-    """Return the `Facts` of a FITS file."""
     with opened(path) as hdus:
-        header = hdus[next(iter(science(hdus, path)))].header.copy()
-        header.extend(hdus[0].header, unique=True)
-    optics = path
-    if str(header.get("TELESCOP", "")).strip() in _SPACE_TELESCOPES:
-        keywords = ("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "FILTNAM1", "PUPIL")
-        optics = " ".join(str(header.get(keyword, "")) for keyword in keywords)
-    exptime = header.get("EXPTIME")
-    exptime = float(exptime) if isinstance(exptime, (int, float)) else np.nan
-    root = root_of(str(header.get("ROOTNAME", "")).strip(), os.path.basename(path))
-    return Facts(optics, _epoch(header, exptime), exptime, str(header.get("VISIT_ID", "")).strip() or visit_of(root))
+        place = _place_of_map(hdus, path, extver)
+        data = hdus[place].data
+        if data is None or data.shape != tuple(shape):
+            raise InputError(f"{path}[{place}] has the shape {getattr(data, 'shape', ())}, and "
+                             f"chip {extver} of the exposure {tuple(shape)}")
+        return np.array(data, dtype=float)
 
 
-def _epoch(header, exptime):
-    """Julian year of the middle of an exposure, from the keywords of its times; NaN where there are none."""
-    start, end, middle = (header.get(name) for name in ("EXPSTART", "EXPEND", "MJD-AVG"))
-    half = (exptime if np.isfinite(exptime) else 0.0) / 86400 / 2
-    if isinstance(start, float) and isinstance(end, float):
-        mjd = (start + end) / 2
-    elif isinstance(middle, float):
-        mjd = middle
-    elif isinstance(header.get("MJD-OBS"), (int, float)):
-        mjd = header["MJD-OBS"] + half
-    else:
-        date, time = str(header.get("DATE-OBS", "")), str(header.get("TIME-OBS", header.get("UT", "00:00:00")))
-        try:
-            moment = datetime.datetime.fromisoformat((date if "T" in date else f"{date}T{time}")[:19])
-        except ValueError:
-            return np.nan
-        mjd = (moment - datetime.datetime(1858, 11, 17)).total_seconds() / 86400 + half
-    return julian_year(mjd)
+def _place_of_map(hdus, path, extver):
+    """Return name and EXTVER, or the index, of the HDU with the map of a chip."""
+    for name in ("IVM", "SCI", "WHT"):
+        if (name, extver) in hdus:
+            return name, extver
+    images = [index for index, hdu in enumerate(hdus)
+              if hdu.is_image and hdu.header.get("NAXIS", 0) > 0]
+    if len(images) != 1 or extver != 1:
+        single = ", nor one single image" if extver == 1 else ""
+        raise InputError(f"{path} has no inverse-variance map for chip {extver}: neither "
+                         f"IVM,{extver} nor SCI,{extver}{single}")
+    return images[0]
 
 
-def check_updatable(path):
-    """Raise InputError where `update_header` has no permission to do its work."""
-    folder = os.path.dirname(os.path.realpath(path))
-    for target in (path, folder):
-        if protected(target):
-            raise InputError(f"{path} can't be updated: {'it' if target == path else folder} is write-protected")
-
-
-def check_wcsname(path, wcsname):
-    """Raise InputError where a file has a WCS of that name; of a file that can't be read nothing is said here."""
-    try:
-        with opened(path) as hdus:
-            names = {index: headers.wcs_names(hdus[index].header) for index in science(hdus, path)}
-    except InputError:
-        return
-    for index, taken in names.items():
-        if wcsname.upper() in (name.upper() for name in taken.values()):
-            raise InputError(f"{path}[{index}] has a WCS named {wcsname!r} already: give another wcsname, or "
-                             "reusename=yes, which also completes a run that was interrupted")
-
-
-def update_header(path, wcss, solution, *, reuse=False, claim=None, dry_run=False):
-    """Give the science headers of a file a new primary WCS; all else stays as it is, byte for byte.
-
-    Parameters
-    ----------
-    path : str
-        The file; a link is followed.
-    wcss : dict of int to (astropy.wcs.WCS or None)
-        New WCS by EXTVER; None names the present one anew. Other extensions stay as they are.
-    solution : headers.Solution
-        What is known of it.
-    reuse : bool
-        Replace a WCS of the same name.
-    claim, dry_run, optional
-        See `rewrite`.
-
-    Returns
-    -------
-    list of str
-        What differs, see `rewrite`.
+def read_reference_wcs(path: str) -> TangentPlane:
+    """Read the plane of a shiftfile from an extension WCS, or else from the first HDU with a WCS.
 
     Raises
     ------
     InputError
-        The file can't be read, or can't be replaced; it is then as it was.
+        The file can't be read, or what it has is no tangent plane without distortion.
     """
-    def change(hdus, old):
-        changed = {index: headers.corrected_header(old[index], wcss[extver], solution, reuse)
-                   for index, extver in science(hdus, path).items() if extver in wcss}
-        parts = list(range(len(hdus)))
-        if wcscorr.keeps_history(hdus):
-            place = hdus.index_of("WCSCORR") if "WCSCORR" in hdus else len(hdus)
-            with _ONE_AT_A_TIME:
-                changed, table = wcscorr.record(hdus, changed)
-            parts[place:place + 1] = [table] if table else parts[place:place + 1]
-        return [(part, changed[part]) if isinstance(part, int) and part in changed else part for part in parts]
-
-    return rewrite(path, change, claim=claim, dry_run=dry_run)
-
-
-def rewrite(path, change, *, claim=None, dry_run=False, target=None):
-    """Replace a FITS file by one that has other headers, or other HDUs.
-
-    Parameters
-    ----------
-    path : str
-        The file, which may be gzipped; a link is followed.
-    change : callable
-        Takes the HDUList and the list of all headers as they stand in the file, and returns the HDUs of the new file
-        in order: the number of an old one, which is kept byte for byte; such a number and a header that its data are
-        to have, whose CHECKSUM is brought up to date; or a new HDU.
-    claim : atomic.Claim, optional
-        Of the run that holds the file; without it the file is claimed for this call.
-    dry_run : bool
-        Write nothing, but tell what would differ.
-    target : str, optional
-        Write the new file there instead.
-
-    Returns
-    -------
-    list of str
-        Of a dry run, what differs: a line for each HDU that does, and one for each of its keywords.
-
-    Raises
-    ------
-    InputError
-        The file can't be read, or can't be replaced; it is then as it was.
-    """
-    own = Claim([path]) if claim is None and not dry_run else contextlib.nullcontext(claim)
-    with own as claim, opened(path) as hdus, _unpacked(path) as source:
-        spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
-                 for info in (hdu.fileinfo() for hdu in hdus)]
-        old = [fits.Header.fromstring(_read_span(source, start, data)) for start, data, _ in spans]
-        parts = change(hdus, old)
-        if dry_run:
-            return [line for part in parts for line in _differences(part, old, os.path.basename(path))]
-        with replacing(target or path, claim) as new:
-            packing = gzip.GzipFile(fileobj=new, mode="wb", filename="") if _compressed(path) else None
-            with packing or contextlib.nullcontext(new) as out:
-                _write_parts(parts, source, out, spans)
-    return []
+    with opened(path) as hdus:
+        candidates = [hdu.header for hdu in hdus if hdu.name == "WCS"]
+        candidates += [hdu.header for hdu in hdus if "CTYPE1" in hdu.header]
+        if not candidates:
+            raise InputError(f"{path} has no WCS")
+        header = candidates[0].copy()
+    if [header.get(f"CTYPE{i}") for i in (1, 2)] != ["RA---TAN", "DEC--TAN"]:
+        raise InputError(f"{path} has a WCS of type {header.get('CTYPE1')}, "
+                         f"{header.get('CTYPE2')}, expected RA---TAN, DEC--TAN")
+    ny, nx = (int(header.get(f"NPIX{i}", header.get(f"NAXIS{i}", 1))) for i in (2, 1))
+    header["NAXIS"] = 2  # astropy warns of a WCS without an image
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        wcs = WCS(header)
+    plane = TangentPlane.of(wcs.wcs.crval, wcs.wcs.crpix, wcs.pixel_scale_matrix, (ny, nx))
+    if not np.isfinite(plane.pixel_scale) or plane.pixel_scale <= 0:
+        raise InputError(f"{path} has a WCS without a scale")
+    return plane
 
 
-@contextlib.contextmanager
-def quiet_stwcs():
-    """Let stwcs do its work in silence, in one thread at a time."""
-    with _ONE_AT_A_TIME, wcscorr.quietly():
-        yield
+def write_reference_wcs(path: str, plane: TangentPlane) -> None:
+    """Write the WCS of a plane to a primary header without data, and to an extension WCS.
 
-
-def _differences(part, old, name):
-    """Return the lines in which `rewrite` says what differs in one HDU."""
-    if isinstance(part, int):
-        return []
-    if not isinstance(part, tuple):
-        return [f"{name}[{part.name},{part.ver}]: a new table or image"]
-    index, new = part
-    new = fits.Header.fromstring(as_bytes(new))  # numbers as they are going to be read
-    lines = headers.differences(old[index], new)
-    where = f"{new['EXTNAME']},{new.get('EXTVER', 1)}" if "EXTNAME" in new else index
-    return [f"{name}[{where}]:", *lines] if lines else []
-
-
-def _unpacked(path):
-    """Open the bytes of a FITS file for reading, as they are without gzip."""
-    if not _compressed(path):
-        return open(path, "rb")
-    with gzip.open(path, "rb") as file:
-        return io.BytesIO(file.read())
-
-
-def _read_span(source, start, stop):
-    source.seek(start)
-    return source.read(stop - start)
-
-
-def _write_parts(parts, source, target, spans):
-    """Write the HDUs that `rewrite` is told of."""
-    for part in parts:
-        if isinstance(part, int):
-            copy_bytes(source, target, spans[part][0], spans[part][2])
-        elif isinstance(part, tuple):
-            index, header = part
-            _, start, stop = spans[index]
-            if "CHECKSUM" in header:
-                header = with_checksum(header, _read_span(source, start, stop))
-            target.write(as_bytes(header))
-            copy_bytes(source, target, start, stop)
-        else:
-            target.write(_as_extension(part))
-
-
-def _as_extension(hdu):
-    """Bytes of an extension HDU."""
-    buffer = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum="CHECKSUM" in hdu.header)
-    return buffer.getvalue()[_FITS_BLOCK:]
-
-
-def write_reference_wcs(path, plane):
-    """Write the WCS of a plane: in a primary header without data, and in an extension WCS with NPIX1 and NPIX2.
-
-    The first is what the help text of tweakreg promises, the second what AstroDrizzle and drizzlepac read.
+    The first is what the help text of tweakreg promises; the second, with NPIX1 and NPIX2, is what
+    AstroDrizzle and drizzlepac read.
     """
     keywords = plane.wcs.to_header()
     for i in (1, 2):
         keywords[f"CRVAL{i}"] = float(plane.wcs.wcs.crval[i - 1])
         for j in (1, 2):
             keywords[f"PC{i}_{j}"] = float(plane.wcs.wcs.cd[i - 1, j - 1])
-    primary, extension = fits.PrimaryHDU(header=keywords), fits.ImageHDU(header=keywords, name="WCS", ver=1)
+    primary = fits.PrimaryHDU(header=keywords)
+    extension = fits.ImageHDU(header=keywords, name="WCS", ver=1)
     for header in (primary.header, extension.header):
         header["NPIX1"] = (plane.shape[1], "length of axis 1")
         header["NPIX2"] = (plane.shape[0], "length of axis 2")
@@ -440,8 +381,3 @@ def write_reference_wcs(path, plane):
     buffer = io.BytesIO()
     fits.HDUList([primary, extension]).writeto(buffer)
     write_bytes(path, buffer.getvalue())
-
-
-def root_name(path):
-    """Root of the names of the files that belong to an exposure: ``j99da1f2q_flt`` of ``j99da1f2q_flt.fits``."""
-    return re.sub(r"\.(fits?|fts)(\.gz)?$", "", os.path.basename(path), flags=re.IGNORECASE)

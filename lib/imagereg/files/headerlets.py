@@ -20,13 +20,14 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from imagereg.errors import InputError, ParameterError
-from imagereg.files import disk
+from imagereg.files import atomic
 from imagereg.files import fits as files
+from imagereg.files.instruments import headerlet_root
+from imagereg.files.rewrite import check_updatable, quiet_stwcs, rewrite
 from imagereg.wcs import keywords as headers
 from imagereg.wcs.history import Unflushed
 from imagereg.wcs.plane import apart
 
-_CALIBRATED = re.compile(r"_(crj|flt|flc|sfl|cal|raw|c0h|c0f|c1f)$", re.IGNORECASE)  # what stwcs leaves out of names
 _TABLES = ("WCSDVARR", "D2IMARR")
 _FACTS = ("HDRNAME", "CATALOG", "NMATCH", "RMS_RA", "RMS_DEC")  # which hold for all chips
 _HISTORY_WIDTH = 70
@@ -84,7 +85,7 @@ def file_name(path, hdrfile):
     """Name of the headerlet file of an image: ``j99da1f2q_hdrlet1_hlet.fits`` where `hdrfile` is ``hdrlet1``."""
     if ".fits" in hdrfile:
         return hdrfile
-    return "_".join(filter(None, (_CALIBRATED.sub("", files.root_name(path)), hdrfile, "hlet.fits")))
+    return "_".join(filter(None, (headerlet_root(path), hdrfile, "hlet.fits")))
 
 
 def check(paths, task):
@@ -113,13 +114,13 @@ def check(paths, task):
             raise InputError(f"the headerlets of {other} and {path} would both be {name}: give the parameter hdrfile "
                              "the middle part of their names" if ".fits" in task.hdrfile else
                              f"the headerlets of {other} and {path} would both be {name}")
-        disk.check_writable(name)
+        atomic.check_writable(name)
         if os.path.realpath(name) in map(os.path.realpath, paths):
             raise InputError(f"the headerlet of {path} would take the place of the image {name}: give another hdrfile")
         if os.path.exists(name) and not task.clobber:
             raise InputError(f"the headerlet {name} of {path} exists already: give another hdrfile, or clobber=yes")
         if task.attach:
-            files.check_updatable(path)
+            check_updatable(path)
         try:
             hdus = _light(path)
         except InputError as error:
@@ -140,17 +141,17 @@ def write(path, solved, task, *, claim=None, dry_run=False):
     ----------
     path : str
         The image.
-    solved : sequence of (dict of int to (astropy.wcs.WCS or None), headers.Solution)
-        New WCS of its chips by EXTVER, and what is known of them; see `files.update_header`.
+    solved : sequence of (dict of int to (astropy.wcs.WCS or None), correction.Solution)
+        New WCS of its chips by EXTVER, and what is known of them; see `rewrite.update_header`.
     task : ParameterSet
         Of tweakreg.
     claim, dry_run, optional
-        See `files.rewrite`.
+        See `rewrite.rewrite`.
 
     Returns
     -------
     list of str
-        What differs, see `files.rewrite`; a line for the new file.
+        What differs, see `rewrite.rewrite`; a line for the new file.
 
     Raises
     ------
@@ -161,7 +162,8 @@ def write(path, solved, task, *, claim=None, dry_run=False):
     for wcss, solution in solved:
         for extver, wcs in wcss.items():
             hdu = _science(hdus, extver)
-            hdu.header = headers.corrected_header(headers.without_alternates(hdu.header), wcs, solution)
+            plain = headers.without_alternates(hdu.header)
+            hdu.header = headers.corrected_header(plain, wcs, solution, wcsname=task.wcsname)
     made = _make(path, hdus, _hdrname(task), **_words(task))
     buffer = io.BytesIO()
     with _stwcs(path):
@@ -174,10 +176,10 @@ def write(path, solved, task, *, claim=None, dry_run=False):
             card.comment = ""  # with names as long as HST's there is no room for stwcs' comments
     differences = [f"{name}: a new headerlet"]
     if not dry_run:
-        disk.write_bytes(name, buffer.getvalue())
+        atomic.write_bytes(name, buffer.getvalue())
     if task.attach:
         change = functools.partial(_with_headerlet, extension=extension)
-        differences += files.rewrite(path, change, claim=claim, dry_run=dry_run)
+        differences += rewrite(path, change, claim=claim, dry_run=dry_run)
     if not dry_run:
         log.info("%s: headerlet %s in %s%s", path, _hdrname(task), name, ", and attached" if task.attach else "")
     return differences
@@ -196,7 +198,7 @@ def _words(task):
         if not (value.isascii() and (value.isprintable())):
             raise ParameterError(f"tweakreg: parameter {name!r} = {value!r}: expected plain ASCII text, as FITS has")
     words["catalog"] = words["catalog"] or os.path.basename(task.refcat)
-    return words | {"history": disk.read_text(task.history) if task.history.strip() else ""}
+    return words | {"history": atomic.read_text(task.history) if task.history.strip() else ""}
 
 
 def _history_lines(text):
@@ -249,7 +251,7 @@ def _place(hdus, hdrname):
 def _stwcs(path):
     """Let stwcs do its work on a file; whatever it stumbles over is an InputError."""
     try:
-        with files.quiet_stwcs():
+        with quiet_stwcs():
             yield
     except Exception as error:  # of all kinds: it looks for little before it leaps
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -14,7 +14,7 @@ from imagereg.catalogs.user import image_catalog, parse_chip_files
 from imagereg.detection.ds9 import is_region_text
 from imagereg.detection.exclusions import RegionList, mask_from_image, parse_regions
 from imagereg.errors import InputError
-from imagereg.files import disk
+from imagereg.files import atomic
 from imagereg.files import fits as files
 from imagereg.files.exclusion_lists import parse_exclusions
 
@@ -47,9 +47,9 @@ class UserCatalogs:
         """Read a catfile and all catalogs that it names, relative to its folder."""
         folder = os.path.dirname(path)
         names = {image: tuple(name and os.path.join(folder, name) for name in chips)
-                 for image, chips in parse_chip_files(disk.read_text(path), path).items()}
+                 for image, chips in parse_chip_files(atomic.read_text(path), path).items()}
         used = dict.fromkeys(name for chips in names.values() for name in chips if name)
-        return cls(path, names, {name: read_table(disk.read_bytes(name), name) for name in used}, columns)
+        return cls(path, names, {name: read_table(atomic.read_bytes(name), name) for name in used}, columns)
 
     def read(self, image, number, extver, exptime):
         """Return the sources of one chip, `number` counting from 0; none where the list has no catalog for it."""
@@ -79,10 +79,10 @@ class Exclusions:
     @classmethod
     def load(cls, path):
         """Read a list of exclusions with the files that it names, or one region file or mask for all images."""
-        if not _is_fits(path) and not is_region_text(disk.read_text(path)):
+        if not _is_fits(path) and not is_region_text(atomic.read_text(path)):
             folder = os.path.dirname(path)
             names = {image: tuple(name and os.path.join(folder, name) for name in chips)
-                     for image, chips in parse_exclusions(disk.read_text(path), path).items()}
+                     for image, chips in parse_exclusions(atomic.read_text(path), path).items()}
             used = dict.fromkeys(name for chips in names.values() for name in chips if name)
             return cls({name: _read_area(name) for name in used}, names)
         return cls({path: _read_area(path)})
@@ -99,13 +99,13 @@ class Exclusions:
 
 
 def _is_fits(path):
-    return disk.read_bytes(path, 6) == b"SIMPLE" or disk.read_bytes(path, 2) == b"\x1f\x8b"
+    return atomic.read_bytes(path, 6) == b"SIMPLE" or atomic.read_bytes(path, 2) == b"\x1f\x8b"
 
 
 def _read_area(path):
     """Read a region file, or the images of a FITS file, one for each chip."""
     if not _is_fits(path):
-        text = disk.read_text(path)
+        text = atomic.read_text(path)
         # Where no region has a sign all are to be ignored, as in tweakreg 1.0.2; else the file means what DS9 means.
         return parse_regions(text, path, plain="include" if _SIGNED.search(text) else "exclude")
     with files.opened(path) as hdus:

@@ -1,42 +1,47 @@
-"""What a run found for every exposure, as text; for which exposures it holds: the same ones, or others of a visit."""
+"""The solution file: what a run found for every exposure, and for which exposures it holds."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping, Sequence
 from io import StringIO
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
 
-from imagereg.alignment.exposure import root_of, visit_of
-from imagereg.alignment.sequence import Status
+from imagereg.alignment.exposure import Alignment, Chip, Metadata
 from imagereg.errors import InputError
+from imagereg.files.instruments import root_of, visit_of
+from imagereg.files.text import Shift
 from imagereg.version import __version__
+from imagereg.wcs.correction import SAME_POSITION, Solution, Status
 from imagereg.wcs.plane import TangentPlane, pixel_to_sky
 
 FORMAT_VERSION = 1
 
 _FORMAT = "imagereg solution"
-_PLANE = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2", "NPIX1", "NPIX2")
+_PLANE = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2",
+          "NPIX1", "NPIX2")
 _IMSET = re.compile(r"\[sci,(\d+)\]$")
-_DISTORTION = re.compile(r"IDC_[^-]*-?", re.IGNORECASE)  # in a WCSNAME of HST, before the name of the pointing's source
-_SAME = 2e-3  # positions that are closer, pixels of the plane, are the same
-_AGREE = 0.5  # most by which solutions of one visit may differ where one is carried over, pixels of the plane
-_STAYING = (Status.REFERENCE.value, Status.UNCHANGED.value)
-_APPLIED = (Status.ALIGNED.value, *_STAYING)
+# Name of the distortion in a WCSNAME of HST; the source of the pointing follows.
+_DISTORTION = re.compile(r"IDC_[^-]*-?", re.IGNORECASE)
+# Solutions of one visit may be carried over where they differ by less, in pixels of the plane.
+_AGREE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
-class Frame:
+class ExposureRecord:
     """What tells an exposure from others, and where it is on the plane.
 
     Parameters
     ----------
     file : str
-        Its file without the folder; of one of several exposures in it with its extension, ``[sci,2]``.
+        Its file without the folder; of one of several exposures in it with its extension,
+        ``[sci,2]``.
     rootname, visit, association, target : str
-        '' where it is not known; of HST the visit is what the first six characters of the rootname say.
+        '' where it is not known; of HST the visit is the first six characters of the rootname.
     epoch : float
         Julian year of the middle of the exposure; NaN where it is not known.
     wcsname : str
@@ -44,7 +49,8 @@ class Frame:
     ra, dec : float
         Where it points, degrees.
     x_first, y_first, x_last, y_last : float
-        Where on the plane its first pixel is, and the last one of its last chip; NaN where that is not known.
+        Position of its first pixel and of the last one of its last chip, pixels of the plane; NaN
+        where that is not known.
     """
 
     file: str
@@ -62,190 +68,129 @@ class Frame:
     y_last: float = np.nan
 
     @classmethod
-    def of(cls, name, header=None, *, chips=(), plane=None, epoch=np.nan):
-        """Tell what is known of an exposure.
-
-        Parameters
-        ----------
-        name : str
-            See `file`.
-        header : mapping, optional
-            Keywords of the file.
-        chips : sequence of align.Chip
-            In order.
-        plane : wcs.TangentPlane, optional
-            Needed where there are chips.
-        epoch : float
-            Julian year.
-        """
-        known = {key: str((header or {}).get(key, "")).strip()
-                 for key in ("ROOTNAME", "ASN_ID", "TARGNAME", "OBJECT", "WCSNAME")}
-        root = root_of(known["ROOTNAME"], name)
-        corners, sky = np.full((2, 2), np.nan), np.full(2, np.nan)
+    def of(cls, name: str, metadata: Metadata, chips: Sequence[Chip],
+           plane: TangentPlane) -> ExposureRecord:
+        """Return the record of an exposure; little is known of one without chips."""
+        root = metadata.rootname or root_of("", name)
+        corners = np.full((2, 2), np.nan)
+        sky = np.full(2, np.nan)
         if chips:
-            corners = chip_corners(chips, plane)
+            first = pixel_to_sky(chips[0].wcs, [1, 1])
+            last = pixel_to_sky(chips[-1].wcs, chips[-1].shape[::-1])
+            corners = plane.sky_to_plane(np.concatenate([first, last]))
             sky = plane.plane_to_sky(corners.mean(axis=0)[None])[0]
-        return cls(name, root, visit_of(root), known["ASN_ID"],
-                   known["TARGNAME"] or known["OBJECT"], float(epoch), known["WCSNAME"],
-                   *map(float, sky), *map(float, corners.ravel()))
+        numbers = map(float, [*sky, *corners.ravel()])
+        return cls(name, root, visit_of(root), metadata.association, metadata.target,
+                   float(metadata.epoch), metadata.wcsname, *numbers)
 
     @property
-    def path(self):
-        """Name of the file alone."""
+    def filename(self) -> str:
+        """Name of the file, without an extension in brackets."""
         return _IMSET.sub("", self.file)
 
     @property
-    def extver(self):
+    def extver(self) -> int | None:
         """EXTVER of the exposure where the file has several, else None."""
         found = _IMSET.search(self.file)
         return int(found[1]) if found else None
 
     @property
-    def corners(self):
+    def corners(self) -> np.ndarray:
         """(2, 2) first and last pixel on the plane."""
         return np.array([[self.x_first, self.y_first], [self.x_last, self.y_last]])
 
 
-def chip_corners(chips, plane):
-    """Plane positions (2, 2) of the first pixel of the first chip and the last pixel of the last one."""
-    sky = pixel_to_sky(chips[0].wcs, [1, 1]), pixel_to_sky(chips[-1].wcs, chips[-1].shape[::-1])
-    return plane.sky_to_plane(np.concatenate(sky))
+def solution_of(alignment: Alignment, reference: str) -> Solution:
+    """Return what is known of an alignment with the reference of that name."""
+    facts: dict[str, Any] = {"status": alignment.status.value, "reason": alignment.reason,
+                             "reference": reference, "chance": float(alignment.chance)}
+    fit = alignment.fit
+    if alignment.changes and fit:
+        ra_rms, dec_rms = map(float, alignment.sky_rms)
+        return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry,
+                                nmatches=fit.nmatches, ra_rms=ra_rms, dec_rms=dec_rms, **facts)
+    unmoved = Solution.mapping(np.eye(2), np.zeros(2), alignment.plane.centre, **facts)
+    return unmoved if unmoved.stays else Solution(**facts)
 
 
 @dataclasses.dataclass(frozen=True)
-class Solved(Frame):
-    """What a run found for an exposure; as a function, the map from image to reference on the plane.
-
-    Parameters
-    ----------
-    status, reason : str
-        The verdict.
-    reference : str
-        What it was aligned with.
-    geometry : str
-        Of the fit.
-    xx, xy, yx, yy, x_shift, y_shift, x_centre, y_centre : float
-        Matrix, shift and centre of `fit.LinearFit`; NaN where there is no solution.
-    ra_rms, dec_rms : float
-        Scatter of the matches, arcsec on the sky.
-    nmatches : int
-        On which the fit is based.
-    chance : float
-        Probability that unrelated sources match as well.
-    """
-
-    status: str = Status.ALIGNED.value
-    reason: str = ""
-    reference: str = ""
-    geometry: str = ""
-    xx: float = np.nan
-    xy: float = np.nan
-    yx: float = np.nan
-    yy: float = np.nan
-    x_shift: float = np.nan
-    y_shift: float = np.nan
-    x_centre: float = np.nan
-    y_centre: float = np.nan
-    ra_rms: float = 0.0
-    dec_rms: float = 0.0
-    nmatches: int = 0
-    chance: float = np.nan
+class SolvedExposure(Solution, ExposureRecord):
+    """An exposure with its solution: a row of the solution file."""
 
     @classmethod
-    def from_alignment(cls, alignment, frame, reference):
-        """Return what an `align.Alignment` found for a `Frame`; `reference` is the name of what it was aligned with."""
-        fit, numbers = alignment.fit, {}
-        if alignment.status.value in _STAYING:
-            numbers = _numbers(np.eye(2), np.zeros(2), alignment.plane.centre)
-        elif alignment.changes:
-            rms = alignment.sky_rms
-            numbers = {"geometry": fit.geometry, "nmatches": fit.nmatches, "ra_rms": float(rms[0]),
-                       "dec_rms": float(rms[1]), **_numbers(fit.matrix, fit.shift, fit.centre)}
-        return cls(**dataclasses.asdict(frame), status=alignment.status.value, reason=alignment.reason,
-                   reference=reference, chance=float(alignment.chance), **numbers)
+    def from_alignment(cls, alignment: Alignment, reference: str) -> SolvedExposure:
+        """Return what was found for an exposure with the reference of that name."""
+        exposure = alignment.exposure
+        record = ExposureRecord.of(exposure.name, exposure.metadata, exposure.chips,
+                                   alignment.plane)
+        solution = solution_of(alignment, reference)
+        return cls(**dataclasses.asdict(record), **dataclasses.asdict(solution))
 
     @classmethod
-    def from_shift(cls, shift, plane):
-        """Return what a `formats.Shift` says, which leads from the reference to the image; InputError for nonsense."""
+    def from_shift(cls, shift: Shift, plane: TangentPlane) -> SolvedExposure:
+        """Return what a row of a shiftfile says; InputError where its scale is nonsense."""
         if shift.scale <= 0:
-            raise InputError(f"the shift of {shift.name} has the scale {shift.scale}, expected more than 0")
-        turn = np.deg2rad(shift.rot)
-        cos, sin = np.cos(turn), np.sin(turn)
-        matrix = np.array([[cos, -sin], [sin, cos]]) / shift.scale  # the inverse of what leads to the image
-        rms = np.nan_to_num([shift.xrms, shift.yrms]) * plane.pixel_scale
-        known = bool(np.isfinite(matrix).all() and np.isfinite([shift.dx, shift.dy]).all())
-        status, reason = (Status.ALIGNED, "") if known else (Status.FAILED, "it has no shift")
-        return cls(**dataclasses.asdict(Frame.of(shift.name)), status=status.value, reason=reason, geometry="rscale",
-                   ra_rms=float(rms[0]), dec_rms=float(rms[1]),
-                   **_numbers(matrix, -matrix @ [shift.dx, shift.dy], plane.centre))
-
-    def __call__(self, image_xy):
-        """Transform (N, 2) image-plane positions to the reference plane."""
-        centre = np.array([self.x_centre, self.y_centre])
-        matrix = np.array([[self.xx, self.xy], [self.yx, self.yy]])
-        return centre + (np.asarray(image_xy) - centre) @ matrix.T + (self.x_shift, self.y_shift)
-
-    @property
-    def is_applied(self):
-        """Whether there is something to write into a header."""
-        return self.status in _APPLIED
-
-    @property
-    def stays(self):
-        """Whether its WCS stays: that of the reference, and one that a new one would not improve."""
-        return self.status in _STAYING
-
-    def leads(self, before, now):
-        """Whether positions (N, 2) on the plane have moved as this says, and by more than nothing."""
-        moved = np.abs(now - before).max() > _SAME
-        return bool(moved and np.abs(self(before) - now).max() < _SAME)
-
-
-def _numbers(matrix, shift, centre):
-    names = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")
-    return dict(zip(names, map(float, [*np.ravel(matrix), *shift, *centre]), strict=True))
+            raise InputError(f"the shift of {shift.name} has the scale {shift.scale}, expected "
+                             "more than 0")
+        angle = np.deg2rad(shift.rot)
+        cos = np.cos(angle)
+        sin = np.sin(angle)
+        # The inverse of the shiftfile's map, which leads from the reference to the image.
+        matrix = np.array([[cos, -sin], [sin, cos]]) / shift.scale
+        offset = -matrix @ [shift.dx, shift.dy]
+        xrms, yrms = map(float, np.nan_to_num([shift.xrms, shift.yrms]) * plane.pixel_scale)
+        is_known = np.isfinite(matrix).all() and np.isfinite([shift.dx, shift.dy]).all()
+        record = ExposureRecord.of(shift.name, Metadata(), (), plane)
+        status = Status.ALIGNED if is_known else Status.FAILED
+        solution = Solution.mapping(matrix, offset, plane.centre, status=status.value,
+                                    reason="" if is_known else "it has no shift",
+                                    geometry="rscale", ra_rms=xrms, dec_rms=yrms)
+        return cls(**dataclasses.asdict(record), **dataclasses.asdict(solution))
 
 
 @dataclasses.dataclass(frozen=True)
 class Solutions:
-    """What a run found, or what a shiftfile says.
+    """All that a solution file, or a shiftfile, says.
 
     Parameters
     ----------
     where : str
-        Name of its file.
-    plane : wcs.TangentPlane
+        Name of the file.
+    plane : TangentPlane
         On which the fits were made.
-    rows : tuple of Solved
+    rows : tuple of SolvedExposure
         One for each exposure.
     """
 
     where: str
     plane: TangentPlane
-    rows: tuple
+    rows: tuple[SolvedExposure, ...]
 
-    def text(self, summary):
-        """Text of the solution file, an ECSV.
+    def text(self, summary: Table) -> str:
+        """Return the text of the solution file, an ECSV.
 
         Parameters
         ----------
         summary : astropy.table.Table
             What people want to know of each exposure; it has a row for each of ours.
         """
-        table, wcs = summary.copy(), self.plane.wcs.wcs
-        for field in dataclasses.fields(Solved):
+        table = summary.copy()
+        for field in dataclasses.fields(SolvedExposure):
             table[field.name] = [getattr(row, field.name) for row in self.rows]
         for name in table.colnames:
             table[name].unit = table[name].unit or _unit(name)
-        numbers = [*map(float, [*wcs.crval, *wcs.crpix, *wcs.cd.ravel()]), *map(int, self.plane.shape[::-1])]
-        table.meta.update({"format": _FORMAT, "format_version": FORMAT_VERSION, "imagereg": __version__,
+        wcs = self.plane.wcs.wcs
+        numbers = [*map(float, [*wcs.crval, *wcs.crpix, *wcs.cd.ravel()]),
+                   *map(int, self.plane.shape[::-1])]
+        table.meta.update({"format": _FORMAT, "format_version": FORMAT_VERSION,
+                           "imagereg": __version__,
                            "plane": dict(zip(_PLANE, numbers, strict=True))})
         out = StringIO()
         table.write(out, format="ascii.ecsv")
         return out.getvalue()
 
     @classmethod
-    def parse(cls, text, where):
+    def parse(cls, text: str, where: str) -> Solutions:
         """Read the text of a solution file.
 
         Parameters
@@ -263,94 +208,107 @@ class Solutions:
         try:
             table = Table.read(text.splitlines(), format="ascii.ecsv")
         except Exception as error:  # astropy and the YAML library raise a dozen kinds
-            raise InputError(f"{where} can't be read as a solution file: {_first_line(error)}") from error
+            raise InputError(f"{where} can't be read as a solution file: "
+                             f"{_first_line(error)}") from error
         if table.meta.get("format") != _FORMAT:
             raise InputError(f"{where} is a table, but no solution file of tweakreg")
-        if table.meta.get("format_version") != FORMAT_VERSION:
-            raise InputError(f"{where} has the format version {table.meta.get('format_version')!r}, expected "
+        version = table.meta.get("format_version")
+        if version != FORMAT_VERSION:
+            raise InputError(f"{where} has the format version {version!r}, expected "
                              f"{FORMAT_VERSION}: it is of another version of imagereg")
-        missing = [field.name for field in dataclasses.fields(Solved) if field.name not in table.colnames]
-        if missing:
-            raise InputError(f"{where} has no column {missing[0]}")
+        for field in dataclasses.fields(SolvedExposure):
+            if field.name not in table.colnames:
+                raise InputError(f"{where} has no column {field.name}")
         try:
             plane = _plane(table.meta["plane"])
-            rows = tuple(_solved(row) for row in table)
+            rows = tuple(map(_solved, table))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where} is damaged: {_first_line(error)}") from error
         return cls(where, plane, rows)
 
-    def named(self, name):
+    def named(self, name: str) -> list[SolvedExposure]:
         """Return the rows of a file by its name, with or without its ending, or by its rootname."""
         root = _root(name)
-        return [row for row in self.rows if root in (_root(row.path), row.rootname)]
+        return [row for row in self.rows if root in (_root(row.filename), row.rootname)]
 
-    def source(self, name):
-        """Return the rows of the file that the user names as the source of a solution; InputError for none."""
+    def source(self, name: str) -> list[SolvedExposure]:
+        """Return the rows of the file that the user names as a source; InputError for none."""
         found = self.named(name)
         if not found:
             raise InputError(f"{self.where} has no row for {name}")
         return found
 
-    def rows_for(self, frame):
+    def rows_for(self, record: ExposureRecord) -> list[SolvedExposure]:
         """Return the rows that may hold for an exposure.
 
         Parameters
         ----------
-        frame : Frame
-            With its positions on the plane.
+        record : ExposureRecord
+            Of the exposure as it is now, with its positions on the plane.
 
         Returns
         -------
-        list of Solved
-            Its own, several where the file holds several exposures; else one of the same visit, the nearest in time.
+        list of SolvedExposure
+            Its own, several where the file holds several exposures; else one of the same visit,
+            the nearest in time.
 
         Raises
         ------
         InputError
             There is none, or the solutions of the visit differ.
         """
-        own = [row for row in self.rows if row.path == frame.path] or self.named(frame.rootname)
-        return own or [self._of_visit(frame)]
+        own = [row for row in self.rows if row.filename == record.filename]
+        return own or self.named(record.rootname) or [self._of_visit(record)]
 
-    def _of_visit(self, frame):
+    def _of_visit(self, record):
         """Return the row of the same visit that is nearest in time."""
-        kin = [row for row in self.rows if row.visit and row.visit == frame.visit and row.is_applied]
+        kin = [row for row in self.rows
+               if row.visit and row.visit == record.visit and row.is_applied]
         if not kin:
-            raise InputError(f"{self.where} has no row for {frame.file}, nor for its visit: {_advice(frame)}")
-        distance = [abs(row.epoch - frame.epoch) for row in kin]
+            raise InputError(f"{self.where} has no row for {record.file}, nor for its visit: "
+                             f"{_advice(record)}")
+        distance = [abs(row.epoch - record.epoch) for row in kin]
         if np.isfinite(distance).all():
             kin = [kin[index] for index in np.argsort(distance, kind="stable")[:2]]
-        moved = kin[0](frame.corners)
+        moved = kin[0](record.corners)
         for other in kin[1:]:
-            if not np.abs(other(frame.corners) - moved).max() < _AGREE:
-                raise InputError(f"{frame.file} could have the solution of {kin[0].file} or of {other.file}, which "
-                                 f"differ: {_advice(frame)}")
+            if not np.abs(other(record.corners) - moved).max() < _AGREE:
+                raise InputError(f"{record.file} could have the solution of {kin[0].file} or of "
+                                 f"{other.file}, which differ: {_advice(record)}")
         return kin[0]
 
-    def check(self, row, frame):
+    def check(self, row: SolvedExposure, record: ExposureRecord) -> None:
         """Raise InputError where a row does not hold for an exposure as it is now.
 
-        The exposure itself must be where it was when it was solved. Another one must have a WCS from the same source,
-        and overlap.
+        The exposure itself must be where it was when it was solved. Another one must have a WCS
+        from the same source, and overlap.
         """
-        if row.rootname == frame.rootname or row.path == frame.path:
-            off = np.abs(row.corners - frame.corners).max()
-            if row.is_applied and off > _SAME:
-                raise InputError(f"{frame.file} has another WCS, {frame.wcsname!r}, than when it was solved, "
-                                 f"{row.wcsname!r}: they differ by {off:.3g} pixel; restore that one, or give "
-                                 f"{frame.file}:{row.file} to apply the solution all the same")
+        if row.rootname == record.rootname or row.filename == record.filename:
+            _check_same_place(row, record)
             return
-        origin, expected = (_DISTORTION.sub("", name).upper() for name in (frame.wcsname, row.wcsname))
+        origin, expected = (_DISTORTION.sub("", name).upper()
+                            for name in (record.wcsname, row.wcsname))
         if row.wcsname and origin != expected:
-            raise InputError(f"{frame.file} has the WCS {frame.wcsname!r} and {row.file} had {row.wcsname!r} when it "
-                             f"was solved: {_advice(frame)}")
-        reach = sum(np.hypot(*np.diff(f.corners, axis=0)[0]) for f in (row, frame))
-        if np.hypot(*(row.corners.mean(axis=0) - frame.corners.mean(axis=0))) > reach:
-            raise InputError(f"{frame.file} is far from {row.file}, of the same visit: {_advice(frame)}")
+            raise InputError(f"{record.file} has the WCS {record.wcsname!r} and {row.file} had "
+                             f"{row.wcsname!r} when it was solved: {_advice(record)}")
+        sizes = [np.hypot(*np.diff(one.corners, axis=0)[0]) for one in (row, record)]
+        if np.hypot(*(row.corners.mean(axis=0) - record.corners.mean(axis=0))) > sum(sizes):
+            raise InputError(f"{record.file} is far from {row.file}, of the same visit: "
+                             f"{_advice(record)}")
 
 
-def _advice(frame):
-    return f"give {frame.file}:SOURCE to name the exposure whose solution to apply"
+def _check_same_place(row, record):
+    """Raise InputError where an exposure is not where it was when it was solved."""
+    off = np.abs(row.corners - record.corners).max()
+    if row.is_applied and off > SAME_POSITION:
+        raise InputError(f"{record.file} has another WCS, {record.wcsname!r}, than when it was "
+                         f"solved, {row.wcsname!r}: they differ by {off:.3g} pixel; restore that "
+                         f"one, or give {record.file}:{row.file} to apply the solution all the "
+                         "same")
+
+
+def _advice(record):
+    return f"give {record.file}:SOURCE to name the exposure whose solution to apply"
 
 
 def _root(name):
@@ -361,28 +319,31 @@ def _unit(name):
     """Return the unit of a column of ours."""
     if name.endswith("_rms"):
         return "arcsec"
-    return {"ra": "deg", "dec": "deg", "epoch": "yr"}.get(name, "pix" if name[:2] in ("x_", "y_") else None)
+    units = {"ra": "deg", "dec": "deg", "epoch": "yr"}
+    return units.get(name, "pix" if name.startswith(("x_", "y_")) else None)
 
 
-def _plane(keywords):
-    values = [float(keywords[name]) for name in _PLANE]
-    if not np.isfinite(values).all():
+def _plane(keywords: Mapping[str, float]) -> TangentPlane:
+    *numbers, nx, ny = (float(keywords[name]) for name in _PLANE)
+    if not np.isfinite([*numbers, nx, ny]).all():
         raise ValueError("the plane has a keyword that is no number")
-    return TangentPlane.of(values[:2], values[2:4], np.reshape(values[4:8], (2, 2)), (int(values[9]), int(values[8])))
+    return TangentPlane.of(numbers[:2], numbers[2:4], np.reshape(numbers[4:], (2, 2)),
+                           (int(ny), int(nx)))
 
 
 def _solved(row):
-    """Make a row of a table a `Solved`."""
+    """Return a row of a table as a `SolvedExposure`."""
     kinds = {"str": str, "float": float, "int": int}
     values = {}
-    for field in dataclasses.fields(Solved):
-        empty = row[field.name] is np.ma.masked
-        values[field.name] = "" if empty else kinds[field.type](row[field.name])
-    solved = Solved(**values)
+    for field in dataclasses.fields(SolvedExposure):
+        is_empty = row[field.name] is np.ma.masked
+        values[field.name] = "" if is_empty else kinds[field.type](row[field.name])
+    solved = SolvedExposure(**values)
     if solved.is_applied and not np.isfinite(solved(np.zeros((1, 2)))).all():
         raise ValueError(f"the row of {solved.file} is {solved.status} and has no matrix")
     return solved
 
 
 def _first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

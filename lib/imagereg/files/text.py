@@ -1,17 +1,35 @@
-"""Text that other people's scripts read and write: catalogs, match tables, shiftfiles. No disk here."""
+"""Texts that other programs read and write: catalogs, match tables, shiftfiles, geomap databases.
+
+Nothing here touches the disk.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 
+from imagereg.alignment.exposure import Alignment
+from imagereg.alignment.fit import LinearFit
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
+
+_MATCH_TITLE = ("#Ref_X        Ref_Y        Input_X    Input_Y        Ref_X0    Ref_Y0        "
+                "Input_X0    Input_Y0        Ref_ID    Input_ID        Ref_Source")
+_FIT_COLUMNS = ("X (reference)", "Y (reference)", "X (input)", "Y (input)", "X (fit)", "Y (fit)",
+                "X (residual)", "Y (residual)", "Original X (reference)", "Original Y (reference)",
+                "Original X (input)", "Original Y (input)", "Ref ID", "Input ID",
+                "Input EXTVER ID ", "RA (fit)", "Dec (fit)", "Ref source provenience")
+# Of IRAF's geomap: its name for a geometry where it is not ours, and codes of a surface.
+_GEOMETRIES = {"rshift": "rotate"}
+_POLYNOMIAL, _LINEAR, _NO_CROSS_TERMS = 3, 2, 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-    """One row of a shiftfile: what leads from the reference to an image, in pixels and degrees."""
+    """A row of a shiftfile: the map from the reference to an image, in pixels and degrees."""
 
     name: str
     dx: float
@@ -22,8 +40,8 @@ class Shift:
     yrms: float = np.nan
 
 
-def shiftfile_text(shifts, outwcs, comments=()):
-    """Text of a shiftfile.
+def shiftfile_text(shifts: Iterable[Shift], outwcs: str, comments: Iterable[str] = ()) -> str:
+    """Return the text of a shiftfile.
 
     Parameters
     ----------
@@ -34,14 +52,14 @@ def shiftfile_text(shifts, outwcs, comments=()):
     comments : iterable of str
         Lines that other programs skip.
     """
-    rows = [f"{s.name}    {s.dx:.6f}  {s.dy:.6f}    {s.rot:.8f}     {s.scale:.10f}   {s.xrms:.6f}  {s.yrms:.6f}"
-            for s in shifts]
-    return "\n".join(["# frame: output", f"# refimage: {outwcs}[wcs]", "# form: delta", "# units: pixels",
-                      *(f"# {comment}" for comment in comments), *rows, ""])
+    head = ["# frame: output", f"# refimage: {outwcs}[wcs]", "# form: delta", "# units: pixels"]
+    rows = [f"{s.name}    {s.dx:.6f}  {s.dy:.6f}    {s.rot:.8f}     {s.scale:.10f}   "
+            f"{s.xrms:.6f}  {s.yrms:.6f}" for s in shifts]
+    return "\n".join([*head, *(f"# {comment}" for comment in comments), *rows, ""])
 
 
-def parse_shiftfile(text, where):
-    """Rows of a shiftfile.
+def parse_shiftfile(text: str, where: str) -> tuple[list[Shift], str]:
+    """Return the rows of a shiftfile.
 
     Parameters
     ----------
@@ -62,92 +80,170 @@ def parse_shiftfile(text, where):
     InputError
         A row has another number of columns, or one of them is not a number.
     """
-    shifts, outwcs = [], ""
+    shifts = []
+    outwcs = ""
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if line.startswith("#"):
             key, _, value = line[1:].partition(":")
             if key.strip() in ("refimage", "reference"):
                 outwcs = value.strip().removesuffix("[wcs]")
-            continue
-        words = line.split()
-        if not words:
-            continue
-        try:
-            if len(words) not in (5, 7):
-                raise ValueError
-            shifts.append(Shift(words[0], *map(float, words[1:])))
-        except ValueError:
-            raise InputError(f"{where}, line {number}: {line.strip()!r}, expected name dx dy rot scale [xrms yrms]") \
-                from None
+        elif line:
+            shifts.append(_parse_shift(line, f"{where}, line {number}"))
     return shifts, outwcs
 
 
-def chip_catalog_text(sources, name, shapes=False):
-    """Text of ``<root>_sci<n>_xy_catalog.coo``: x, y, flux, number, and with `shapes` sharpness and roundness."""
-    titles = "X      Y         Flux       ID" + ("      Sharp       Round1       Round2" if shapes else "")
-    columns = [sources.xy, sources.flux, sources.ident] + [sources.sharp, sources.round1, sources.round2] * shapes
-    layout = ["%.4f", "%.4f", "%.6g", "%d"] + ["%.4f"] * 3 * shapes
-    return "\n".join([f"# Source catalog derived for {name}", "# Columns: ", f"#    {titles}",
-                      "#   (pixels)   (pixels)", *_rows(columns, layout), ""])
+def _parse_shift(line, where):
+    """Return the row of a shiftfile that a line holds."""
+    name, *words = line.split()
+    try:
+        if len(words) not in (4, 6):
+            raise ValueError
+        return Shift(name, *map(float, words))
+    except ValueError:
+        raise InputError(f"{where}: {line!r}, expected name dx dy rot scale [xrms yrms]") from None
 
 
-def sky_catalog_text(sources, name):
-    """Text of ``<root>_sky_catalog.coo``: right ascension and declination, degrees."""
-    return "\n".join([f"#Sky positions for: {name}", "#RA        Dec", "#(deg)     (deg)",
-                      *_rows([sources.sky], ["%.12f"] * 2), ""])
+def chip_catalog_text(sources: SourceCatalog, name: str, shapes: bool = False) -> str:
+    """Return the text of ``<root>_sci<n>_xy_catalog.coo``.
 
-
-_MATCH_TITLE = ("#Ref_X        Ref_Y        Input_X    Input_Y        Ref_X0    Ref_Y0        Input_X0    Input_Y0"
-                "        Ref_ID    Input_ID        Ref_Source")
-
-
-def match_text(alignment):
-    """Text of ``<root>_xy_catalog.match``: the matched pairs, on the plane and where they were found.
-
-    Parameters
-    ----------
-    alignment : align.Alignment
-        With matches.
+    It has x, y, flux and number of each source, and with `shapes` sharpness and both roundnesses.
     """
-    image, ref = alignment.exposure.sources[alignment.rows], alignment.reference[alignment.ref_rows]
-    columns = [alignment.ref_xy, alignment.image_xy, ref.xy, image.xy, ref.ident, image.ident, ref.origin]
-    head = [f"#Reference: {ref.origin[0] if len(ref) else ''}", f"#Input: {alignment.name}", _MATCH_TITLE]
-    return "\n".join([*head, *_rows(columns, ["%.6f"] * 8 + ["%d"] * 2 + ["%s"]), ""])
-
-
-_FIT_COLUMNS = ("X (reference)", "Y (reference)", "X (input)", "Y (input)", "X (fit)", "Y (fit)", "X (residual)",
-                "Y (residual)", "Original X (reference)", "Original Y (reference)", "Original X (input)",
-                "Original Y (input)", "Ref ID", "Input ID", "Input EXTVER ID ", "RA (fit)", "Dec (fit)",
-                "Ref source provenience")
-
-
-def fit_text(alignment):
-    """Text of ``<root>_catalog_fit.match``: the pairs that the fit is based on, with their residuals.
-
-    As drizzlepac has them, the first four columns are relative to the reference pixel of the plane, and residuals are
-    fit minus reference. Parameters are those of `match_text`.
-    """
-    fit, plane, used = alignment.fit, alignment.plane, alignment.fit.used
-    image, ref = alignment.exposure.sources[alignment.rows[used]], alignment.reference[alignment.ref_rows[used]]
-    fitted = fit(alignment.image_xy[used])
-    columns = [alignment.ref_xy[used] - plane.centre, alignment.image_xy[used] - plane.centre, fitted,
-               -fit.residuals[used], ref.xy, image.xy, ref.ident, image.ident, image.chip,
-               plane.plane_to_sky(fitted), ref.origin]
-    (dx, dy), (xrms, yrms) = alignment.offset, alignment.rms
-    matrix = np.linalg.inv(fit.matrix).T  # of the shiftfile's direction, as drizzlepac has it
-    (sx, sy), sines = np.hypot(*matrix), [0 - matrix[0, 1], matrix[1, 0]]
-    rx, ry = np.rad2deg(np.arctan2(sines, np.diagonal(matrix)))
-    head = [f"# Input image: {alignment.name}", "# Coordinate mapping parameters: ",
-            f"#    X and Y rms: {xrms:.4g}  {yrms:.4g}", f"#    X and Y shift: {dx:.4f}  {dy:.4f}",
-            f"#    X and Y scale: {sx:.10g}  {sy:.10g}", f"#    X and Y rotation: {rx:.10g}  {ry:.10g}",
-            f"#    <rotation> and skew: {(rx + ry) / 2:.10g}  {ry - rx:.10g}", "# ",
-            "# Input Coordinate Listing",
-            *(f"#     Column {number}: {title}" for number, title in enumerate(_FIT_COLUMNS, 1)), "#"]
-    layout = ["%15.6f"] * 12 + ["%8d"] * 3 + ["%20.12f"] * 2 + ["   %s"]
+    titles = "X      Y         Flux       ID"
+    columns = [sources.xy, sources.flux, sources.ident]
+    layout = ["%.4f", "%.4f", "%.6g", "%d"]
+    if shapes:
+        titles += "      Sharp       Round1       Round2"
+        columns += [sources.sharp, sources.round1, sources.round2]
+        layout += ["%.4f"] * 3
+    head = [f"# Source catalog derived for {name}", "# Columns: ", f"#    {titles}",
+            "#   (pixels)   (pixels)"]
     return "\n".join([*head, *_rows(columns, layout), ""])
 
 
+def sky_catalog_text(sources: SourceCatalog, name: str) -> str:
+    """Return the text of ``<root>_sky_catalog.coo``: right ascension and declination, degrees."""
+    head = [f"#Sky positions for: {name}", "#RA        Dec", "#(deg)     (deg)"]
+    return "\n".join([*head, *_rows([sources.sky], ["%.12f"] * 2), ""])
+
+
+def match_text(alignment: Alignment) -> str:
+    """Return the text of ``<root>_xy_catalog.match``: the matched pairs, before the fit.
+
+    It has their positions on the plane and in their catalogs.
+
+    Parameters
+    ----------
+    alignment : Alignment
+        With matches.
+    """
+    image = alignment.exposure.sources[alignment.rows]
+    ref = alignment.reference[alignment.ref_rows]
+    columns = [alignment.ref_xy, alignment.image_xy, ref.xy, image.xy, ref.ident, image.ident,
+               ref.origin]
+    layout = ["%.6f"] * 8 + ["%d"] * 2 + ["%s"]
+    origin = ref.origin[0] if len(ref) else ""
+    head = [f"#Reference: {origin}", f"#Input: {alignment.name}", _MATCH_TITLE]
+    return "\n".join([*head, *_rows(columns, layout), ""])
+
+
+def fit_text(alignment: Alignment) -> str:
+    """Return the text of ``<root>_catalog_fit.match``: the pairs of the fit with their residuals.
+
+    As drizzlepac has them, the first four columns are relative to the reference pixel of the plane,
+    and residuals are fit minus reference.
+
+    Parameters
+    ----------
+    alignment : Alignment
+        With a fit.
+    """
+    fit = cast(LinearFit, alignment.fit)
+    plane = alignment.plane
+    used = fit.used
+    image = alignment.exposure.sources[alignment.rows[used]]
+    ref = alignment.reference[alignment.ref_rows[used]]
+    fitted = fit(alignment.image_xy[used])
+    columns = [alignment.ref_xy[used] - plane.centre, alignment.image_xy[used] - plane.centre,
+               fitted, -fit.residuals[used], ref.xy, image.xy, ref.ident, image.ident, image.chip,
+               plane.plane_to_sky(fitted), ref.origin]
+    layout = ["%15.6f"] * 12 + ["%8d"] * 3 + ["%20.12f"] * 2 + ["   %s"]
+    return "\n".join([*_fit_head(alignment), *_rows(columns, layout), ""])
+
+
+def _fit_head(alignment):
+    """Return the comment lines of a table of a fit."""
+    dx, dy = alignment.offset
+    xrms, yrms = alignment.rms
+    matrix = np.linalg.inv(alignment.fit.matrix).T  # the shiftfile's direction, as in drizzlepac
+    sx, sy = np.hypot(*matrix)
+    rx, ry = np.rad2deg(np.arctan2([0 - matrix[0, 1], matrix[1, 0]], np.diagonal(matrix)))
+    titles = [f"#     Column {number}: {title}" for number, title in enumerate(_FIT_COLUMNS, 1)]
+    return [f"# Input image: {alignment.name}", "# Coordinate mapping parameters: ",
+            f"#    X and Y rms: {xrms:.4g}  {yrms:.4g}",
+            f"#    X and Y shift: {dx:.4f}  {dy:.4f}",
+            f"#    X and Y scale: {sx:.10g}  {sy:.10g}",
+            f"#    X and Y rotation: {rx:.10g}  {ry:.10g}",
+            f"#    <rotation> and skew: {(rx + ry) / 2:.10g}  {ry - rx:.10g}", "# ",
+            "# Input Coordinate Listing", *titles, "#"]
+
+
 def _rows(columns, layout):
-    """Lines of columns, of which those of shape (N, 2) count as two."""
-    single = [part for column in columns for part in (column.T if column.ndim == 2 else [column])]
-    return ["  ".join(layout) % row for row in zip(*(part.tolist() for part in single), strict=True)]
+    """Return lines of columns, of which those of shape (N, 2) count as two."""
+    single = []
+    for column in columns:
+        single += [*column.T] if column.ndim == 2 else [column]
+    values = zip(*(part.tolist() for part in single), strict=True)
+    return ["  ".join(layout) % row for row in values]
+
+
+def geomap_text(records: Iterable[tuple[str, LinearFit]], shape: tuple[int, int],
+                outwcs: str) -> str:
+    """Return the text of a geomap database: for each image the map from reference to image.
+
+    Parameters
+    ----------
+    records : iterable of (str, LinearFit)
+        Name of the record, and the fit from image to reference, in pixels of a plane.
+    shape : (int, int)
+        Rows and columns of the plane: the range in which IRAF uses the map.
+    outwcs : str
+        Name of the file with the WCS of the plane.
+
+    Notes
+    -----
+    For the format see IRAF's help pages of geomap and geotran. ``geoxytran`` takes positions of the
+    reference to the image, and with ``direction=backward`` those of the image to the reference;
+    ``geotran`` puts an image that was drizzled on the plane with its old WCS where the new one has
+    it.
+    """
+    lines = [f"# Reference and input are pixels of {outwcs}: there the reference is right,",
+             "# and an input image is where its WCS had it before the fit."]
+    for name, fit in records:
+        lines += _geomap_record(name, fit, shape)
+    return "\n".join([*lines, ""])
+
+
+def _geomap_record(name, fit, shape):
+    """Return the lines of a record."""
+    matrix = np.linalg.inv(fit.matrix)
+    constant = fit.centre - matrix @ (fit.centre + fit.shift)
+    centre = matrix @ fit.centre + constant
+    (xx, xy), (yx, yy) = matrix
+    rotation = np.rad2deg(np.arctan2([-yx, xy], [xx, yy])) % 360
+    surface = [(code, code) for code in (_POLYNOMIAL, _LINEAR, _LINEAR, _NO_CROSS_TERMS)]
+    surface += [(limit, limit) for limit in (1, shape[1], 1, shape[0])]
+    surface += [constant, *matrix.T]
+    lines = [f"begin\t{name}", *_geomap_pair("refmean", fit.centre), *_geomap_pair("mean", centre)]
+    lines += [f"\tgeometry\t{_GEOMETRIES.get(fit.geometry, fit.geometry)}",
+              "\tfunction\tpolynomial"]
+    lines += _geomap_pair("shift", constant)
+    lines += _geomap_pair("mag", np.hypot(*matrix))
+    lines += _geomap_pair("rotation", rotation)
+    lines += _geomap_pair("rms", fit.rms)
+    coefficients = [f"\t\t{float(x)!r}\t{float(y)!r}" for x, y in surface]
+    return [*lines, f"\tsurface1\t{len(surface)}", *coefficients, "\tsurface2\t0"]
+
+
+def _geomap_pair(key, values):
+    """Return the lines of a value in x and in y."""
+    return [f"\t{axis}{key}\t{value:.12g}" for axis, value in zip("xy", values, strict=True)]

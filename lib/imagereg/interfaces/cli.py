@@ -255,11 +255,11 @@ def _dpar(task, names, given):
 
 def _savepars(target, names, given):
     """Write a .cfg; that of tweakreg holds its parameter sets."""
-    from imagereg.files import disk
+    from imagereg.files import atomic
 
     task, path = target
     values, *psets = _listed(task, names, given)
-    disk.write_text(path, values.spec.cfg_text(values, psets))
+    atomic.write_text(path, values.spec.cfg_text(values, psets))
     return 0
 
 
@@ -328,12 +328,12 @@ def _epar(task, names, given):
 
 def _restore(_, names, given):
     """Bring a WCS back, and print which there is now; of a dry run, all keywords that would change."""
-    from imagereg.tasks.restore import restore
+    from imagereg.tasks.restore import restore_wcs
 
     to, dry_run = given.pop("to"), given.pop("dry_run", False)
     if given:
         raise ParameterError(f"--restore takes no parameters, and {next(iter(given))!r} is one")
-    lines = restore(names, to=to, dry_run=dry_run)
+    lines = restore_wcs(names, to=to, dry_run=dry_run)
     print("\n".join(line for line in lines if dry_run or not line.startswith("  ") or line.startswith("  WCSNAME ")))
     return 0
 
@@ -345,20 +345,20 @@ def _activate(name, names, given):
 
 def _headerlets(_, names, given):
     """Print the solutions that files hold."""
-    from imagereg.files import stored
+    from imagereg.tasks.listing import list_solutions
 
     if given:
         raise ParameterError(f"--headerlets takes files and no parameters, but {next(iter(given))!r} is given")
-    print("\n".join(stored.listing(names).pformat(max_lines=-1, max_width=-1)))
+    print("\n".join(list_solutions(names).pformat(max_lines=-1, max_width=-1)))
     return 0
 
 
 def _compare(_, names, given):
     """Print how far the solutions that files hold are from the reference."""
-    from imagereg.tasks.compare import compare, table
+    from imagereg.tasks.compare import compare_solutions, score_table
 
-    scores = compare(names, **given)
-    print("\n".join(table(scores).pformat(max_lines=-1, max_width=-1)))
+    scores = compare_solutions(names, **given)
+    print("\n".join(score_table(scores).pformat(max_lines=-1, max_width=-1)))
     for line in dict.fromkeys(f"{score.file}: {score.reason}" for score in scores if score.reason):
         print(line)
     return 0 if all(score.nmatches for score in scores) else 1

@@ -17,7 +17,7 @@ import textwrap
 from pathlib import Path
 
 from imagereg.errors import InputError
-from imagereg.files import disk
+from imagereg.files import atomic
 from imagereg.parameters import saved as userfolder
 from imagereg.parameters.spec import Spec, package_file, package_text
 
@@ -66,7 +66,7 @@ def align(path):
     from imagereg.interfaces.python import TweakReg
 
     given = {task: {} for task in _TASKS}
-    for task, name, value in re.findall(r"^(\w+)\.(\w+) = (.*)$", disk.read_text(path), re.MULTILINE):
+    for task, name, value in re.findall(r"^(\w+)\.(\w+) = (.*)$", atomic.read_text(path), re.MULTILINE):
         if name in Spec.load(task).names:
             given[task][name] = value[1:-1] if value.startswith('"') else value
     result = TweakReg(configobj=given["tweakreg"], imagefindcfg=given["imagefindpars"],
@@ -104,7 +104,7 @@ def install(command):
     block = _BLOCK.format(package=package_file("iraf", "imagereg.cl").parent, help=home / "imagereg",
                           command=shlex.quote(command))
     before, after = _around_block(home)
-    disk.write_bytes(home / "loginuser.cl", (before + _BEGIN + block + _END + after).encode("latin-1"))
+    atomic.write_bytes(home / "loginuser.cl", (before + _BEGIN + block + _END + after).encode("latin-1"))
     return f"{home / 'loginuser.cl'} declares the package imagereg; help is in {home / 'imagereg'}"
 
 
@@ -119,7 +119,7 @@ def uninstall():
     if text.strip() == "keep":
         login.unlink()
     else:
-        disk.write_bytes(login, text.encode("latin-1"))
+        atomic.write_bytes(login, text.encode("latin-1"))
     return f"{login} does not declare the package imagereg any more"
 
 
@@ -133,7 +133,7 @@ def _around_block(home):
     """Return what stands before and after our block in loginuser.cl, or where it would stand: before the last keep."""
     login = home / "loginuser.cl"
     # Latin-1 gives every byte back as it was.
-    text = disk.read_bytes(login).decode("latin-1") if login.exists() else ""
+    text = atomic.read_bytes(login).decode("latin-1") if login.exists() else ""
     before, found, rest = text.partition(_BEGIN)
     if found:
         return before, rest.partition(_END)[2]
@@ -152,7 +152,7 @@ def _make_help(folder, cl):
             "imagereg.hd": entries, "imagereg.men": menu}
     made |= {f"{task}.hlp": lroff(task, package_text("help_files", f"{task}.help")) for task in _TASKS}
     for name, text in made.items():
-        disk.write_text(folder / name, text)
+        atomic.write_text(folder / name, text)
     database = folder / "helpdb.mip"
     database.unlink(missing_ok=True)
     environment = {"USER": getpass.getuser(), **os.environ}  # without it cl ends at once

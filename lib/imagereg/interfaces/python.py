@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import sys
 
-from imagereg.files import disk
+from imagereg.files import atomic
 from imagereg.interfaces import epar as editor
 from imagereg.parameters.gather import ARGUMENTS, gather_parameters, starting_values
 from imagereg.parameters.help import page_address, task_help
 from imagereg.parameters.spec import Spec
-from imagereg.tasks.run import Result, align_images
+from imagereg.report.summary import Result
+from imagereg.tasks.run import align_images
 from imagereg.version import __version__
 
 
@@ -76,7 +77,7 @@ def help(file=None, *, task="tweakreg"):
     if file is None:
         sys.stdout.write(getHelpAsString(docstring=True, task=task))
     else:
-        disk.write_text(file, getHelpAsString(docstring=True, task=task))
+        atomic.write_text(file, getHelpAsString(docstring=True, task=task))
 
 
 def getHelpAsString(docstring=False, show_ver=True, *, task="tweakreg"):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 
 from imagereg.errors import ParameterError
-from imagereg.files import disk
+from imagereg.files import atomic
 from imagereg.parameters import saved as userfolder
 from imagereg.parameters import texts as listing
 from imagereg.parameters.spec import ParameterSet, Spec, is_teals, nearest, shared_out
@@ -90,7 +90,7 @@ def read_parameters(path, task):
         path = userfolder.user_parameters(task)
         if path is None:
             return {}
-    return listing.parse(disk.read_text(path), path, Spec.load(task))
+    return listing.parse(atomic.read_text(path), path, Spec.load(task))
 
 
 def _mapping(given, spec):

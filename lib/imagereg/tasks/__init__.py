@@ -1,1 +1,10 @@
-"""What each command does."""
+"""What each command does, from names of files and parameters to a result.
+
+`align_images` is the task tweakreg itself: read `run` first, whose lines are the steps of a run;
+then `exposures` for what is read, and `outputs` for what is written. The others work on solutions
+that were found before: apply, restore, list or compare them.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,27 +1,28 @@
-"""Apply what was found before, from a solution file or a shiftfile, to the headers of images."""
+"""Apply the solutions of a solution file or a shiftfile to the headers of images."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from astropy.wcs import WCS
+
 from imagereg.errors import InputError
-from imagereg.files import disk, frames
-from imagereg.files import fits as files
-from imagereg.files import text as formats
-from imagereg.files.atomic import WRITERS, Claim
+from imagereg.files.atomic import WRITERS, Claim, read_text
+from imagereg.files.fits import read_image, read_reference_wcs
 from imagereg.files.inputs import expand_input
-from imagereg.files.solution import Solutions, Solved
+from imagereg.files.instruments import metadata_of
+from imagereg.files.rewrite import check_updatable, check_wcsname, update_header
+from imagereg.files.solution import ExposureRecord, Solutions, SolvedExposure
+from imagereg.files.text import parse_shiftfile
 from imagereg.wcs import keywords as headers
 from imagereg.wcs.plane import corrected_wcs
 
-log = logging.getLogger(__name__)
-
 
 @dataclasses.dataclass(frozen=True)
-class Applied:
+class AppliedSolution:
     """What became of an image.
 
     Parameters
@@ -40,9 +41,9 @@ class Applied:
     source: str
     wcsname: str = ""
     reason: str = ""
-    differences: tuple = ()
+    differences: tuple[str, ...] = ()
 
-    def __str__(self):
+    def __str__(self) -> str:
         """Return one line that says it."""
         if not self.wcsname:
             return f"{self.file}: not updated: {self.reason}"
@@ -52,23 +53,16 @@ class Applied:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Update:
-    """What is to be written into one file: new WCS by EXTVER."""
+    """A solution for one file, its new WCS by EXTVER, and the names of the WCSs that it has."""
 
     path: str
-    row: Solved
-    wcss: dict
-
-    def write(self, wcsname, reusename, **options):
-        """Update the header; returns what differs."""
-        row = self.row
-        solution = headers.Solution(wcsname, nmatch=row.nmatches, rms=(row.ra_rms / 3600, row.dec_rms / 3600),
-                                    fitgeom=row.geometry, reference=row.reference, chance=row.chance)
-        if row.stays:
-            solution = headers.Solution(wcsname, headers.NOT_ALIGNED + row.status)
-        return files.update_header(self.path, self.wcss, solution, reuse=reusename, **options)
+    row: SolvedExposure
+    wcss: dict[int, WCS | None]
+    wcs_names: dict[int, list[str]]
 
 
-def apply_solution(solution, given=(), *, wcsname="TWEAK", reusename=False, dry_run=False):
+def apply_solution(solution: str, given: Sequence[str] = (), *, wcsname: str, reusename: bool,
+                   dry_run: bool = False) -> list[AppliedSolution]:
     """Put solutions into the headers of images, without looking at their pixels.
 
     Parameters
@@ -76,9 +70,9 @@ def apply_solution(solution, given=(), *, wcsname="TWEAK", reusename=False, dry_
     solution : str
         A solution file or a shiftfile.
     given : sequence of str
-        Files, wildcards, lists and associations; or pairs ``FILES:SOURCE``, where the source is the exposure or mosaic
-        whose solution is to be applied whatever the file's name and WCS. Where nothing is given, the files that
-        the solution names, beside it or in the working directory.
+        Files, wildcards, lists and associations; or pairs ``FILES:SOURCE``, where the source is the
+        exposure or mosaic whose solution is to be applied whatever the file's name and WCS. Where
+        nothing is given, the files that the solution names, beside it or in the working directory.
     wcsname : str
         Name of the new WCS.
     reusename : bool
@@ -88,76 +82,74 @@ def apply_solution(solution, given=(), *, wcsname="TWEAK", reusename=False, dry_
 
     Returns
     -------
-    list of Applied
+    list of AppliedSolution
         One for each exposure.
 
     Raises
     ------
     InputError
-        A file can't be read or updated, has no solution, or has it already; nothing has been written then.
+        A file can't be read or updated, has no solution, or has it already; nothing has been
+        written then.
     DegenerateFit
         The WCS of a file can't follow its solution; nothing has been written then.
     """
     solutions = read_solutions(solution)
     targets = _targets(given, solutions)
     with Claim(() if dry_run else targets) as claim:
-        report = []
+        report: list[_Update | AppliedSolution] = []
         for path, source in targets.items():
-            for row, chips in _rows(path, source, solutions):
-                if row.is_applied:
-                    report.append(_Update(path, row, {chip.extver: _new_wcs(chip, row, solutions) for chip in chips}))
-                else:
-                    reason = row.reason or f"it was {row.status}"
-                    report.append(Applied(os.path.basename(path), row.path, reason=reason))
-        written = _written([step for step in report if isinstance(step, _Update)], wcsname, reusename=reusename,
-                           claim=claim, dry_run=dry_run)
-        return [written.get(step, step) for step in report]
-
-
-def _new_wcs(chip, row, solutions):
-    return None if row.stays else corrected_wcs(chip.wcs, chip.shape, solutions.plane, row)
+            report += _planned(path, source, solutions)
+        updates = [step for step in report if isinstance(step, _Update)]
+        written = _written(updates, wcsname, reusename=reusename, claim=claim, dry_run=dry_run)
+    return [written[step] if isinstance(step, _Update) else step for step in report]
 
 
 def _written(updates, wcsname, *, reusename, **options):
-    """Write updates, several files at a time; returns an Applied by update. Nothing is written if one file can't be."""
+    """Write updates, several files at a time, or none if one can't be; what became of each."""
     by_path = {}
     for update in updates:
         by_path.setdefault(update.path, []).append(update)
-    for path in by_path:
-        files.check_updatable(path)
+    for path, own in by_path.items():
+        check_updatable(path)
         if not reusename:
-            files.check_wcsname(path, wcsname)
+            check_wcsname(path, own[0].wcs_names, wcsname)
 
     def write(own):
-        return {update: Applied(os.path.basename(update.path), update.row.path, wcsname,
-                                differences=tuple(update.write(wcsname, reusename, **options))) for update in own}
+        applied = {}
+        for update in own:
+            differences = update_header(update.path, update.wcss, update.row, wcsname=wcsname,
+                                        reuse=reusename, **options)
+            applied[update] = AppliedSolution(os.path.basename(update.path), update.row.filename,
+                                              wcsname, differences=tuple(differences))
+        return applied
 
+    written = {}
     with ThreadPoolExecutor(WRITERS) as pool:
-        return {update: applied for own in pool.map(write, by_path.values()) for update, applied in own.items()}
+        for applied in pool.map(write, by_path.values()):
+            written.update(applied)
+    return written
 
 
-def read_solutions(path):
+def read_solutions(path: str) -> Solutions:
     """Read a solution file, or a shiftfile with its reference WCS.
-
-    Returns
-    -------
-    solutions.Solutions
 
     Raises
     ------
     InputError
         It can't be read, or is neither.
     """
-    text = disk.read_text(path)
+    text = read_text(path)
     if text.startswith("# %ECSV"):
         return Solutions.parse(text, path)
-    shifts, outwcs = formats.parse_shiftfile(text, path)
+    shifts, outwcs = parse_shiftfile(text, path)
     if not shifts:
         raise InputError(f"{path} is neither a solution file nor a shiftfile: it has no rows")
     if not outwcs:
-        raise InputError(f"{path} does not say what its shifts refer to: expected a line '# refimage: NAME'")
-    plane = frames.read_plane(_beside(path, outwcs, f"the reference WCS of {path}"))
-    return Solutions(path, plane, tuple(Solved.from_shift(shift, plane) for shift in shifts))
+        raise InputError(f"{path} does not say what its shifts refer to: expected a line "
+                         "'# refimage: NAME'")
+    plane = read_reference_wcs(_beside(path, outwcs, f"the reference WCS of {path}"))
+    rows = tuple(SolvedExposure.from_shift(shift, plane) for shift in shifts)
+    return Solutions(path, plane, rows)
 
 
 def _beside(path, name, what):
@@ -165,7 +157,8 @@ def _beside(path, name, what):
     for folder in (os.path.dirname(path), ""):
         if os.path.isfile(os.path.join(folder, name)):
             return os.path.join(folder, name)
-    raise InputError(f"{name}, {what}, does not exist, neither beside it nor in the working directory")
+    raise InputError(f"{name}, {what}, does not exist, neither beside it nor in the working "
+                     "directory")
 
 
 def _targets(given, solutions):
@@ -178,31 +171,57 @@ def _targets(given, solutions):
         for file in expand_input(names):
             targets[file.path] = source or targets.get(file.path, "")
     if not given:
-        own = dict.fromkeys(row.path for row in solutions.rows)
-        targets = dict.fromkeys((_beside(solutions.where, name, f"named in {solutions.where}") for name in own), "")
+        what = f"named in {solutions.where}"
+        for name in dict.fromkeys(row.filename for row in solutions.rows):
+            targets[_beside(solutions.where, name, what)] = ""
     return targets
 
 
-def _rows(path, source, solutions):
-    """Return the solutions for a file, each with the chips that it is for; InputError for one that is there already."""
-    whole = frames.read_frame(path, solutions.plane)
-    found = []
-    for row in solutions.source(source) if source else solutions.rows_for(whole[0]):
-        several = row.extver is not None and row.path == whole[0].path
-        frame, chips, header = frames.read_frame(path, solutions.plane, row.extver) if several else whole
-        if row.is_applied:
-            _check_new(row, frame, header, solutions.plane)
-        if not source:
-            solutions.check(row, frame)
-        found.append((row, chips))
-    return found
+def _planned(path, source, solutions):
+    """Return for each solution that holds for a file the update, or why there is none."""
+    plane = solutions.plane
+    planned = []
+    with read_image(path) as image:
+        name = os.path.basename(path)
+        whole = _record(image, name, image.chips, plane)
+        for row in solutions.source(source) if source else solutions.rows_for(whole):
+            record, chips = whole, image.chips
+            if row.extver is not None and row.filename == whole.filename:
+                chips = tuple(chip for chip in chips if chip.extver == row.extver)
+                if not chips:
+                    raise InputError(f"{path} has no chip with EXTVER {row.extver}")
+                record = _record(image, f"{name}[sci,{row.extver}]", chips, plane)
+            if row.is_applied:
+                _check_new(row, record, image.header(chips[0]), plane)
+            if not source:
+                solutions.check(row, record)
+            if row.is_applied:
+                wcss = {chip.extver: _new_wcs(chip, row, plane) for chip in chips}
+                planned.append(_Update(path, row, wcss, image.wcs_names))
+            else:
+                reason = row.reason or f"it was {row.status}"
+                planned.append(AppliedSolution(name, row.filename, reason=reason))
+    return planned
 
 
-def _check_new(row, frame, header, plane):
+def _record(image, name, chips, plane):
+    metadata = metadata_of(image.header(chips[0]), image.path)
+    return ExposureRecord.of(name, metadata, chips, plane)
+
+
+def _new_wcs(chip, row, plane):
+    return None if row.stays else corrected_wcs(chip.wcs, chip.shape, plane, row)
+
+
+def _check_new(row, record, header, plane):
     """Raise InputError where the WCS is what this very solution has made of the one before."""
-    shape, names = (header.get("NAXIS2", 2), header.get("NAXIS1", 2)), headers.wcs_names(header)
-    places = {key: plane.sky_to_plane(headers.linear_wcs(header, key).wcs_pix2world([[1, 1], shape[::-1]], 1))
-              for key in {" ": "", **names}}
-    archived = any(row.leads(place, places[" "]) for key, place in places.items() if key != " ")
-    if archived or (row.path == frame.path and row.leads(row.corners, frame.corners)):
-        raise InputError(f"{frame.file} has the solution of {row.file} already, as WCS {frame.wcsname!r}")
+    corners = [[1, 1], [header.get("NAXIS1", 2), header.get("NAXIS2", 2)]]
+    places = {}
+    for key in {" ": "", **headers.wcs_names(header)}:
+        sky = headers.linear_wcs(header, key).wcs_pix2world(corners, 1)
+        places[key] = plane.sky_to_plane(sky)
+    is_archived = any(row.leads(place, places[" "]) for key, place in places.items() if key != " ")
+    is_own = row.filename == record.filename
+    if is_archived or (is_own and row.leads(row.corners, record.corners)):
+        raise InputError(f"{record.file} has the solution of {row.file} already, as WCS "
+                         f"{record.wcsname!r}")

@@ -1,4 +1,4 @@
-"""From files to exposures: find the sources of every chip and put them where the PSF has them."""
+"""Measure exposures: find the sources of every chip, and improve their positions with the PSF."""
 
 from __future__ import annotations
 
@@ -6,26 +6,35 @@ import dataclasses
 import functools
 import logging
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from imagereg.alignment.sequence import Exposure
+from imagereg.alignment.exposure import Chip, Exposure, Metadata
+from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import Flag, SourceCatalog
+from imagereg.catalogs.surveys import ReferenceCatalog
 from imagereg.catalogs.user import limited
 from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
 from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions
 from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.errors import InputError, ParameterError
-from imagereg.files import fits as files
-from imagereg.files import inputs
-from imagereg.parameters.spec import Spec
+from imagereg.files.atomic import read_bytes
+from imagereg.files.fits import read_image, read_ivm
+from imagereg.files.inputs import InputFile, expand_input, mef_inputs
+from imagereg.files.instruments import quality_file
+from imagereg.files.lists import Exclusions, UserCatalogs
+from imagereg.parameters.spec import ParameterSet, Spec
+from imagereg.wcs.plane import TangentPlane
 
 _KERNEL = ("conv_width", "nsigma", "ratio", "theta")
 _LIMITS = ("peakmin", "peakmax", "fluxmin", "fluxmax")
 _SHAPES = ("sharplo", "sharphi", "roundlo", "roundhi")
-_CANDIDATES, _LEAST = 4, 20_000  # times nsources, and at least: as many are compared with the PSF, cosmic rays too
+# As many sources are compared with the PSF, cosmic rays among them: times nsources, and at least.
+_CANDIDATES, _LEAST = 4, 20_000
 
 log = logging.getLogger(__name__)
 
@@ -44,45 +53,117 @@ class Limits:
         Number of brightest sources of each chip; what is no star comes last.
     """
 
-    fluxmin: float | None = None
-    fluxmax: float | None = None
-    fluxunits: str = "counts"
-    nbright: int | None = None
+    fluxmin: float | None
+    fluxmax: float | None
+    fluxunits: str
+    nbright: int | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Frame:
-    """What the finder made of an exposure; stamps are those of its sources, or None where the PSF is not to be used."""
+class Detection:
+    """What the finder made of an exposure.
+
+    Parameters
+    ----------
+    name, path, metadata, chips, problem
+        As those of an `Exposure`.
+    sources : SourceCatalog
+        Of all chips.
+    stamps : Stamps or None
+        Pixels around the sources; None where positions are not to be improved with the PSF.
+    """
 
     name: str
-    chips: tuple = ()
+    path: str
+    metadata: Metadata = Metadata()
+    chips: tuple[Chip, ...] = ()
     sources: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
     stamps: Stamps | None = None
-    facts: files.Facts | None = None
     problem: str = ""
 
 
-def measure_exposures(images, parameters, *, limits=None, exclusions=None, catalogs=None):
+def measure_images(task: ParameterSet, finding: ParameterSet,
+                   images: Sequence[InputFile]) -> list[Exposure]:
+    """Return the exposures of the images to align, with sources found or given by the user."""
+    names = ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
+    columns = {name: task[name] for name in names}
+    catalogs = UserCatalogs.load(task.catfile, **columns) if task.catfile else None
+    limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
+    return measure_exposures(images, finding, limits=limits, exclusions=_exclusions(task),
+                             catalogs=catalogs)
+
+
+def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: Sequence[Exposure],
+                      *, images: Sequence[InputFile],
+                      dry_run: bool = False) -> tuple[TangentPlane, Reference | None]:
+    """Return the plane and what to align with: catalog, image, or None for the first exposure.
+
+    Raises
+    ------
+    InputError
+        The reference can't be read.
+    """
+    first = exposures[0]
+    same = ""
+    if task.refimage:
+        image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
+        limits = Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
+        first = measure_exposures([image], ref_finding, limits=None if task.refcat else limits,
+                                  exclusions=_exclusions(task))[0]
+        same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
+    elif task.refcat:
+        first = next((exposure for exposure in exposures if not exposure.problem), first)
+    if first.problem:
+        raise InputError(first.problem)
+    plane = TangentPlane.around(first.outlines)
+    if task.refcat:
+        stars = _read_refcat(task, plane)
+        return plane, Reference(os.path.basename(task.refcat), SourceCatalog.empty(), stars)
+    if task.refimage:
+        name = os.path.basename(task.refimage)
+        return plane, Reference(name, first.sources, image=os.path.basename(same))
+    return plane, None
+
+
+def _read_refcat(task, plane):
+    """Read the reference catalog, and keep the stars within the limits of flux and number."""
+    table = read_table(read_bytes(task.refcat), task.refcat)
+    names = ("refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")
+    stars = ReferenceCatalog.from_table(table, **{name: task[name] for name in names})
+    stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
+                    fluxunits=task.rfluxunits, nbright=task.refnbright)
+    if task.refxyunits == "pixels":
+        stars = dataclasses.replace(stars, sky=plane.plane_to_sky(stars.xy))
+    return stars
+
+
+def _exclusions(task):
+    return Exclusions.load(task.exclusions) if task.exclusions else None
+
+
+def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
+                      limits: Limits | None = None, exclusions: Exclusions | None = None,
+                      catalogs: UserCatalogs | None = None) -> list[Exposure]:
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
     ----------
-    images : sequence of inputs.InputFile
+    images : sequence of InputFile
         FITS files, perhaps with inverse-variance maps.
-    parameters : params.ParameterSet
+    parameters : ParameterSet
         Of imagefindpars or refimagefindpars.
     limits : Limits, optional
         Which sources to keep.
-    exclusions : exclude.Exclusions, optional
+    exclusions : Exclusions, optional
         Where not to look for sources.
-    catalogs : userlists.UserCatalogs, optional
+    catalogs : UserCatalogs, optional
         Sources that the user gives, in place of the finder's.
 
     Returns
     -------
-    list of align.Exposure
-        In order; a file of STIS gives one for each of its exposures, all others give one. One that can't be read has
-        a `problem` and no sources.
+    list of Exposure
+        In order; a file of STIS gives one for each of its exposures, all others give one. One that
+        can't be read has a `problem` and no sources.
 
     Raises
     ------
@@ -93,18 +174,82 @@ def measure_exposures(images, parameters, *, limits=None, exclusions=None, catal
         raise ParameterError(f"{parameters.task}: computesig = no needs skysigma > 0")
     # Each thread has its own work: threads of BLAS below them would only wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda image: _find(image, parameters, exclusions, catalogs), images)
-        frames = [frame for part in found for frame in part]
-        stamps = {}
-        for frame in frames:
-            if frame.stamps is not None:
-                stamps.setdefault(frame.facts.optics, []).append(frame.stamps)
+        found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs), images)
+        detections = [detection for part in found for detection in part]
+        stamps: dict[str, list[Stamps]] = {}
+        for detection in detections:
+            if detection.stamps is not None:
+                stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
         width = _defined(parameters, "conv_width")
-        measured = pool.map(lambda parts: EffectivePSF.measure(Stamps.concat(parts), width), stamps.values())
-        psf = dict(zip(stamps, measured, strict=True))
-        frames = list(pool.map(lambda frame: _refined(frame, psf), frames))
+        psfs = pool.map(lambda parts: EffectivePSF.measure(Stamps.concat(parts), width),
+                        stamps.values())
+        psf_of = dict(zip(stamps, psfs, strict=True))
+        detections = list(pool.map(lambda detection: _refined(detection, psf_of), detections))
         number = parameters.nsources if catalogs is None else None
-        return list(pool.map(lambda frame: _exposure(frame, limits or Limits(), number), frames))
+        return list(pool.map(lambda detection: _exposure(detection, limits, number),
+                             detections))
+
+
+def _detect(image, parameters, exclusions, catalogs):
+    """Return a `Detection` for each exposure in a file; an InputError becomes a problem of one."""
+    name = os.path.basename(image.path)
+
+    def sources_of(opened, chip, metadata):
+        number = opened.chips.index(chip)
+        pixels = opened.pixels(chip, parameters.dqbits)
+        mask = exclusions.mask(name, number, pixels) if exclusions else None
+        outside = functools.partial(_outside, mask=mask, where=f"{name}[SCI,{chip.extver}]")
+        if catalogs is not None:
+            return outside(catalogs.read(name, number, chip.extver, metadata.exptime)), None
+        return _find_chip(pixels, parameters, _relative_noise(image, chip), outside)
+
+    try:
+        detections = []
+        with read_image(image.path, flags_path=quality_file(image.path)) as opened:
+            for exposure, metadata, chips in opened.exposures():
+                parts = [sources_of(opened, chip, metadata) for chip in chips]
+                detection = Detection(exposure, image.path, metadata, chips)
+                detections.append(_with_sources(detection, parts))
+        return detections
+    except InputError as error:
+        log.error("%s", error)
+        return [Detection(name, image.path, problem=str(error))]
+
+
+def _with_sources(detection, parts):
+    """Return a detection with the sources and stamps of its chips, one pair for each."""
+    sources, stamps = zip(*parts, strict=True)
+    stamps = [part for part in stamps if part is not None]
+    return dataclasses.replace(detection, sources=SourceCatalog.concat(sources),
+                               stamps=Stamps.concat(stamps) if stamps else None)
+
+
+def _refined(detection, psf_of):
+    """Return a detection with positions and fluxes from the PSF."""
+    if detection.stamps is None:
+        return detection
+    psf = psf_of[detection.metadata.optics]
+    sources = refine_positions(detection.sources, detection.stamps, psf)
+    return dataclasses.replace(detection, sources=sources)
+
+
+def _exposure(detection, limits, nsources):
+    """Return the exposure with the sources that the limits leave, `nsources` a chip at most."""
+    name, path, metadata = detection.name, detection.path, detection.metadata
+    sources = detection.sources
+    if detection.problem:
+        return Exposure(name, path, metadata, (), sources, detection.problem)
+    if limits is not None:
+        sources = limited(sources, fluxmin=limits.fluxmin, fluxmax=limits.fluxmax,
+                          fluxunits=limits.fluxunits, exptime=metadata.exptime)
+    nbright = limits.nbright if limits else None
+    if nbright is not None or nsources is not None:
+        parts = []
+        for chip in detection.chips:
+            best = _best(sources[sources.chip == chip.extver], nsources, name, chip)
+            parts.append(_brightest(best, nbright))
+        sources = SourceCatalog.concat(parts)
+    return Exposure.measured(name, detection.chips, sources, path=path, metadata=metadata)
 
 
 def _defined(parameters, name):
@@ -121,41 +266,11 @@ def _settings(parameters):
     return settings | {"skysigma": None if parameters.computesig else parameters.skysigma}
 
 
-def _find(image, parameters, exclusions, catalogs):
-    """Find the sources of one file; returns a frame for each exposure in it. An InputError becomes its problem."""
-    name = os.path.basename(image.path)
-    try:
-        facts, groups = files.read_facts(image.path), inputs.imsets(image.path)
-        quality = inputs.quality_file(image.path)
-        parts = {}
-        for number, pixels in enumerate(files.read_exposure(image.path, dqbits=parameters.dqbits, quality=quality)):
-            chip = pixels.chip
-            mask = None if exclusions is None else exclusions.mask(name, number, pixels)
-            outside = functools.partial(_outside, mask=mask, where=f"{name}[SCI,{chip.extver}]")
-            if catalogs is not None:
-                sources, stamps = outside(catalogs.read(name, number, chip.extver, facts.exptime)), None
-            else:
-                sources, stamps = _find_chip(pixels, parameters, _relative_noise(image, chip), outside)
-            parts[chip.extver] = chip, sources, stamps
-    except InputError as error:
-        log.error("%s", error)
-        return [_Frame(name, problem=str(error))]
-    return [_frame(name if len(groups) == 1 else f"{name}[sci,{group[0]}]", [parts[extver] for extver in group], facts)
-            for group in groups]
-
-
-def _frame(name, parts, facts):
-    """Put the chips of one exposure together."""
-    chips, sources, stamps = zip(*parts, strict=True)
-    stamps = [part for part in stamps if part is not None]
-    return _Frame(name, chips, SourceCatalog.concat(sources), Stamps.concat(stamps) if stamps else None, facts)
-
-
 def _relative_noise(image, chip):
     """Noise of the pixels of a chip relative to the typical one, from the inverse-variance map; None without."""
     if image.ivm is None:
         return None
-    variance = inputs.read_ivm(image.ivm, chip.extver, chip.shape)
+    variance = read_ivm(image.ivm, chip.extver, chip.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         noise = np.where(variance > 0, variance, np.nan) ** -0.5
     return noise / np.nanmedian(noise) if np.isfinite(noise).any() else np.full(chip.shape, np.nan)
@@ -202,28 +317,6 @@ def _outside(sources, mask, where):
         sources = sources[good]
     log.info("%s: %d sources", where, len(sources))
     return sources
-
-
-def _refined(frame, psf):
-    if frame.stamps is None:
-        return frame
-    return dataclasses.replace(frame, sources=refine_positions(frame.sources, frame.stamps, psf[frame.facts.optics]))
-
-
-def _exposure(frame, limits, nsources):
-    """Make an exposure of a frame, with the sources that the limits leave, `nsources` a chip at most."""
-    if frame.problem:
-        return Exposure(frame.name, (), frame.sources, problem=frame.problem)
-    sources = frame.sources
-    if limits != Limits():
-        sources = limited(sources, fluxmin=limits.fluxmin, fluxmax=limits.fluxmax, fluxunits=limits.fluxunits,
-                          exptime=frame.facts.exptime)
-    if limits.nbright is not None or nsources is not None:
-        sources = SourceCatalog.concat(
-            _brightest(_best(sources[sources.chip == chip.extver], nsources, frame.name, chip), limits.nbright)
-            for chip in frame.chips)
-    return Exposure.measured(frame.name, frame.chips, sources, epoch=frame.facts.epoch,
-                             visit=frame.facts.visit)
 
 
 def _best(sources, number, name, chip):

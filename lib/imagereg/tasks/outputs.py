@@ -5,26 +5,73 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
+from astropy.table import Table
+from astropy.wcs import WCS
 
-from imagereg.alignment.sequence import Status
+from imagereg.alignment.exposure import Alignment
+from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.surveys import sky_table_text
 from imagereg.errors import InputError
-from imagereg.files import disk, frames, headerlets
-from imagereg.files import fits as files
+from imagereg.files import headerlets
 from imagereg.files import text as formats
-from imagereg.files.atomic import WRITERS
-from imagereg.files.geomap import geomap_text
-from imagereg.files.solution import Solutions, Solved
+from imagereg.files.atomic import WRITERS, Claim, check_writable, write_bytes, write_text
+from imagereg.files.fits import write_reference_wcs
+from imagereg.files.inputs import InputFile
+from imagereg.files.instruments import root_name
+from imagereg.files.rewrite import check_updatable, check_wcsname, update_header
+from imagereg.files.solution import Solutions, SolvedExposure, solution_of
+from imagereg.parameters.spec import ParameterSet
 from imagereg.report import plots
-from imagereg.wcs.keywords import NOT_ALIGNED, Solution
+from imagereg.tasks.updatewcs import check_recomputable
+from imagereg.wcs.correction import Status
+from imagereg.wcs.plane import TangentPlane
 
 log = logging.getLogger(__name__)
 
 
-def product(task, ending):
+def changes_images(task: ParameterSet) -> bool:
+    """Whether a run changes its input images."""
+    return task.updatehdr or task.updatewcs or (task.headerlet and task.attach)
+
+
+def without_outputs(task: ParameterSet) -> ParameterSet:
+    """Return the parameters of a dry run, which writes no files of its own."""
+    return task.replace(writecat=False, shiftfile=False, see2dplot=False, residplot="No plot",
+                        runfile="")
+
+
+def check_outputs(images: Sequence[InputFile], task: ParameterSet, *, dry_run: bool) -> None:
+    """Raise InputError for what could not be written, before any work is done."""
+    for name in _new_files(task, dry_run):
+        check_writable(name)
+    paths = [image.path for image in images]
+    if task.headerlet:
+        headerlets.check(paths, task)
+    for path in paths if task.updatehdr or task.updatewcs else ():
+        check_updatable(path)
+    for path in paths if task.updatewcs else ():
+        check_recomputable(path)
+    for image in images if task.updatehdr and not task.reusename else ():
+        check_wcsname(image.path, image.wcs_names, task.wcsname)
+
+
+def _new_files(task, dry_run):
+    """Return names of the files that a run makes; one stands for all in the working directory."""
+    names = [] if dry_run else [product(task, "solution.ecsv")]
+    if task.runfile:
+        names.insert(0, task.runfile)
+    if task.shiftfile:
+        names += [task.outshifts, task.outwcs, product(task, "geomap.db")]
+    if (task.writecat and not task.clean) or task.see2dplot or task.residplot != "No plot":
+        names.append("tweakreg")
+    return names
+
+
+def product(task: ParameterSet, ending: str) -> str:
     """Name of a file that belongs to a run: that of its log with another ending."""
     return f"{os.path.splitext(task.runfile)[0] or 'tweakreg'}_{ending}"
 
@@ -36,19 +83,20 @@ class Output:
     ----------
     task : ParameterSet
         Of tweakreg.
-    paths : dict of str to str
-        Path by name of file.
-    claim : atomic.Claim, optional
-        Of the run that holds them.
+    claim : Claim, optional
+        Of the run that holds the images.
     dry_run : bool
         Of the headers, only find out what would differ.
     """
 
-    def __init__(self, task, paths, *, claim=None, dry_run=False):
-        self.task, self.paths, self.claim, self.dry_run = task, paths, claim, dry_run
-        self.written, self.differences = [], []
+    def __init__(self, task: ParameterSet, *, claim: Claim | None = None, dry_run: bool = False):
+        self.task = task
+        self.claim = claim
+        self.dry_run = dry_run
+        self.written: list[str] = []
+        self.differences: list[str] = []
 
-    def review(self, alignment):
+    def review(self, alignment: Alignment) -> str:
         """Draw the plots of an image, and ask at a terminal what to do with it."""
         self._plot(alignment)
         if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
@@ -62,92 +110,116 @@ class Output:
                 if choice.startswith(answer):
                     return choice
 
-    def write(self, alignments, plane, reference, *, summary):
-        """Write lists, plots, solution file, shiftfile, headerlets and headers; `summary` is the table of results."""
+    def write(self, alignments: Sequence[Alignment], plane: TangentPlane, reference: Reference, *,
+              summary: Table) -> None:
+        """Write all that the parameters ask for; `summary` is the table of results."""
         if self.task.writecat and not self.task.clean:
             for alignment in alignments:
                 self._write_catalogs(alignment)
             if self.task.expand_refcat:
-                root, final = f"cumulative_sky_refcat_{files.root_name(reference.name)}", reference.at(None)
-                self._text(f"{root}.coo", formats.sky_catalog_text(final, reference.name))
-                self._text(f"{root}.ecsv", sky_table_text(final, reference.name))
+                self._write_reference(reference)
         for alignment in alignments:
             self._plot(alignment)
         if not self.dry_run:
-            rows = tuple(Solved.from_alignment(a, frames.describe(a.exposure, self._path(a), plane), reference.name)
-                         for a in alignments)
-            self._text(product(self.task, "solution.ecsv"), Solutions("", plane, rows).text(summary))
+            rows = tuple(SolvedExposure.from_alignment(a, reference.name) for a in alignments)
+            text = Solutions("", plane, rows).text(summary)
+            self._text(product(self.task, "solution.ecsv"), text)
         if self.task.shiftfile:
             self._write_shifts(alignments, plane)
         if self.task.headerlet or self.task.updatehdr:
             self._write_solutions(alignments, reference.name)
 
-    def _path(self, alignment):
-        return self.paths[alignment.name.partition("[sci,")[0]]
+    def _write_reference(self, reference):
+        """Write the reference catalog that has grown."""
+        root = f"cumulative_sky_refcat_{root_name(reference.name)}"
+        final = reference.at(None)
+        self._text(f"{root}.coo", formats.sky_catalog_text(final, reference.name))
+        self._text(f"{root}.ecsv", sky_table_text(final, reference.name))
 
     def _write_shifts(self, alignments, plane):
         """Write the shiftfile, its reference WCS, and the database for IRAF."""
-        task, fitted = self.task, [a for a in alignments if a.changes]
-        comments = [f"{a.name}: a fit of geometry {a.fit.geometry} is more than this line can hold, see "
-                    f"{product(task, 'solution.ecsv')}" for a in fitted if a.fit.geometry in ("xyscale", "general")]
-        self._text(task.outshifts, formats.shiftfile_text(map(_shift, alignments), task.outwcs, comments))
-        files.write_reference_wcs(task.outwcs, plane)
+        task = self.task
+        fitted = [alignment for alignment in alignments if alignment.changes]
+        solution_file = product(task, "solution.ecsv")
+        comments = [f"{a.name}: a fit of geometry {a.fit.geometry} is more than this line can "
+                    f"hold, see {solution_file}"
+                    for a in fitted if a.fit.geometry in ("xyscale", "general")]
+        shifts = map(_shift, alignments)
+        self._text(task.outshifts, formats.shiftfile_text(shifts, task.outwcs, comments))
+        write_reference_wcs(task.outwcs, plane)
         self.written.append(task.outwcs)
-        records = [(files.root_name(a.name), a.fit) for a in fitted]
-        self._text(product(task, "geomap.db"), geomap_text(records, plane.shape, task.outwcs))
+        records = [(root_name(a.name), a.fit) for a in fitted]
+        text = formats.geomap_text(records, plane.shape, task.outwcs)
+        self._text(product(task, "geomap.db"), text)
 
     def _text(self, name, text):
-        disk.write_text(name, text)
+        write_text(name, text)
         self.written.append(name)
 
     def _write_catalogs(self, alignment):
-        sources, root = alignment.exposure.sources, files.root_name(alignment.name)
+        sources = alignment.exposure.sources
+        root = root_name(alignment.name)
         for number, chip in enumerate(alignment.exposure.chips, 1):
-            text = formats.chip_catalog_text(sources[sources.chip == chip.extver], alignment.name, shapes=True)
+            own = sources[sources.chip == chip.extver]
+            text = formats.chip_catalog_text(own, alignment.name, shapes=True)
             self._text(f"{root}_sci{number}_xy_catalog.coo", text)
-        self._text(f"{root}_sky_catalog.coo", formats.sky_catalog_text(sources, alignment.name))
+        text = formats.sky_catalog_text(sources, alignment.name)
+        self._text(f"{root}_sky_catalog.coo", text)
         if alignment.nmatches:
             self._text(f"{root}_xy_catalog.match", formats.match_text(alignment))
             self._text(f"{root}_catalog_fit.match", formats.fit_text(alignment))
 
     def _plot(self, alignment):
         """Draw the plots that are asked for and that there is something to draw in, each once."""
-        task, size = self.task, {"labelsize": self.task.labelsize}
+        task = self.task
+        size = {"labelsize": task.labelsize}
         wanted = {}
         if task.see2dplot and alignment.match and alignment.match.histogram is not None:
             wanted["hist2d"] = lambda: plots.histogram_png(alignment, **size)
         if alignment.nmatches and task.residplot in ("residuals", "both"):
-            wanted["residuals"] = lambda: plots.residuals_png(alignment, ylimit=task.ylimit, **size)
+            wanted["residuals"] = lambda: plots.residuals_png(alignment, ylimit=task.ylimit,
+                                                              **size)
         if alignment.nmatches and task.residplot in ("vector", "both"):
             wanted["vector"] = lambda: plots.vector_png(alignment, **size)
         for kind, draw in wanted.items():
-            name = f"{kind}_{files.root_name(alignment.name)}.png"
+            name = f"{kind}_{root_name(alignment.name)}.png"
             if name not in self.written:
-                disk.write_bytes(name, draw())
+                write_bytes(name, draw())
                 self.written.append(name)
 
     def _write_solutions(self, alignments, reference):
-        """Write headerlets and update headers, several files at a time; failed images get neither."""
-        files_of, updated = {}, []
+        """Write headerlets and headers of all images but failed ones, several files at a time."""
+        of_file: dict[str, list[Alignment]] = {}
         for alignment in alignments:
-            files_of.setdefault(self._path(alignment), []).append(alignment)
+            of_file.setdefault(alignment.exposure.path, []).append(alignment)
         with ThreadPoolExecutor(WRITERS) as pool:
-            tasks = [pool.submit(self._write_solution, path, group, reference) for path, group in files_of.items()]
-            wait(tasks, return_when=FIRST_EXCEPTION)
+            futures = [pool.submit(self._write_solution, path, group, reference)
+                       for path, group in of_file.items()]
+            wait(futures, return_when=FIRST_EXCEPTION)
             pool.shutdown(cancel_futures=True)
-        errors = [future.exception() for future in tasks if not future.cancelled() and future.exception()]
-        for future in tasks:
-            if not future.cancelled() and not future.exception():
-                written, differences = future.result()
-                updated += written
-                self.differences += differences
-        for error in errors[:1]:
-            if not isinstance(error, InputError) or not updated:
-                raise error
-            raise InputError(f"{error}; updated before were {', '.join(updated)}: once that is set right, "
-                             f"reusename=yes {'clobber=yes ' * self.task.headerlet}completes the run") from error
+        updated: list[str] = []
+        errors = []
+        for future in futures:
+            if future.cancelled():
+                continue
+            if future.exception():
+                errors.append(future.exception())
+                continue
+            written, differences = future.result()
+            updated += written
+            self.differences += differences
+        if errors:
+            self._fail(errors[0], updated)
         if not self.dry_run:
             self.written += updated
+
+    def _fail(self, error, updated):
+        """Raise the error that stopped the writing; it says which files were updated before."""
+        if not isinstance(error, InputError) or not updated:
+            raise error
+        clobber = "clobber=yes " if self.task.headerlet else ""
+        raise InputError(f"{error}; updated before were {', '.join(updated)}: once that is set "
+                         f"right, reusename=yes {clobber}completes the run") from error
 
     def _write_solution(self, path, alignments, reference):
         """Write what is known of one file, which may hold several exposures.
@@ -159,29 +231,33 @@ class Output:
         written : list of str
             Names of files.
         differences : list of str
-            See `files.rewrite`.
+            See `rewrite`.
         """
-        solved = [self._solution(a, reference) for a in alignments if a.status is not Status.FAILED]
-        how, written, differences = {"claim": self.claim, "dry_run": self.dry_run}, [], []
-        if self.task.headerlet and len(solved) == len(alignments):
-            differences += headerlets.write(path, solved, self.task, **how)
-            written += [headerlets.file_name(path, self.task.hdrfile), *[path] * self.task.attach]
-        if self.task.updatehdr and solved:
+        task = self.task
+        solved = [(_new_wcss(a), solution_of(a, reference))
+                  for a in alignments if a.status is not Status.FAILED]
+        how = {"claim": self.claim, "dry_run": self.dry_run}
+        written, differences = [], []
+        if task.headerlet and len(solved) == len(alignments):
+            differences += headerlets.write(path, solved, task, **how)
+            written.append(headerlets.file_name(path, task.hdrfile))
+            if task.attach:
+                written.append(path)
+        if task.updatehdr and solved:
             for wcss, solution in solved:
-                differences += files.update_header(path, wcss, solution, reuse=self.task.reusename, **how)
+                differences += update_header(path, wcss, solution, wcsname=task.wcsname,
+                                             reuse=task.reusename, **how)
             written.append(path)
             if not self.dry_run:
-                log.info("%s: headers updated, WCSNAME %s", path, self.task.wcsname)
+                log.info("%s: headers updated, WCSNAME %s", path, task.wcsname)
         return list(dict.fromkeys(written)), differences
 
-    def _solution(self, alignment, reference):
-        """Return the new WCS of each chip by EXTVER, None where it stays, and what a header says of them."""
-        if not alignment.changes:
-            return ({chip.extver: None for chip in alignment.exposure.chips},
-                    Solution(self.task.wcsname, NOT_ALIGNED + alignment.status.value))
-        return ({chip.extver: chip.wcs for chip in alignment.corrected_chips()},
-                Solution(self.task.wcsname, nmatch=alignment.nmatches, rms=tuple(map(float, alignment.sky_rms / 3600)),
-                         fitgeom=alignment.fit.geometry, reference=reference, chance=alignment.chance))
+
+def _new_wcss(alignment: Alignment) -> dict[int, WCS | None]:
+    """Return the new WCS of each chip by EXTVER, None where it stays."""
+    if not alignment.changes:
+        return {chip.extver: None for chip in alignment.exposure.chips}
+    return {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
 
 
 def _shift(alignment):

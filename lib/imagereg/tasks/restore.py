@@ -9,11 +9,12 @@ from imagereg.files import fits as files
 from imagereg.files import headerlets
 from imagereg.files.atomic import WRITERS, Claim
 from imagereg.files.inputs import expand_input
+from imagereg.files.rewrite import check_updatable, rewrite
 from imagereg.wcs import keywords as headers
 from imagereg.wcs.plane import apart
 
 
-def restore(given, *, to="", dry_run=False):
+def restore_wcs(given, *, to="", dry_run=False):
     """Make an archived WCS of every chip, or that of an attached headerlet, the primary one, to the last bit.
 
     The present one takes its place in the archive, so that a second restore takes the first one back. Files that have
@@ -43,12 +44,12 @@ def restore(given, *, to="", dry_run=False):
     """
     paths = [file.path for file in expand_input(given)]
     for path in paths:
-        files.check_updatable(path)
+        check_updatable(path)
     with Claim(() if dry_run else paths) as claim:
         targets = _targets(paths, to)
-        planned = {path: files.rewrite(path, _Restored(path, name), dry_run=True) for path, name in targets.items()}
+        planned = {path: rewrite(path, _Restored(path, name), dry_run=True) for path, name in targets.items()}
         with ThreadPoolExecutor(WRITERS) as pool:
-            list(pool.map(lambda path: files.rewrite(path, _Restored(path, targets[path]), claim=claim),
+            list(pool.map(lambda path: rewrite(path, _Restored(path, targets[path]), claim=claim),
                           [path for path, differences in planned.items() if differences and not dry_run]))
     return [line for path in paths for line in planned[path] or [f"{path}: has the WCS {targets[path]} already"]]
 
@@ -78,7 +79,7 @@ def _targets(paths, to):
 
 
 class _Restored:
-    """The change of one file for `files.rewrite`."""
+    """The change of one file for `rewrite`."""
 
     def __init__(self, path, name):
         self.path, self.name = path, name

@@ -1,4 +1,4 @@
-"""Align images with each other and write what was found: the task tweakreg itself."""
+"""The task tweakreg: align images with each other, and write what was found."""
 
 from __future__ import annotations
 
@@ -9,95 +9,37 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from astropy.wcs import WCS
 
-from imagereg.alignment.sequence import Chip, Exposure, Status, align
+from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
+from imagereg.alignment.sequence import align
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
-from imagereg.files import disk, headerlets
-from imagereg.files import fits as files
 from imagereg.files.atomic import Claim
 from imagereg.files.inputs import expand_input, mef_inputs
 from imagereg.parameters.spec import ParameterSet
-from imagereg.tasks.outputs import Output, product
-from imagereg.tasks.steps import measured, reference_of, rules_of
-from imagereg.tasks.updatewcs import check_recomputable, recompute
+from imagereg.report.summary import Result
+from imagereg.tasks.exposures import measure_images, measure_reference
+from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
+from imagereg.tasks.updatewcs import recompute
 from imagereg.version import __version__
 from imagereg.wcs.plane import TangentPlane
+
+_RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
+          "maxchance", "matching", "expand_refcat", "enforce_user_order", "magclip", "loss",
+          "onlybetter", "group")
 
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Result:
-    """What a run of tweakreg found and wrote.
-
-    Parameters
-    ----------
-    alignments : tuple of Alignment
-        One for each image, in order.
-    plane : TangentPlane
-        On which they were aligned.
-    reference : SourceCatalog
-        What they were aligned with, as it was in the end.
-    written : tuple of str
-        Names of the files that were written or updated.
-    differences : tuple of str
-        Of a dry run, the headerlets and the keywords that the images would get.
-    """
-
-    alignments: tuple
-    plane: TangentPlane
-    reference: SourceCatalog
-    written: tuple = ()
-    differences: tuple = ()
-
-    @property
-    def ok(self):
-        """Whether every image is aligned."""
-        return all(a.status is not Status.FAILED for a in self.alignments)
-
-    def table(self):
-        """Return what became of each image.
-
-        Returns
-        -------
-        astropy.table.Table
-            file, status, reason; dx, dy (pixels of the plane), rot (degrees), scale as in a shiftfile and their
-            errors; rms in x and y about zero in pixels and in mas, and about their means in mas; numbers of sources
-            and of matches after rejection; the probability that unrelated sources match as well.
-        """
-        from astropy.table import Table
-
-        rows = [(a.name, a.status.value, a.reason, *a.offset, a.rotation, a.scale, *a.errors, *a.rms,
-                 *(1000 * self.plane.pixel_scale * np.append(a.rms, a.spread)), len(a.exposure.sources), a.nmatches,
-                 a.chance)
-                for a in self.alignments]
-        names = ("file", "status", "reason", "dx", "dy", "rot", "scale", "dx_error", "dy_error", "rot_error",
-                 "scale_error", "xrms", "yrms", "xrms_mas", "yrms_mas", "xstd_mas", "ystd_mas", "nsources",
-                 "nmatches", "chance")
-        units = {"rot": "deg", "rot_error": "deg", **dict.fromkeys(names[13:17], "mas")}
-        units.update(dict.fromkeys(("dx", "dy", "dx_error", "dy_error", "xrms", "yrms"), "pix"))
-        table = Table(rows=rows, names=names, units=units)
-        digits = {"rot": "8f", "rot_error": "8f", "scale": "8f", "scale_error": "8f", "chance": "2g"}
-        for name in names[3:17] + ("chance",):
-            table[name].info.format = f".{digits.get(name, '4f')}"
-        return table
-
-    def __str__(self):
-        """Return the shift table, a line with the reason for every failure, and what a dry run has to say."""
-        columns = ["file", "status", "dx", "dy", "rot", "scale", "xrms", "yrms", "nsources", "nmatches", "chance"]
-        lines = self.table()[columns].pformat(max_lines=-1, max_width=-1, show_unit=True)
-        return "\n".join([*lines, *(f"{a.name}: {a.reason}" for a in self.alignments if a.reason),
-                          *self.differences])
-
-    __repr__ = __str__
-
-
-def align_images(given, task, finding, ref_finding, *, dry_run=False):
-    """Align images with the first of them, with a reference image or with a catalog, and write the outcome.
+def align_images(given: str | Sequence[str], task: ParameterSet, finding: ParameterSet,
+                 ref_finding: ParameterSet, *, dry_run: bool = False) -> Result:
+    """Align images with the first of them, with a reference image or with a catalog.
 
     Parameters
     ----------
@@ -118,54 +60,107 @@ def align_images(given, task, finding, ref_finding, *, dry_run=False):
     InputError
         A file is missing, or the reference or an output can't be used; no header has been changed.
     """
-    images = mef_inputs(expand_input(given), dry_run=dry_run)
-    paths = [image.path for image in images]
     if dry_run:
-        task = task.replace(writecat=False, shiftfile=False, see2dplot=False, residplot="No plot", runfile="")
-    changing = (task.updatehdr or task.updatewcs or (task.headerlet and task.attach)) and not dry_run
-    with Claim(paths if changing else ()) as claim, _scratch(dry_run and task.updatewcs) as folder:
-        _check_outputs(paths, task, dry_run)
+        task = without_outputs(task)
+    inputs = expand_input(given)
+    with _claimed(inputs, task, dry_run) as claim, _scratch(task, dry_run) as folder:
+        images = mef_inputs(inputs, dry_run=dry_run)
+        claim.take(image.path for image in images if changes_images(task) and not dry_run)
+        check_outputs(images, task, dry_run=dry_run)
         with _logged(task):
-            log.info("tweakreg %s, %s", __version__, datetime.datetime.now().isoformat(" ", "seconds"))
-            log.info("%s\n%s\ninput: %s", task, finding, ", ".join(paths))
-            warned, differences = recompute(paths, claim=claim, folder=folder) if task.updatewcs else ({}, [])
-            if folder:
-                moved = {os.path.realpath(path): os.path.join(folder, os.path.basename(path)) for path in paths}
-                images = [dataclasses.replace(image, path=moved[os.path.realpath(image.path)]) for image in images]
-                task = task.replace(refimage=moved.get(os.path.realpath(task.refimage), task.refimage))
-            output = Output(task, {os.path.basename(image.path): image.path for image in images}, claim=claim,
-                            dry_run=dry_run)
-            result = _aligned(images, output, finding, ref_finding, warned=warned)
+            _log_parameters(images, task, finding)
+            if task.updatewcs:
+                images, task, remarks, differences = _recomputed(images, task, claim, folder)
+            else:
+                remarks, differences = {}, []
+            exposures = measure_images(task, finding, images)
+            _check_companions(exposures, task)
+            plane, reference = measure_reference(task, ref_finding, exposures, images=images,
+                                                 dry_run=dry_run)
+            output = Output(task, claim=claim, dry_run=dry_run)
+            alignments, reference = align(exposures, plane, rules_of(task, plane),
+                                          reference=reference,
+                                          review=output.review if task.interactive else None)
+            alignments = [_remarked(alignment, remarks) for alignment in alignments]
+            epoch = alignments[0].exposure.metadata.epoch
+            result = Result(tuple(alignments), plane, reference.at(epoch))
+            output.write(alignments, plane, reference, summary=result.table())
+            result = dataclasses.replace(result, written=tuple(output.written))
             if dry_run:
-                result = dataclasses.replace(result, differences=(*differences, *output.differences))
+                differences += output.differences
+                result = dataclasses.replace(result, differences=tuple(differences))
             log.info("\n%s", result)
     return result
 
 
-def _scratch(wanted):
-    """Open a folder for files that are thrown away, or None."""
-    return tempfile.TemporaryDirectory(prefix="imagereg-") if wanted else contextlib.nullcontext()
+def _claimed(inputs, task, dry_run):
+    """Keep other runs from the files that this one is going to change."""
+    changing = changes_images(task) and not dry_run
+    return Claim(file.path for file in inputs if changing)
 
 
-def _aligned(images, output, finding, ref_finding, *, warned):
-    """Find, match, fit, write; `warned` has what is to be said of images, by path."""
-    task = output.task
-    exposures = measured(task, finding, images)
+def _scratch(task, dry_run):
+    """Open a folder for what updatewcs makes in a dry run, else None."""
+    if dry_run and task.updatewcs:
+        return tempfile.TemporaryDirectory(prefix="imagereg-")
+    return contextlib.nullcontext()
+
+
+def _log_parameters(images, task, finding):
+    now = datetime.datetime.now().isoformat(" ", "seconds")
+    log.info("tweakreg %s, %s", __version__, now)
+    log.info("%s\n%s\ninput: %s", task, finding, ", ".join(image.path for image in images))
+
+
+def _recomputed(images, task, claim, folder):
+    """Make the WCS of images anew, in a dry run that of copies in a folder.
+
+    Returns
+    -------
+    images, task
+        Those to go on with.
+    remarks : dict of str to str
+        By path, what is to be said of an image.
+    differences : list of str
+        Of a dry run, what differs.
+    """
+    warned, differences = recompute([image.path for image in images], claim=claim, folder=folder)
+    if not folder:
+        return list(images), task, warned, []
+    copies = {os.path.realpath(image.path): os.path.join(folder, os.path.basename(image.path))
+              for image in images}
+    remarks = {copies[os.path.realpath(path)]: remark for path, remark in warned.items()}
+    moved = [dataclasses.replace(image, path=copies[os.path.realpath(image.path)])
+             for image in images]
+    refimage = copies.get(os.path.realpath(task.refimage), task.refimage)
+    return moved, task.replace(refimage=refimage), remarks, differences
+
+
+def _check_companions(exposures, task):
+    """Raise InputError where a single image has nothing to be aligned with."""
     if len(exposures) < 2 and not (task.refimage or task.refcat):
-        alone = f"{exposures[0].name} is the only image: there is nothing to align it with"
-        raise InputError(exposures[0].problem or alone)
-    plane, reference = reference_of(task, ref_finding, exposures, images=images, dry_run=output.dry_run)
-    alignments, reference = align(exposures, plane, rules_of(task, plane), reference=reference,
-                                  review=output.review if task.interactive else None)
-    said = {os.path.basename(path): text for path, text in warned.items()}
-    alignments = [dataclasses.replace(a, reason="; ".join(filter(None, (a.reason, said.get(a.name.partition("[")[0])))))
-                  for a in alignments]
-    result = Result(tuple(alignments), plane, reference.at(alignments[0].exposure.epoch))
-    output.write(alignments, plane, reference, summary=result.table())
-    return dataclasses.replace(result, written=tuple(output.written))
+        only = exposures[0]
+        raise InputError(only.problem or f"{only.name} is the only image: there is nothing to "
+                                         "align it with")
 
 
-def align_catalogs(image, reference, *, wcs=None, **parameters):
+def rules_of(task: ParameterSet, plane: TangentPlane) -> Rules:
+    """Return what the parameters of tweakreg say of matching and fitting."""
+    scale = plane.pixel_scale if task.searchunits == "arcseconds" else 1.0
+    same = {name: task[name] for name in _RULES}
+    return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0,
+                 yoffset=task.yoffset or 0.0, **same)
+
+
+def _remarked(alignment, remarks):
+    """Return an alignment whose reason has what else is to be said of its image."""
+    remark = remarks.get(alignment.exposure.path, "")
+    reason = "; ".join(filter(None, (alignment.reason, remark)))
+    return dataclasses.replace(alignment, reason=reason)
+
+
+def align_catalogs(image: SourceCatalog, reference: SourceCatalog, *, wcs: WCS | None = None,
+                   **parameters: Any) -> Alignment:
     """Align two catalogs, without images.
 
     Parameters
@@ -186,38 +181,25 @@ def align_catalogs(image, reference, *, wcs=None, **parameters):
     """
     if wcs is None:
         plane = TangentPlane.flat()
-        exposure = Exposure("image", (), image.replace(sky=plane.plane_to_sky(image.xy), sky_error=image.xy_error))
-        reference = reference.replace(sky=plane.plane_to_sky(reference.xy), sky_error=reference.xy_error)
+        image = image.replace(sky=plane.plane_to_sky(image.xy), sky_error=image.xy_error)
+        exposure = Exposure("image", "", Metadata(), (), image)
+        reference = reference.replace(sky=plane.plane_to_sky(reference.xy),
+                                      sky_error=reference.xy_error)
     else:
         shape = wcs.pixel_shape or np.ceil(image.xy.max(axis=0)).astype(int)
         chip = Chip(1, wcs, tuple(map(int, shape[::-1])))
-        plane, exposure = TangentPlane.around([(wcs, chip.shape)]), Exposure.measured("image", [chip], image)
+        plane = TangentPlane.around([(wcs, chip.shape)])
+        exposure = Exposure.measured("image", [chip], image)
     rules = rules_of(ParameterSet("tweakreg", parameters), plane)
-    return align([exposure], plane, rules, reference=Reference("reference", reference))[0][0]
-
-
-def _check_outputs(paths, task, dry_run):
-    """Raise InputError for what could not be written, before any work is done."""
-    names = [] if dry_run else [*filter(None, [task.runfile]), product(task, "solution.ecsv")]
-    names += [task.outshifts, task.outwcs, product(task, "geomap.db")] if task.shiftfile else []
-    for name in names:
-        disk.check_writable(name)
-    if (task.writecat and not task.clean) or task.see2dplot or task.residplot != "No plot":
-        disk.check_writable("tweakreg")
-    if task.headerlet:
-        headerlets.check(paths, task)
-    for path in paths if task.updatehdr or task.updatewcs else ():
-        files.check_updatable(path)
-    for path in paths if task.updatewcs else ():
-        check_recomputable(path)
-    for path in paths if task.updatehdr and not task.reusename else ():
-        files.check_wcsname(path, task.wcsname)
+    alignments, _ = align([exposure], plane, rules, reference=Reference("reference", reference))
+    return alignments[0]
 
 
 @contextlib.contextmanager
-def _logged(task):
+def _logged(task: ParameterSet) -> Iterator[None]:
     """Log into the run file, and, where verbose, to the standard output."""
-    root, handlers = logging.getLogger("imagereg"), []
+    root = logging.getLogger("imagereg")
+    handlers: list[logging.Handler] = []
     if task.runfile:
         handlers.append(logging.FileHandler(task.runfile, mode="w", encoding="utf-8"))
     if task.verbose:

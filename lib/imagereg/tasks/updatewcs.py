@@ -12,10 +12,10 @@ from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.files import fits as files
-from imagereg.files.inputs import quality_file
+from imagereg.files.instruments import instrument_of, quality_file
+from imagereg.files.rewrite import quiet_stwcs, rewrite
 from imagereg.wcs import keywords as headers
 
-_INSTRUMENTS = ("ACS", "WFC3", "WFPC2", "STIS", "NICMOS")
 _REFERENCE_FILES = ("IDCTAB", "NPOLFILE", "D2IMFILE")
 _TABLES = ("WCSDVARR", "D2IMARR")  # extensions in which stwcs stores what the reference files say
 _LONGEST = 200  # letters of what stwcs has to say
@@ -28,7 +28,7 @@ def check_recomputable(path):
     with files.opened(path) as hdus:
         header = hdus[0].header.copy()
         science = any(hdu.name == "SCI" for hdu in hdus)
-    if header.get("TELESCOP") != "HST" or header.get("INSTRUME") not in _INSTRUMENTS or not science:
+    if not instrument_of(header).has_updatewcs or not science:
         raise InputError(f"{path} is no image of HST with SCI extensions, which updatewcs = yes needs")
     names = {keyword: str(header.get(keyword, "")).strip() for keyword in _REFERENCE_FILES}
     if names["IDCTAB"] in ("", "N/A"):
@@ -66,7 +66,7 @@ def recompute(paths, *, claim=None, folder=None):
     warned : dict of str to str
         By path, what is to be said of a fitted WCS that was there; empty where there was none.
     differences : list of str
-        See `files.rewrite`.
+        See `rewrite`.
 
     Raises
     ------
@@ -74,10 +74,10 @@ def recompute(paths, *, claim=None, folder=None):
         It does not work for one of the files; all are then as they were.
     """
     changes = {path: _Recomputed(path) for path in paths}
-    differences = [line for path, change in changes.items() for line in files.rewrite(path, change, dry_run=True)]
+    differences = [line for path, change in changes.items() for line in rewrite(path, change, dry_run=True)]
     for path, change in changes.items():
         target = os.path.join(folder, os.path.basename(path)) if folder else None
-        files.rewrite(path, change, claim=claim, target=target)
+        rewrite(path, change, claim=claim, target=target)
         log.info("%s: WCS recomputed by stwcs.updatewcs", path)
         flags = quality_file(path)
         if target and flags:  # which is looked for beside the image
@@ -88,7 +88,7 @@ def recompute(paths, *, claim=None, folder=None):
 
 
 class _Recomputed:
-    """What stwcs makes of one file, worked out when `files.rewrite` asks first."""
+    """What stwcs makes of one file, worked out when `rewrite` asks first."""
 
     def __init__(self, path):
         self.path, self.warning, self._parts = path, "", None
@@ -147,7 +147,7 @@ def _phantom(hdu, header):
 def _run_stwcs(hdus, path):
     """Run stwcs.updatewcs in memory, and silently."""
     try:
-        with files.quiet_stwcs():
+        with quiet_stwcs():
             from stwcs.updatewcs import updatewcs
 
             updatewcs(hdus, checkfiles=False, use_db=False)

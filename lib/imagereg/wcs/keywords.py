@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 import string
@@ -31,52 +30,22 @@ _ORIGINAL = "O"  # stwcs keeps the WCS of the first calibration there
 _UNNAMED = "PRE-TWEAKREG"
 _NAME_COMMENT = "name of this coordinate description"
 _COMMENTARY = ("HISTORY", "COMMENT", "")
-NOT_ALIGNED = "not aligned: "  # WCSTYPE of an image that keeps its WCS under the name of a solution, less the reason
+_NOT_ALIGNED = "not aligned: "  # WCSTYPE of an image that keeps its WCS under the name of a solution, less the reason
 _ROOM = 65  # letters of a card for a text and its comment
 _ROUNDING = 1e-10  # stwcs archives to some 13 digits
 _FITTED = {"REL": "relatively aligned to", "IMG": "aligned image-by-image to", "EVM": "aligned by visit-exposures to",
            "SVM": "aligned by visit to"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Solution:
-    """What a header says of a fit.
-
-    Parameters
-    ----------
-    wcsname : str
-        WCSNAME and FITNAME.
-    wcstype : str
-        WCSTYPE; where not given, what drizzlepac reads from the name.
-    nmatch : int
-        Number of sources the fit is based on.
-    rms : (float, float)
-        Scatter of their residuals in right ascension and declination, degrees on the sky.
-    fitgeom : str
-        Geometry of the fit.
-    reference : str
-        What was aligned with.
-    chance : float
-        Probability that unrelated sources match as well; NaN where it is not known.
-    """
-
-    wcsname: str
-    wcstype: str = ""
-    nmatch: int = 0
-    rms: tuple = (0.0, 0.0)
-    fitgeom: str = ""
-    reference: str = ""
-    chance: float = math.nan
-
-    @property
-    def history(self):
-        """What the header's HISTORY says of it."""
-        rms = " ".join(f"{value * 3.6e6:.2f}" for value in self.rms)
-        facts = [f"tweakreg {__version__}: {self.wcsname}"]
-        facts += [f"reference {self.reference}"] if self.reference else []
-        facts += [f"{self.nmatch} matches", f"rms {rms} mas"] if self.nmatch else []
-        facts += [f"chance {self.chance:.1e}"] if math.isfinite(self.chance) else []
-        return ", ".join(facts).encode("ascii", "replace").decode()
+def _history(wcsname, solution):
+    """Return the line of HISTORY that tells of a new WCS."""
+    facts = [f"tweakreg {__version__}: {wcsname}"]
+    if not solution.stays:
+        rms = " ".join(f"{value / 3600 * 3.6e6:.2f}" for value in (solution.ra_rms, solution.dec_rms))
+        facts += [f"reference {solution.reference}"] if solution.reference else []
+        facts += [f"{solution.nmatches} matches", f"rms {rms} mas"] if solution.nmatches else []
+        facts += [f"chance {solution.chance:.1e}"] if math.isfinite(solution.chance) else []
+    return ", ".join(facts).encode("ascii", "replace").decode()
 
 
 def wcs_type(wcsname):
@@ -279,7 +248,7 @@ def is_fitted(header):
     """Whether the primary WCS is from a fit: of a run of ours, or with a name or type that HST's pipeline gives."""
     kind = str(header.get("WCSTYPE", ""))
     return ("FITNAME" in header or "FIT" in str(header.get("WCSNAME", "")).upper() or "a posteriori" in kind
-            or kind.startswith(NOT_ALIGNED))
+            or kind.startswith(_NOT_ALIGNED))
 
 
 def forget_fit(header):
@@ -362,7 +331,7 @@ def without_alternates(header, keys=string.ascii_uppercase):
     return header
 
 
-def corrected_header(header, wcs, solution, reuse=False):
+def corrected_header(header, wcs, solution, *, wcsname, reuse=False):
     """Give a science header a new primary WCS; the one before is archived.
 
     Parameters
@@ -371,8 +340,10 @@ def corrected_header(header, wcs, solution, reuse=False):
         It is not changed.
     wcs : astropy.wcs.WCS or None
         The new one, which differs from that of `header` in CRVAL and CD, PC or PV; None leaves the numbers alone.
-    solution : Solution
+    solution : correction.Solution
         What is known of it.
+    wcsname : str
+        Name of the new WCS.
     reuse : bool
         Replace a primary WCS of the same name instead of archiving it.
 
@@ -385,7 +356,7 @@ def corrected_header(header, wcs, solution, reuse=False):
     InputError
         No letter is left for the archive.
     """
-    header = archived(header, solution.wcsname if reuse else "")
+    header = archived(header, wcsname if reuse else "")
     if wcs is not None:
         for name, value in _numbers(header, wcs).items():
             header[name] = value  # the comment stays
@@ -395,18 +366,19 @@ def corrected_header(header, wcs, solution, reuse=False):
             header["S_REGION"] = s_region(header, wcs)
     for keyword in ("HDRNAME", "CATALOG"):  # of the headerlet that the WCS of before came with
         header.remove(keyword, ignore_missing=True)
-    kind = solution.wcstype or wcs_type(solution.wcsname)
-    header["WCSNAME"] = _with_comment(solution.wcsname, _NAME_COMMENT)
+    kind = _NOT_ALIGNED + solution.status if solution.stays else wcs_type(wcsname)
+    header["WCSNAME"] = _with_comment(wcsname, _NAME_COMMENT)
     header.set("WCSTYPE", *_with_comment(kind, "kind of this coordinate description"), after="WCSNAME")
     if wcs is not None:
-        header.set("FITNAME", *_with_comment(solution.wcsname, "name of the fit that led to it"), after="WCSTYPE")
-        header.set("NMATCH", solution.nmatch, "sources the fit is based on", after="FITNAME")
-        header.set("FITGEOM", solution.fitgeom, "geometry of the fit", after="NMATCH")
-        header.set("RMS_RA", solution.rms[0], "[deg] rms of the fit in right ascension", after="FITGEOM")
-        header.set("RMS_DEC", solution.rms[1], "[deg] rms of the fit in declination", after="RMS_RA")
-        header["CRDER1"] = (solution.rms[0], "[deg] random error of axis 1")
-        header["CRDER2"] = (solution.rms[1], "[deg] random error of axis 2")
-    header.add_history(solution.history)
+        rms = (solution.ra_rms / 3600, solution.dec_rms / 3600)
+        header.set("FITNAME", *_with_comment(wcsname, "name of the fit that led to it"), after="WCSTYPE")
+        header.set("NMATCH", solution.nmatches, "sources the fit is based on", after="FITNAME")
+        header.set("FITGEOM", solution.geometry, "geometry of the fit", after="NMATCH")
+        header.set("RMS_RA", rms[0], "[deg] rms of the fit in right ascension", after="FITGEOM")
+        header.set("RMS_DEC", rms[1], "[deg] rms of the fit in declination", after="RMS_RA")
+        header["CRDER1"] = (rms[0], "[deg] random error of axis 1")
+        header["CRDER2"] = (rms[1], "[deg] random error of axis 2")
+    header.add_history(_history(wcsname, solution))
     return header
 
 

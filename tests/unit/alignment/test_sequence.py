@@ -21,7 +21,7 @@ from planes import (
 )
 
 from imagereg.alignment import solve as solve_module
-from imagereg.alignment.sequence import Alignment, Chip, Exposure, Rules, Status, align
+from imagereg.alignment.sequence import Alignment, Chip, Exposure, Metadata, Rules, Status, align
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.errors import AlignmentError
@@ -221,7 +221,8 @@ def test_reference_without_sources():
 
 def test_exposure_that_could_not_be_read():
     first, second = pair()
-    broken = Exposure("c_flt.fits", (), SourceCatalog.empty(), problem="c_flt.fits is not a FITS file")
+    broken = Exposure("c_flt.fits", "c_flt.fits", Metadata(), (), SourceCatalog.empty(),
+                      "c_flt.fits is not a FITS file")
     results = verdicts([first, broken, second], PLANE, EASY)
     assert [result.status for result in results] == [Status.REFERENCE, Status.FAILED, Status.ALIGNED]
     assert results[1].reason == "c_flt.fits is not a FITS file"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planes import CHIP, EASY, ERROR, PLANE, SHAPE, exposure_at, noise, pair, stars, verdicts
 
-from imagereg.alignment.sequence import Chip, Exposure, Status
+from imagereg.alignment.sequence import Chip, Exposure, Metadata, Status
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.wcs.plane import TangentPlane, corrected_wcs
 
@@ -196,7 +196,7 @@ def visit(shift, counts, name, random):
     """Return exposures of one visit that share a shift."""
     sky = stars(200, seed=2)
     return [dataclasses.replace(exposure_at(sky[some] + shift + noise((count, 2), 50 + number), f"{name}{number}"),
-                                visit=name)
+                                metadata=Metadata(visit=name))
             for number, count in enumerate(counts) for some in [random.choice(200, count, replace=False)]]
 
 
@@ -240,7 +240,7 @@ def test_group_without_known_visits_is_one_by_one():
 
 def test_unreadable_member_of_a_visit_fails_alone():
     random = np.random.default_rng(3)
-    broken = Exposure("two9", (), SourceCatalog.empty(), "two9 is truncated", visit="two")
+    broken = Exposure("two9", "two9.fits", Metadata(visit="two"), (), SourceCatalog.empty(), "two9 is truncated")
     results = verdicts([*visit((0, 0), [200], "one", random), *visit((5, -3), [60], "two", random), broken], PLANE,
                        replace(group="visit"))
     assert [r.status for r in results] == [Status.REFERENCE, ALIGNED, FAILED]

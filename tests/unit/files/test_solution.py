@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from imagereg.alignment.fit import fit_linear
 from imagereg.errors import InputError
-from imagereg.files.geomap import geomap_text
-from imagereg.files.solution import Frame, Solutions, Solved
+from imagereg.files.instruments import metadata_of
+from imagereg.files.solution import ExposureRecord, Solutions, SolvedExposure
+from imagereg.files.text import geomap_text
 from imagereg.wcs.plane import TangentPlane
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -19,7 +20,8 @@ words = st.text(st.characters(exclude_categories=("C", "Z")), max_size=20)
 @given(st.lists(numbers, min_size=8, max_size=8), words, st.tuples(st.floats(0, 359), st.floats(-89, 89)))
 def test_text_keeps_every_digit(values, reason, crval):
     names = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")
-    row = Solved(file="a_flt.fits", rootname="a", reason=reason, nmatches=7, **dict(zip(names, values, strict=True)))
+    numbers = dict(zip(names, values, strict=True))
+    row = SolvedExposure(file="a_flt.fits", rootname="a", reason=reason, nmatches=7, **numbers)
     plane = TangentPlane.of(crval, (1 / 3, 2e5 / 7), np.array([[-1.1, 0.3], [0.3, 1.1]]) / 7e4, (30, 40))
     solutions = Solutions("s.ecsv", plane, (row,))
     again = Solutions.parse(solutions.text(Table({"file": ["a_flt.fits"]})), "s.ecsv")
@@ -31,7 +33,7 @@ def test_text_keeps_every_digit(values, reason, crval):
 
 def test_aligned_row_needs_a_matrix():
     plane = TangentPlane.flat()
-    text = Solutions("", plane, (Solved(file="a.fits"),)).text(Table({"file": ["a.fits"]}))
+    text = Solutions("", plane, (SolvedExposure(file="a.fits"),)).text(Table({"file": ["a.fits"]}))
     with pytest.raises(InputError, match="s.ecsv is damaged: the row of a.fits is aligned and has no matrix"):
         Solutions.parse(text, "s.ecsv")
 
@@ -40,17 +42,20 @@ def test_aligned_row_needs_a_matrix():
     ("j8bt06nyq_flt.fits", "", "j8bt06"), ("x.fits", "J8BT06NYQ", "j8bt06"), ("mosaic_drz.fits", "", ""),
 ])
 def test_visit(name, rootname, visit):
-    assert Frame.of(name, {"ROOTNAME": rootname}).visit == visit
+    metadata = metadata_of({"ROOTNAME": rootname}, name)
+    assert metadata.visit == visit
+    assert ExposureRecord.of(name, metadata, (), TangentPlane.flat()).visit == visit
 
 
 def kin(letter, epoch, shift):
-    return Solved(file=f"j8bt06n{letter}q_flt.fits", visit="j8bt06", rootname=f"j8bt06n{letter}q", epoch=epoch, xx=1.0,
-                  xy=0.0, yx=0.0, yy=1.0, x_shift=shift, y_shift=0.0, x_centre=0.0, y_centre=0.0)
+    return SolvedExposure(file=f"j8bt06n{letter}q_flt.fits", visit="j8bt06", rootname=f"j8bt06n{letter}q",
+                          epoch=epoch, xx=1.0, xy=0.0, yx=0.0, yy=1.0, x_shift=shift, y_shift=0.0, x_centre=0.0,
+                          y_centre=0.0)
 
 
 def test_nearest_in_time_of_a_visit():
-    frame = Frame("j8bt06nzq_flt.fits", "j8bt06nzq", "j8bt06", epoch=2000.34, x_first=0.0, y_first=0.0, x_last=9.0,
-                  y_last=9.0)
+    frame = ExposureRecord("j8bt06nzq_flt.fits", "j8bt06nzq", "j8bt06", epoch=2000.34, x_first=0.0, y_first=0.0,
+                           x_last=9.0, y_last=9.0)
     rows = kin("a", 2000.0, 5.0), kin("b", 2000.3, 0.0), kin("c", 2000.4, 0.1)
     assert Solutions("s", TangentPlane.flat(), rows).rows_for(frame) == [rows[1]]
     with pytest.raises(InputError, match="which differ"):

@@ -8,8 +8,10 @@ import pytest
 
 from imagereg import imagefindpars, refimagefindpars, tweakreg
 from imagereg.errors import InputError, ParameterError
-from imagereg.interfaces import cli
+from imagereg.interfaces import cli, python
 from imagereg.interfaces import epar as editor
+from imagereg.interfaces.epar.faces import _window_obstacle
+from imagereg.parameters.gather import gather_parameters
 from imagereg.parameters.spec import ParameterSet
 
 
@@ -114,7 +116,7 @@ def test_neither(monkeypatch, faces):
 def test_a_display_that_is_not_there(monkeypatch):
     """The trial itself, not a fake: no server has this number."""
     monkeypatch.setenv("DISPLAY", "127.0.0.1:987")
-    assert "no window can be opened" in editor._window_obstacle()
+    assert "no window can be opened" in _window_obstacle()
 
 
 def test_unknown_words(monkeypatch):
@@ -157,7 +159,7 @@ def ran(monkeypatch):
         runs.append(given)
         return types.SimpleNamespace(ok=False)
 
-    monkeypatch.setattr(tweakreg, "_run", run)
+    monkeypatch.setattr(python, "align_images", run)
     return runs
 
 
@@ -205,7 +207,7 @@ def test_parameter_sets_by_themselves(monkeypatch, home, verb, task):
     at_terminal(monkeypatch, lambda model: (model.set("threshold", "33"), model.save()))
     assert verb()[task].threshold == 33
     assert [path.name for path in (home / ".imagereg").iterdir()] == [f"{task}.cfg"]
-    found = {values.task: values for values in tweakreg.gather_parameters("defaults")}
+    found = {values.task: values for values in gather_parameters("defaults")}
     assert found[task].threshold == 33
 
 

@@ -1,4 +1,4 @@
-"""The editor in a terminal: fields, keys, the screen, what keys do; with prompt_toolkit's keyboard, no terminal."""
+"""The editor in a terminal: lines, keys, the screen, what keys do; with prompt_toolkit's keyboard, no terminal."""
 
 import asyncio
 import pathlib
@@ -12,11 +12,10 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from imagereg.errors import InputError
-from imagereg.interfaces import epar as editor
-from imagereg.interfaces.epar import terminal
+from imagereg.interfaces.epar import faces, terminal
 from imagereg.interfaces.epar.model import Model
 from imagereg.interfaces.epar.terminal import keys, screen
-from imagereg.interfaces.epar.terminal.field import EDITS, Field
+from imagereg.interfaces.epar.terminal.line_editor import ACTIONS, LineEditor
 from imagereg.interfaces.epar.terminal.session import Session
 
 
@@ -63,24 +62,24 @@ def at(session, name):
     assert session.name == name
 
 
-# ---- fields and keys
+# ---- lines and keys
 
-@pytest.mark.parametrize(("field", "actions", "result"), [
-    (Field("old"), ["n", "e"], "ne|"),
-    (Field("old"), ["move_right", "x"], "ox|ld"),
-    (Field("old"), ["move_eol", "x"], "oldx|"),
-    (Field("old"), ["del_left"], "ol|"),
-    (Field("old"), ["del_char", "move_right", "del_left"], "|d"),
-    (Field("a.fits,b.fits c"), ["next_word", "next_word", "next_word", "prev_word"], "a.fits,b.fits |c"),
-    (Field("a.fits,b.fits"), ["del_word", "move_eol", "undel_word"], "b.fitsa.fits,|"),
-    (Field("abc"), ["del_line", "x", "undel_line"], "xabc|"),
-    (Field("abc"), ["move_eol", "del_char", "undel_char"], "abc|"),
-    (Field(""), ["del_left", "move_left", "next_word", "prev_word"], "|"),
+@pytest.mark.parametrize(("line", "actions", "result"), [
+    (LineEditor("old"), ["n", "e"], "ne|"),
+    (LineEditor("old"), ["move_right", "x"], "ox|ld"),
+    (LineEditor("old"), ["move_eol", "x"], "oldx|"),
+    (LineEditor("old"), ["del_left"], "ol|"),
+    (LineEditor("old"), ["del_char", "move_right", "del_left"], "|d"),
+    (LineEditor("a.fits,b.fits c"), ["next_word", "next_word", "next_word", "prev_word"], "a.fits,b.fits |c"),
+    (LineEditor("a.fits,b.fits"), ["del_word", "move_eol", "undel_word"], "b.fitsa.fits,|"),
+    (LineEditor("abc"), ["del_line", "x", "undel_line"], "xabc|"),
+    (LineEditor("abc"), ["move_eol", "del_char", "undel_char"], "abc|"),
+    (LineEditor(""), ["del_left", "move_left", "next_word", "prev_word"], "|"),
 ])
-def test_editing(field, actions, result):
+def test_editing(line, actions, result):
     for action in actions:
-        field = getattr(field, action)() if len(action) > 1 else field.type(action)
-    assert f"{field.text[:field.at]}|{field.text[field.at:]}" == result
+        line = getattr(line, action)() if len(action) > 1 else line.type(action)
+    assert f"{line.text[:line.cursor]}|{line.text[line.cursor:]}" == result
 
 
 def test_tables_are_irafs():
@@ -93,14 +92,14 @@ def test_tables_are_irafs():
         pressed = [names for several in table.values() for names in several]
         assert len(pressed) == len(set(pressed))
         for action in table:
-            assert action in EDITS or hasattr(Session, f"_{action}")
+            assert action in ACTIONS or hasattr(Session, f"_{action}")
 
 
 @pytest.mark.parametrize(("command", "table"), [
     ("vi", "vi"), ("/usr/bin/emacs -nw", "emacs"), ("emacsclient", "emacs"), ("nano", "vi"), ("XEmacs", "emacs"),
 ])
 def test_which_table(command, table):
-    assert keys.chosen(command) == table
+    assert keys.table_for(command) == table
 
 
 @pytest.mark.parametrize("table", keys.TABLES)
@@ -217,13 +216,13 @@ def test_choices(session):
     press(session, "<complete>")
     assert session.candidates == ("arcseconds", "pixels") and "arcseconds  pixels" in drawn(session)
     press(session, "p", "<complete>")
-    assert session.field.text == "pixels" and not session.candidates
+    assert session.editor.text == "pixels" and not session.candidates
     at(session, "verbose")
     press(session, " ", "<move_down>")
     assert session.model.row("verbose").text == "yes"
     at(session, "fitgeometry")
     press(session, "r", "<complete>")
-    assert session.field.text == "rs"
+    assert session.editor.text == "rs"
     press(session, "<complete>")
     assert session.candidates == ("rshift", "rscale")
 
@@ -232,13 +231,13 @@ def test_names_of_files(session, home):
     for name in ("im_a.fits", "im_b.fits", "list"):
         (home / name).write_text("")
     press(session, "<complete>")
-    assert session.candidates == ("im_a.fits", "im_b.fits", "list") and session.field.text == "*flt.fits"
+    assert session.candidates == ("im_a.fits", "im_b.fits", "list") and session.editor.text == "*flt.fits"
     press(session, "i", "<complete>")
-    assert session.field.text == "im_" and not session.candidates
+    assert session.editor.text == "im_" and not session.candidates
     press(session, "<complete>")
     assert session.candidates == ("im_a.fits", "im_b.fits")
     press(session, "a", "<complete>", ",@l", "<complete>")
-    assert session.field.text == "im_a.fits,@list"
+    assert session.editor.text == "im_a.fits,@list"
     assert press(session, "zz", "<complete>") == "nothing to complete it with"
 
 
@@ -246,7 +245,7 @@ def test_absolute_names(session, home):
     """At a row of files /a/ is no text to look for."""
     (home / "im_a.fits").write_text("")
     press(session, f"{home}/im", "<complete>")
-    assert session.prompt is None and session.field.text == f"{home}/im_a.fits"
+    assert session.prompt is None and session.editor.text == f"{home}/im_a.fits"
     press(session, "<return>")
     assert session.model.row("input").text == f"{home}/im_a.fits"
 
@@ -267,14 +266,14 @@ def test_search(session):
 
 def test_undo(session):
     press(session, "a.fits", "<undo>")
-    assert session.field.text == "*flt.fits"
+    assert session.editor.text == "*flt.fits"
     press(session, "a.fits", "<return>", "<undo>")
     assert session.model.row("input").text == "*flt.fits"
     press(session, ":redo", "<return>")
     assert session.model.row("input").text == "a.fits"
     assert press(session, "<redo>") == "nothing to redo"
     press(session, "<move_up>", ":unset", "<return>")
-    assert session.model.row("input").text == session.field.text == "*flt.fits"
+    assert session.model.row("input").text == session.editor.text == "*flt.fits"
     press(session, "b", "<return>", ":unlearn", "<return>")
     assert session.model.row("input").text == "*flt.fits"
 
@@ -302,7 +301,7 @@ def test_a_set_opened_by_tab(session):
     press(session, "<move_down>", "<complete>")
     assert session.model.task == "imagefindpars"
     press(session, "<exit_noupdate>")
-    assert session.end == "leave" and session.model.kept is None
+    assert session.end == "leave" and session.model.result is None
 
 
 def test_files(session, home):
@@ -313,7 +312,7 @@ def test_files(session, home):
     press(session, ":r other.cfg", "<return>")
     assert session.model.row("input").text == "b.fits"
     press(session, ":notes", "<return>")
-    assert any("nclip" in line for line in drawn(session)) and max(map(len, session.reading.lines)) < 80
+    assert any("nclip" in line for line in drawn(session)) and max(map(len, session.page.lines)) < 80
     press(session, "q", "<move_up>", "c.fits", "<return>", ":r!", "<return>")
     assert session.model.row("input").text == "b.fits"
     assert press(session, ":r", "<return>") == "no file is named; :r! goes back to what was saved"
@@ -365,14 +364,14 @@ def test_help(session):
     press(session, "q", "<get_help>")
     assert drawn(session)[0].strip() == "EDIT COMMANDS (vi)"
     press(session, "<exit_noupdate>")
-    assert session.reading is None and not session.end
+    assert session.page is None and not session.end
 
 
-ACTIONS = st.sampled_from([action for action in keys.TABLES["emacs"]] + [*" y7:/?aeq!wx.,", "edit", ":e\r", "no\r"])
+PRESSED = st.sampled_from([action for action in keys.TABLES["emacs"]] + [*" y7:/?aeq!wx.,", "edit", ":e\r", "no\r"])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(ACTIONS, max_size=40), st.integers(40, 130), st.integers(6, 50))
+@given(st.lists(PRESSED, max_size=40), st.integers(40, 130), st.integers(6, 50))
 def test_any_keys_leave_a_screen(actions, width, height):
     """Nothing but what IRAF's words can say, and the screen is always as large as the terminal."""
     session = Session(Model.open("tweakreg"), height=height)
@@ -414,7 +413,7 @@ def typed(text, **more):
 def test_keyboard(monkeypatch, editor_name, text, value):
     monkeypatch.setenv("EDITOR", editor_name)
     model = typed(text)
-    assert model.kept["tweakreg"].input == value
+    assert model.result["tweakreg"].input == value
 
 
 def test_the_screen_closes_before_the_task_runs(monkeypatch, home):
@@ -424,18 +423,18 @@ def test_the_screen_closes_before_the_task_runs(monkeypatch, home):
 
 
 def test_interrupt_leaves(home):
-    assert typed("a.fits\r\x03").kept is None and not (home / ".imagereg").exists()
+    assert typed("a.fits\r\x03").result is None and not (home / ".imagereg").exists()
 
 
 def test_where_an_event_loop_runs():
     async def edit():
         return typed("a.fits\r\x04")
 
-    assert asyncio.run(edit()).kept["tweakreg"].input == "a.fits"
+    assert asyncio.run(edit()).result["tweakreg"].input == "a.fits"
 
 
 def test_without_prompt_toolkit(monkeypatch):
     monkeypatch.setitem(sys.modules, "prompt_toolkit.application", None)
-    monkeypatch.setattr(editor, "_chosen", lambda face: "terminal")
+    monkeypatch.setattr(faces, "_choose", lambda face: "terminal")
     with pytest.raises(InputError, match="^the editor needs prompt_toolkit in a terminal"):
-        editor.edit("tweakreg")
+        faces.edit("tweakreg")

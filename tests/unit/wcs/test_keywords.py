@@ -11,11 +11,13 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 from imagereg.alignment.fit import fit_linear
 from imagereg.errors import InputError
-from imagereg.wcs.keywords import Solution, archived, corrected_header, differences, is_fitted, wcs_names, wcs_type
+from imagereg.wcs import keywords
+from imagereg.wcs.correction import Solution
+from imagereg.wcs.keywords import archived, differences, is_fitted, wcs_names, wcs_type
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, orientation, pixel_to_sky
 
 SHAPE = (400, 700)
-SOLUTION = Solution("TWEAK", nmatch=87, rms=(1.25e-6, 2.5e-6), fitgeom="rscale")
+SOLUTION = Solution(nmatches=87, ra_rms=4.5e-3, dec_rms=9e-3, geometry="rscale")
 CHANGED = ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2", "ORIENTAT", "WCSNAME", "WCSTYPE", "FITNAME",
            "NMATCH", "FITGEOM", "RMS_RA", "RMS_DEC", "CRDER1", "CRDER2", "HISTORY")
 
@@ -34,6 +36,11 @@ def moved(wcs, shape=SHAPE):
     cos, sin = np.cos(0.02), np.sin(0.02)
     fit = fit_linear(image, image @ (1.0007 * np.array([[cos, sin], [-sin, cos]])) + (11.2, -6.9), centre=plane.centre)
     return corrected_wcs(wcs, shape, plane, fit)
+
+
+def corrected_header(header, wcs, *, wcsname="TWEAK", **options):
+    """Give a header a new primary WCS, with what is known of `SOLUTION`."""
+    return keywords.corrected_header(header, wcs, SOLUTION, wcsname=wcsname, **options)
 
 
 def some_pixels(shape=SHAPE):
@@ -149,7 +156,7 @@ def test_unnamed_wcs_has_a_name_in_the_archive(demo_header):
 @pytest.mark.parametrize("reuse", [False, True])
 def test_blank_name_is_no_name(demo_header, name, reuse):
     demo_header["WCSNAME"] = name
-    new = corrected_header(demo_header, moved(WCS(celestial(demo_header)), (192, 384)), SOLUTION, reuse)
+    new = corrected_header(demo_header, moved(WCS(celestial(demo_header)), (192, 384)), reuse=reuse)
     assert new["CRVAL1A"] == demo_header["CRVAL1"]
     assert new["WCSNAMEA"].strip()
 
@@ -190,22 +197,22 @@ def test_archived_wcs_is_the_old_one(celestial_header, celestial_wcs):
 
 def test_new_header_has_the_new_wcs(celestial_header, celestial_wcs):
     new_wcs = moved(celestial_wcs)
-    header = corrected_header(celestial_header, new_wcs, SOLUTION)
+    header = corrected_header(celestial_header, new_wcs)
     assert_same_sky(read_wcs(header), new_wcs)
     assert_same_sky(read_wcs(header, key="A"), celestial_wcs)
 
 
 def test_new_header_has_the_new_wcs_in_a_file(celestial_header, celestial_wcs, tmp_path):
     new_wcs = moved(celestial_wcs)
-    header = corrected_header(celestial_header, new_wcs, SOLUTION)
+    header = corrected_header(celestial_header, new_wcs)
     fits.PrimaryHDU(np.zeros(SHAPE, np.uint8), header).writeto(tmp_path / "new.fits")
     assert_same_sky(read_wcs(fits.getheader(tmp_path / "new.fits")), new_wcs)
 
 
 def test_a_second_correction(celestial_header, celestial_wcs):
     first = moved(celestial_wcs)
-    header = corrected_header(celestial_header, first, SOLUTION)
-    again = corrected_header(header, moved(read_wcs(header)), Solution("SECOND"))
+    header = corrected_header(celestial_header, first)
+    again = corrected_header(header, moved(read_wcs(header)), wcsname="SECOND")
     assert_same_sky(read_wcs(again), moved(first), pixels=1e-5)
     assert_same_sky(read_wcs(again, key="A"), celestial_wcs)
     assert_same_sky(read_wcs(again, key="B"), first)
@@ -216,7 +223,7 @@ def test_a_second_correction(celestial_header, celestial_wcs):
 def test_distorted_chip(demo_file, demo_header, demo_chips):
     chip = demo_chips[0]
     new_wcs = moved(chip.wcs, chip.shape)
-    header = corrected_header(demo_header, new_wcs, SOLUTION)
+    header = corrected_header(demo_header, new_wcs)
     with fits.open(demo_file) as hdus:
         assert_same_sky(WCS(header, hdus), new_wcs, chip.shape)
         assert_same_sky(WCS(header, hdus, key="A"), chip.wcs, chip.shape)
@@ -226,7 +233,7 @@ def test_distorted_chip(demo_file, demo_header, demo_chips):
 
 def test_nothing_else_changes(demo_header, demo_chips):
     before = cards(demo_header)
-    header = corrected_header(demo_header, moved(demo_chips[0].wcs, (192, 384)), SOLUTION)
+    header = corrected_header(demo_header, moved(demo_chips[0].wcs, (192, 384)))
     assert cards(demo_header) == before
     after = cards(header)
     assert {name for name in before if after[name] != before[name]} <= set(CHANGED)
@@ -238,10 +245,10 @@ def test_nothing_else_changes(demo_header, demo_chips):
 
 def test_what_is_said_of_the_solution(demo_header, demo_chips):
     new_wcs = moved(demo_chips[0].wcs, (192, 384))
-    header = corrected_header(demo_header, new_wcs, SOLUTION)
+    header = corrected_header(demo_header, new_wcs)
     assert (header["WCSNAME"], header["FITNAME"], header["WCSTYPE"]) == ("TWEAK", "TWEAK", "user-defined")
     assert (header["NMATCH"], header["FITGEOM"]) == (87, "rscale")
-    assert (header["RMS_RA"], header["RMS_DEC"], header["CRDER1"], header["CRDER2"]) == (1.25e-6, 2.5e-6) * 2
+    assert (header["RMS_RA"], header["RMS_DEC"], header["CRDER1"], header["CRDER2"]) == (4.5e-3 / 3600, 9e-3 / 3600) * 2
     assert header["ORIENTAT"] == pytest.approx(orientation(new_wcs))
     assert abs(header["ORIENTAT"] - demo_header["ORIENTAT"]) > 0.1
     header.tostring()  # every card is valid
@@ -249,11 +256,11 @@ def test_what_is_said_of_the_solution(demo_header, demo_chips):
 
 def test_keywords_that_were_not_there_are_not_made(demo_header, demo_chips):
     del demo_header["ORIENTAT"]
-    assert "ORIENTAT" not in corrected_header(demo_header, moved(demo_chips[0].wcs, (192, 384)), SOLUTION)
+    assert "ORIENTAT" not in corrected_header(demo_header, moved(demo_chips[0].wcs, (192, 384)))
 
 
 def test_reference_has_a_name_but_no_other_numbers(demo_header):
-    header = corrected_header(demo_header, None, SOLUTION)
+    header = corrected_header(demo_header, None)
     for name in ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2", "ORIENTAT"):
         assert str(header.cards[name]) == str(demo_header.cards[name])
     assert (header["WCSNAME"], header["WCSNAMEA"]) == ("TWEAK", "DEMO_IDC")
@@ -262,7 +269,7 @@ def test_reference_has_a_name_but_no_other_numbers(demo_header):
 
 def test_crota_goes_where_a_matrix_comes(celestial_headers):
     old = celestial_headers["CROTA"]
-    header = corrected_header(old, moved(WCS(old)), SOLUTION)
+    header = corrected_header(old, moved(WCS(old)))
     assert not [name for name in header if name.startswith("CROTA")]
     assert {"PC1_1", "PC1_2", "PC2_1", "PC2_2"} <= set(header)
     assert header["CDELT1"] == old["CDELT1"]
@@ -272,8 +279,8 @@ def test_crota_goes_where_a_matrix_comes(celestial_headers):
 @pytest.mark.parametrize("reuse", [True, False])
 def test_name_used_again(demo_header, demo_chips, reuse):
     new_wcs = moved(demo_chips[0].wcs, (192, 384))
-    first = corrected_header(demo_header, new_wcs, SOLUTION, reuse)
-    again = corrected_header(first, moved(new_wcs, (192, 384)), SOLUTION, reuse)
+    first = corrected_header(demo_header, new_wcs, reuse=reuse)
+    again = corrected_header(first, moved(new_wcs, (192, 384)), reuse=reuse)
     assert again["CRVAL1A"] == demo_header["CRVAL1"]
     assert ("CRVAL1B" in again) is not reuse
     assert again["CRVAL1"] != first["CRVAL1"]
@@ -293,7 +300,7 @@ def test_name_used_again(demo_header, demo_chips, reuse):
 def test_type_of_a_name(demo_header, name, kind):
     """The first six are what drizzlepac 3.11 makes of them; with the last it ends in an error."""
     assert wcs_type(name) == kind
-    header = corrected_header(demo_header, moved(WCS(celestial(demo_header)), (192, 384)), Solution(name))
+    header = corrected_header(demo_header, moved(WCS(celestial(demo_header)), (192, 384)), wcsname=name)
     assert header["WCSTYPE"] == kind and is_fitted(header) and not is_fitted(demo_header)
 
 
@@ -329,7 +336,7 @@ def updated_file(demo_file, demo_chips, tmp_path):
     with fits.open(demo_file) as hdus:
         for chip in demo_chips:
             hdu = hdus["SCI", chip.extver]
-            hdu.header = corrected_header(hdu.header, moved(chip.wcs, chip.shape), SOLUTION)
+            hdu.header = corrected_header(hdu.header, moved(chip.wcs, chip.shape))
         hdus.writeto(tmp_path / "updated_flt.fits")
     return tmp_path / "updated_flt.fits"
 

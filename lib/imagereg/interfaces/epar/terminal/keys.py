@@ -1,7 +1,8 @@
-"""Which key does what in the terminal: IRAF's two tables, and the page that shows them.
+"""Key tables of the terminal, IRAF's two, and the page that explains them.
 
-Keys are named as prompt_toolkit names them, two in a row with a space between; TAB is ^I, RETURN ^M. Actions are named
-as in IRAF's tables, in lower case. `del` and `bs` are the codes 127 and 8, which prompt_toolkit takes for one key.
+Keys have prompt_toolkit's names, two in a row with a space between; TAB is ^I, RETURN ^M. Actions
+have the names of IRAF's tables, in lower case. `del` and `bs` are the codes 127 and 8, which
+prompt_toolkit takes for one key.
 """
 
 from __future__ import annotations
@@ -16,28 +17,42 @@ _BOTH = {
     "return": ("c-m",), "complete": (TAB,), "cancel": ("escape escape", "escape"),
     "undo": ("escape u",), "redo": ("escape r",), "find": ("escape /",),
     "get_help": ("escape ?", "f1"), "exit_update": ("c-d", "c-z"), "exit_noupdate": ("c-c",),
-}
+}  # fmt: skip
 _VI = {
     "move_up": ("c-k",), "move_down": ("c-j",), "move_left": ("bs",), "move_right": ("c-l",),
     "next_word": ("c-w",), "prev_word": ("c-b",), "prev_page": ("c-p",), "next_page": ("c-n",),
-    "move_eol": ("c-e",), "move_bol": ("c-a",), "move_start": ("c-t c-s",), "move_end": ("c-t c-e",),
-    "del_left": ("del",), "del_char": ("c-f",), "del_word": (f"{TAB} c-w",), "del_line": (f"{TAB} c-d",),
-    "undel_char": ("c-u c-c",), "undel_word": ("c-u c-w",), "undel_line": ("c-u c-l",), "repaint": ("c-r",),
-}
+    "move_eol": ("c-e",), "move_bol": ("c-a",),
+    "move_start": ("c-t c-s",), "move_end": ("c-t c-e",),
+    "del_left": ("del",), "del_char": ("c-f",),
+    "del_word": (f"{TAB} c-w",), "del_line": (f"{TAB} c-d",),
+    "undel_char": ("c-u c-c",), "undel_word": ("c-u c-w",), "undel_line": ("c-u c-l",),
+    "repaint": ("c-r",),
+}  # fmt: skip
 _EMACS = {
-    "move_up": ("c-p",), "move_down": ("c-n", "c-j"), "move_left": ("c-b",), "move_right": ("c-f",),
+    "move_up": ("c-p",), "move_down": ("c-n", "c-j"),
+    "move_left": ("c-b",), "move_right": ("c-f",),
     "next_word": ("escape f", "escape F"), "prev_word": ("escape b", "escape B"),
     "prev_page": ("escape v", "escape V"), "next_page": ("c-v",),
-    "move_eol": ("c-e",), "move_bol": ("c-a",), "move_start": ("escape <",), "move_end": ("escape >",),
-    # In IRAF's table DEL is del_char; today it is what the backspace key sends.
+    "move_eol": ("c-e",), "move_bol": ("c-a",),
+    "move_start": ("escape <",), "move_end": ("escape >",),
+    # DEL is del_char in IRAF's table, but is what the backspace key of today sends.
     "del_left": ("bs", "del"), "del_word": ("escape d", "escape D"), "del_line": ("c-k",),
-    "undel_char": ("escape c-d",), "undel_word": ("escape c-w",), "undel_line": ("escape c-k",), "repaint": ("c-l",),
-}
-TABLES = {name: {action: own.get(action, ()) + _BOTH.get(action, ()) for action in {**_BOTH, **own}}
-          for name, own in (("vi", _VI), ("emacs", _EMACS))}
+    "undel_char": ("escape c-d",), "undel_word": ("escape c-w",), "undel_line": ("escape c-k",),
+    "repaint": ("c-l",),
+}  # fmt: skip
 
-_LABELS = {"up": "UP", "down": "DOWN", "left": "LEFT", "right": "RIGHT", "escape": "ESC", "del": "DEL", "bs": "^H",
-           TAB: "TAB", "c-m": "RETURN"}
+
+def _with_both(own):
+    actions = _BOTH | own  # order of the actions
+    return {action: own.get(action, ()) + _BOTH.get(action, ()) for action in actions}
+
+
+TABLES = {"vi": _with_both(_VI), "emacs": _with_both(_EMACS)}
+
+_LABELS = {
+    "up": "UP", "down": "DOWN", "left": "LEFT", "right": "RIGHT", "escape": "ESC",
+    "del": "DEL", "bs": "^H", TAB: "TAB", "c-m": "RETURN",
+}  # fmt: skip
 
 _MORE = """
 A value       Typing takes the place of the old value; keys that move or delete
@@ -72,63 +87,64 @@ everything without saving.
 
 
 class Reader:
-    """Puts keys together to actions.
+    """Translate keys to actions, putting two keys together where the table has such a pair.
 
-    Attributes
-    ----------
-    pending : str
-        The first of two keys, once it was typed. There is no hurry: only TAB, which means something by itself, is put
-        together with the next key by who hands it over.
+    `pending` is the first of two keys, once typed. The second may come at any time; only TAB, which
+    has a meaning by itself, must be joined to its second key by the caller.
     """
 
-    def __init__(self, table):
-        self._actions = {names: action for action, several in TABLES[table].items() for names in several}
-        self._first = {names.split()[0] for names in self._actions if " " in names} - {TAB}
+    def __init__(self, table: str):
+        self._actions = {
+            sequence: action for action, several in TABLES[table].items() for sequence in several
+        }
+        self._first = {sequence.split()[0] for sequence in self._actions if " " in sequence}
+        self._first.discard(TAB)
         self.pending = ""
 
-    def read(self, key, text="", *, alone=False):
+    def read(self, key: str, text: str = "", *, alone: bool = False) -> tuple[str, str] | None:
         """Return the action that a key asks for, and the text that it types.
 
-        Parameters
-        ----------
-        key : str
-            Its name.
-        text : str
-            What it types; empty for a key that has no character.
-        alone : bool
-            Whether no second key is waited for.
-
-        Returns
-        -------
-        (str, str) or None
-            None where it is the first of two, or means nothing.
+        None if the key is the first of two, or means nothing. `text` is empty for a key without a
+        character; `alone` takes the key by itself, not as the first of two.
         """
-        names, self.pending = f"{self.pending} {key}".strip(), ""
-        if names in self._first and not alone:
-            self.pending = names
-        elif names in self._actions:
-            return self._actions[names], ""
-        elif " " not in names and text:
+        sequence = f"{self.pending} {key}".strip()
+        self.pending = ""
+        if sequence in self._first and not alone:
+            self.pending = sequence
+        elif sequence in self._actions:
+            return self._actions[sequence], ""
+        elif " " not in sequence and text:
             return "type", text
         return None
 
 
-def chosen(editor):
-    """Return the name of the table for the command of the user's editor: emacs for one that is called so, else vi."""
+def table_for(editor: str) -> str:
+    """Return the key table for the command of the user's editor: vi unless it names emacs."""
     return "emacs" if "emacs" in editor.lower() else "vi"
 
 
-def label(keys):
-    """Return the name of keys as IRAF writes it: ^K, ESC-f, UP."""
-    names = [_LABELS.get(key, f"^{key[2:].upper()}" if key.startswith("c-") else key if len(key) == 1 else key.upper())
-             for key in keys.split()]
-    return "-".join(names) if names[0] == "ESC" else "".join(names)
+def label(sequence: str) -> str:
+    """Return the name of one or two keys as IRAF writes it: ^K, ESC-f, UP."""
+    names = [_label(key) for key in sequence.split()]
+    return ("-" if names[0] == "ESC" else "").join(names)
 
 
-def page(name):
-    """Return the page on the keys of a table: plain text, 80 columns."""
-    entries = [f"{action.upper():<14}= {'  '.join(map(label, keys))}" for action, keys in sorted(TABLES[name].items())]
+def _label(key):
+    if key in _LABELS:
+        return _LABELS[key]
+    if key.startswith("c-"):
+        return f"^{key[2:].upper()}"
+    return key if len(key) == 1 else key.upper()
+
+
+def page(table: str) -> str:
+    """Return the help page on the keys of a table: plain text, 80 columns."""
+    entries = [
+        f"{action.upper():<14}= {'  '.join(map(label, sequences))}"
+        for action, sequences in sorted(TABLES[table].items())
+    ]
     half = (len(entries) + 1) // 2
     pairs = itertools.zip_longest(entries[:half], entries[half:], fillvalue="")
     lines = [f"  {left:<38}{right}".rstrip() for left, right in pairs]
-    return "\n".join([f"EDIT COMMANDS ({name})".center(78).rstrip(), "", *lines, _MORE])
+    title = f"EDIT COMMANDS ({table})".center(78).rstrip()
+    return "\n".join([title, "", *lines, _MORE])

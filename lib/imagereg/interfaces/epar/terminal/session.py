@@ -1,4 +1,4 @@
-"""What the keys of the terminal do to a model: the page editor of IRAF, without a terminal."""
+"""Change a model by keys: the page editor of IRAF, without a terminal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os.path
 import textwrap
 
 from imagereg.errors import ImageregError, ParameterError
+from imagereg.interfaces.epar.model import Model
 from imagereg.interfaces.epar.terminal import keys, screen
-from imagereg.interfaces.epar.terminal.field import EDITS, Field
+from imagereg.interfaces.epar.terminal.line_editor import ACTIONS, LineEditor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,101 +17,105 @@ class Prompt:
     """What is typed in the bottom line: a command after ``:``, a text to look for after ``/``."""
 
     kind: str
-    field: Field = Field(fresh=False)
+    editor: LineEditor = LineEditor(fresh=False)
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
-    """A text that is read page by page."""
+class Page:
+    """A text that is read screen by screen."""
 
-    lines: tuple
+    lines: tuple[str, ...]
     top: int = 0
 
-    def shown(self, height):
-        """Return the lines on a screen of this height, whose last line is not for them."""
+    def shown(self, height: int) -> tuple[str, ...]:
+        """Return the lines on a screen, all but its last line, which holds a prompt."""
         return self.lines[self.top:self.top + height - 1]
 
-    def more(self, height):
+    def more(self, height: int) -> bool:
         """Whether there are more lines below."""
         return self.top + height - 1 < len(self.lines)
 
-    def moved(self, by):
-        """Return the text further on, or further back."""
+    def moved(self, by: int) -> Page:
+        """Return the page moved on, or back."""
         return dataclasses.replace(self, top=max(self.top + by, 0))
 
 
 class Session:
-    """An editor in use: `press` takes what the user does, `screen.draw` shows what came of it.
+    """An editor in use: `press` takes what the user does, `screen.draw` shows the outcome.
 
     Attributes
     ----------
     model : Model
-        Of the task, or of the parameter set that was opened from it.
+        Model of the task, or of the parameter set that was opened from it.
+    table : str
+        Name of the key table.
+    height : int
+        Lines of the screen.
     name : str
-        The row under the cursor.
-    field : Field
+        Name of the row under the cursor.
+    editor : LineEditor
         Its value, as it is being typed.
     prompt : Prompt or None
         What is typed in the bottom line.
-    reading : Reading or None
-        The help or another text that covers the rows.
+    page : Page or None
+        Help or another text that covers the rows.
     candidates : tuple of str
-        What the value may become, where that was asked for.
+        What the value may become, after a request to complete it.
     alarm : bool
         Whether the last key could not do what it should.
     end : {'', 'leave', 'run', 'run!'}
         How the editor was left: 'run' after saving, 'run!' without.
     """
 
-    def __init__(self, model, *, table="vi", height=24):
-        self.model, self.table, self.height = model, table, height
-        self.prompt = self.reading = None
-        self.candidates, self.alarm, self.end = (), False, ""
-        self._sought, self._places = "", {}
-        self.field = Field()
+    def __init__(self, model: Model, *, table: str = "vi", height: int = 24):
+        self.model = model
+        self.table = table
+        self.height = height
+        self.prompt: Prompt | None = None
+        self.page: Page | None = None
+        self.candidates: tuple[str, ...] = ()
+        self.alarm = False
+        self.end = ""
+        self._search_text = ""
+        self._rows_left: dict[str, str] = {}  # by task, the row from which a set was opened
+        self.editor = LineEditor()
         self._enter(model.rows[0].name)
 
-    def press(self, action, text=""):
-        """Do what a key asks for.
-
-        Parameters
-        ----------
-        action : str
-            One of `keys.TABLES`, or 'type'.
-        text : str
-            What is typed.
-        """
-        self.candidates, self.alarm = (), False
-        if self.reading:
-            return self._read_on(action, text)
+    def press(self, action: str, text: str = "") -> None:
+        """Do what a key asks for: one of `keys.TABLES`, or 'type' with the text that is typed."""
+        self.candidates = ()
+        self.alarm = False
+        if self.page:
+            self._turn_page(self.page, action, text)
+            return
         self.model.message = ""
         try:
             if self.prompt:
-                self._prompted(action, text)
-            elif action in EDITS:
+                self._edit_prompt(self.prompt, action, text)
+            elif action in ACTIONS:
                 self._edit(action, text)
             else:
                 getattr(self, f"_{action}")()
         except ImageregError as error:
-            self.model.message, self.alarm = str(error), True
+            self.model.message = str(error)
+            self.alarm = True
 
     # ---- rows
 
     def _enter(self, name):
         self.name = name
-        self.field = Field(self.model.row(name).text, deleted=self.field.deleted)
+        self.editor = LineEditor(self.model.row(name).text, deleted=self.editor.deleted)
 
     def _commit(self):
-        """Give the model what was typed; ParameterError where it can't be, and then a new value may be typed."""
-        if self._typed:
-            self.field = dataclasses.replace(self.field, at=0, fresh=True)
-            self.model.set(self.name, self.field.text)
+        """Give the model what was typed; if that raises, a new value may be typed over it."""
+        if self._is_typed():
+            self.editor = dataclasses.replace(self.editor, cursor=0, fresh=True)
+            self.model.set(self.name, self.editor.text)
         self._enter(self.name)
 
-    @property
-    def _typed(self):
-        """Whether the field holds anything but the value."""
-        return self.field.text != self.model.row(self.name).text
+    def _is_typed(self):
+        """Whether the line differs from the value of the row."""
+        return self.editor.text != self.model.row(self.name).text
 
     def _step(self, by):
         self._commit()
@@ -133,10 +138,14 @@ class Session:
 
     def _turn(self, by):
         self._commit()
-        found, number = screen.page_of(self.name, self.model.rows, self.height)
-        if not 0 <= number + by < len(found):
-            return self._move_end() if by > 0 else self._move_start()
-        self._enter(next(row.name for row in found[number + by] if not isinstance(row, str)))
+        pages, number = screen.page_of(self.name, self.model.rows, self.height)
+        target = number + by
+        if target < 0:
+            self._move_start()
+        elif target == len(pages):
+            self._move_end()
+        else:
+            self._enter(next(entry.name for entry in pages[target] if not isinstance(entry, str)))
 
     def _next_page(self):
         self._turn(+1)
@@ -150,39 +159,47 @@ class Session:
         row = self.model.row(self.name)
         if action != "type":
             if not row.pset:
-                self.field = getattr(self.field, action)()
-        elif self.field.fresh and text in _COMMANDS_OF_ONE_KEY:
-            _COMMANDS_OF_ONE_KEY[text](self)
+                self.editor = getattr(self.editor, action)()
+        elif self.editor.fresh and text in _KEY_COMMANDS:
+            _KEY_COMMANDS[text](self)
         elif row.pset:
             raise ParameterError(f"`{row.name}' is a parameter set: TAB or :e opens it")
-        elif self.field.fresh and text == " " and row.choices:
-            choices = row.choices
-            self.model.set(row.name, choices[(choices.index(row.text) + 1) % len(choices)])
+        elif self.editor.fresh and text == " " and row.choices:
+            following = (row.choices.index(row.text) + 1) % len(row.choices)
+            self.model.set(row.name, row.choices[following])
             self._enter(row.name)
         else:
-            self.field = self.field.type(text)
+            self.editor = self.editor.type(text)
 
     def _complete(self):
-        """Complete the value as far as it goes, or show what it may become; of an old value, what else it may be."""
-        row, typed = self.model.row(self.name), self.field.text
+        """Complete the value as far as it is unique, else show what it may become.
+
+        An old value with choices, or one that can't be completed, shows all there is instead.
+        """
+        row = self.model.row(self.name)
         if row.pset:
-            return self._open(row.name)
+            self._open(row.name)
+            return
+        typed = self.editor.text
         found = self.model.complete(row.name, typed)
-        if self.field.fresh and (row.choices or not found):
-            typed, found = "", self.model.complete(row.name)
+        if self.editor.fresh and (row.choices or not found):
+            typed = ""
+            found = self.model.complete(row.name)
         if not found:
             raise ParameterError("nothing to complete it with")
+        # Choices are matched in any case, names of files are not.
         common = os.path.commonprefix([one.lower() for one in found] if row.choices else found)
         if len(found) == 1 or len(common) > len(typed):
-            self.field = dataclasses.replace(self.field, fresh=True).type(found[0][:len(common)])
+            line = dataclasses.replace(self.editor, fresh=True)
+            self.editor = line.type(found[0][:len(common)])
         else:
-            self.candidates = tuple(one if row.choices else _last(one) for one in found)
+            self.candidates = tuple(found if row.choices else map(_last_part, found))
 
     def _cancel(self):
         self._enter(self.name)
 
     def _undo(self):
-        if not self._typed:
+        if not self._is_typed():
             self.model.undo()
         self._enter(self.name)
 
@@ -191,26 +208,31 @@ class Session:
         self._enter(self.name)
 
     def _repaint(self):
-        """Nothing: the terminal is painted anew by who draws it."""
+        """Do nothing: the caller redraws the terminal."""
 
     # ---- text to read
 
     def _get_help(self):
-        self._read(keys.page(self.table))
+        self._show(keys.page(self.table))
 
     def _help_on(self, name=None):
-        self._read(self.model.help(name))
+        self._show(self.model.help(name))
 
-    def _read(self, text):
-        self.reading = Reading(tuple(text.strip("\n").splitlines()))
+    def _show(self, text):
+        self.page = Page(tuple(text.strip("\n").splitlines()))
 
-    def _read_on(self, action, text):
-        if action in ("prev_page", "move_up") or text == "b":
-            self.reading = self.reading.moved(-1 if action == "move_up" else 1 - self.height)
-        elif not self.reading.more(self.height) or action in ("cancel", "exit_noupdate") or text == "q":
-            self.reading = None
+    def _turn_page(self, page, action, text):
+        screenful = self.height - 1
+        if action == "move_up":
+            self.page = page.moved(-1)
+        elif action == "prev_page" or text == "b":
+            self.page = page.moved(-screenful)
+        elif not page.more(self.height) or action in _GIVE_UP or text == "q":
+            self.page = None
+        elif action in ("move_down", "return"):
+            self.page = page.moved(1)
         else:
-            self.reading = self.reading.moved(1 if action in ("move_down", "return") else self.height - 1)
+            self.page = page.moved(screenful)
 
     # ---- the bottom line
 
@@ -220,63 +242,80 @@ class Session:
     def _find(self):
         self.prompt = Prompt("/")
 
-    def _prompted(self, action, text):
-        kind, field = self.prompt.kind, self.prompt.field
-        if action in ("cancel", "exit_noupdate") or (action == "del_left" and not field.text):
+    def _edit_prompt(self, prompt, action, text):
+        line = prompt.editor
+        if action in _GIVE_UP or (action == "del_left" and not line.text):
             self.prompt = None
-        elif kind == "/" and self._names_a_file(action, text, field.text):
-            self.prompt, self.field = None, self.field.type(f"/{field.text}{text}")
+        elif prompt.kind == "/" and self._is_path(action, text, line.text):
+            self.prompt = None
+            self.editor = self.editor.type(f"/{line.text}{text}")
             if action == "complete":
                 self._complete()
-        elif action in EDITS:
-            self.prompt = Prompt(kind, getattr(field, action)(*[text] if action == "type" else []))
+        elif action == "type":
+            self.prompt = Prompt(prompt.kind, line.type(text))
+        elif action in ACTIONS:
+            self.prompt = Prompt(prompt.kind, getattr(line, action)())
         elif action in ("return", "move_down"):
             self.prompt = None
-            self._search(field.text) if kind == "/" else self._command(field.text)
+            if prompt.kind == "/":
+                self._search(line.text)
+            else:
+                self._command(line.text)
 
-    def _names_a_file(self, action, text, typed):
-        """Whether what follows ``/`` turns out to be the name of a file and no text to look for."""
-        return self.field.fresh and bool(self.model.row(self.name).file) and (
-            action == "complete" or (action == "type" and "/" in text and bool(typed)))
+    def _is_path(self, action, text, typed):
+        """Whether what follows ``/`` turns out to be a path and no text to look for."""
+        if not self.editor.fresh or not self.model.row(self.name).parameter.file:
+            return False
+        return action == "complete" or (action == "type" and "/" in text and typed != "")
 
     def _search(self, text):
-        self._sought = text or self._sought
+        self._search_text = text or self._search_text
         self._commit()
-        found = self.model.search(self._sought, self.name) if self._sought else None
+        found = None
+        if self._search_text:
+            found = self.model.search(self._search_text, self.name)
         if not found:
-            raise ParameterError(f"no row holds `{self._sought}'")
+            raise ParameterError(f"no row holds `{self._search_text}'")
         self._enter(found)
 
     def _command(self, line):
         """Do what a colon command says."""
         if line.startswith("/"):
-            return self._search(line[1:])
-        word, _, rest = line.strip().partition(" ")
-        word, force = (word[:-1], True) if word.endswith("!") else (word, False)
-        verb = next((verb for name, verb in _COMMANDS.items() if word and name.startswith(word)), None)
-        if not line.strip():
+            self._search(line[1:])
             return
-        if not verb:
+        word, _, argument = line.strip().partition(" ")
+        if not word:
+            return
+        force = word.endswith("!")
+        word = word.removesuffix("!")
+        command = None
+        if word:
+            command = next((do for name, do in _COMMANDS.items() if name.startswith(word)), None)
+        if not command:
             raise ParameterError(f"there is no command :{word}; ESC-? lists them")
         if force:
             self._enter(self.name)
         else:
             self._commit()
-        verb(self, rest.strip(), force)
-        if self.field.fresh:
+        command(self, argument.strip(), force)
+        if self.editor.fresh:
             self._enter(self.name)
+
+    # ---- colon commands: each takes its argument, and whether ! was said
 
     def _e(self, name, force):
         target = name or self.name
-        if name and name not in [row.name for row in (self.model.parent or self.model).rows if row.pset]:
-            return self.model.load(name)
+        task = self.model.parent or self.model
+        if name and name not in [row.pset for row in task.rows]:
+            self.model.load(name)
+            return
         if name and self.model.parent:
             self._close(keep=not force)
         self._open(target)
 
     def _open(self, name):
         child = self.model.child(name)
-        self._places[self.model.task] = name
+        self._rows_left[self.model.task] = name
         self.model = child
         self._enter(child.rows[0].name)
 
@@ -285,7 +324,7 @@ class Session:
         if not keep:
             self.model.abort()
         self.model = self.model.parent
-        self._enter(self._places[self.model.task])
+        self._enter(self._rows_left[self.model.task])
 
     def _q(self, _, force):
         if self.model.parent:
@@ -329,24 +368,32 @@ class Session:
             self.model.save()
         self.end = "run!" if force else "run"
 
-    def _unlearn(self, _, force):
-        self.model.unlearn(everything=force)
-
     def _notes(self, *_):
-        lines = (line for note in self.model.notes for line in textwrap.wrap(note, 78))
-        self._read("\n".join(lines) or "Nothing was found to be told.")
+        lines = [line for note in self.model.notes for line in textwrap.wrap(note, 78)]
+        self._show("\n".join(lines) or "Nothing was found to be told.")
 
 
-def _last(path):
-    """Return the last part of a name, of a folder with its slash."""
+def _last_part(path):
+    """Return the last part of a path; of a folder with its slash."""
     return path[path.rstrip(os.sep).rfind(os.sep) + 1:]
 
 
-_COMMANDS_OF_ONE_KEY = {":": Session._colon, "/": Session._find, "?": lambda session: session._help_on(session.name)}
-# The first one that begins with what was typed is meant.
-_COMMANDS = {
-    "edit": Session._e, "quit": Session._q, "write": Session._w, "read": Session._r, "go": Session._g,
-    "undo": lambda session, *_: session.model.undo(), "redo": lambda session, *_: session.model.redo(),
-    "unset": lambda session, *_: session.model.unset(session.name), "unlearn": Session._unlearn,
-    "help": lambda session, name, _: session._help_on(name or None), "notes": Session._notes,
+_GIVE_UP = ("cancel", "exit_noupdate")
+_KEY_COMMANDS = {
+    ":": Session._colon,
+    "/": Session._find,
+    "?": lambda session: session._help_on(session.name),
+}
+_COMMANDS = {  # an abbreviation means the first that begins with it
+    "edit": Session._e,
+    "quit": Session._q,
+    "write": Session._w,
+    "read": Session._r,
+    "go": Session._g,
+    "undo": lambda session, *_: session.model.undo(),
+    "redo": lambda session, *_: session.model.redo(),
+    "unset": lambda session, *_: session.model.unset(session.name),
+    "unlearn": lambda session, _, force: session.model.unlearn(everything=force),
+    "help": lambda session, name, _: session._help_on(name or None),
+    "notes": Session._notes,
 }

@@ -1,40 +1,211 @@
-"""All parameters of a task in a window: fields under the headings of their sections, in a form that scrolls."""
+"""All parameters of a task in a window, in a form that scrolls and can be searched.
+
+What is typed stays in the control of a parameter, wrong or not, until it is taken or given up: a
+redraw never loses it.
+"""
 
 from __future__ import annotations
 
-from imagereg.interfaces.epar.window.fields import Field
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from imagereg.interfaces.epar.rows import Row
+from imagereg.interfaces.epar.window import look
+
+if TYPE_CHECKING:
+    import tkinter
+
+# Characters; the entry of a text grows with the window, and the values that numbers have are short.
+_NUMBER_WIDTH = 12
+_TEXT_WIDTH = 18
 _WHEEL = ("<Button-4>", "<Button-5>", "<MouseWheel>")
-_PADDING = 32  # pixels, of the form and its three columns
+_PADDING = 32  # pixels: of the form and its three columns, together
 
 
-class Form:
-    """Fields, by name, and the view of them.
+class ParameterWidget:
+    """One row of the model: name, control, and comment, in columns 0, 1 and 2 of a grid.
 
-    Parameters
-    ----------
-    parent : tkinter widget
-        What holds it.
-    rows : sequence of Row
-        What to show.
-    acts : object
-        See `Field`.
+    The control is an entry, a list of choices, or a box for yes and no; a parameter set has a
+    button. `take`, `browse` and `open_set` of the `EditorWindow` do what the user asks for.
 
     Attributes
     ----------
-    frame : tkinter widget
-        The whole, to be laid out.
-    fields : dict of str to Field
-        In order.
+    row : Row
+        Row that was shown last.
+    control : tkinter widget
+        Widget that takes the keyboard.
+    comment : tkinter widget
+        Label that may be wrapped.
+    parts : tuple of tkinter widget
+        The name, the frame of the control, all in it, and the comment.
     """
 
-    def __init__(self, parent, rows, acts):
+    def __init__(self, parent: tkinter.Misc, row: Row, line: int, window: Any):
+        import tkinter
+        from tkinter import ttk
+
+        self.row = row
+        self._window = window
+        self._bad = False
+        self._found = False
+        self._typed = tkinter.StringVar(parent, row.text)
+        self._name = ttk.Label(parent)
+        self._unit = None
+        self.comment = ttk.Label(parent, text=row.parameter.comment)
+        is_text = row.kind == "string"
+        value = ttk.Frame(parent)
+        value.columnconfigure(0, weight=1 if is_text else 0)
+        self.control = self._make_control(value)
+        self.control.grid(row=0, column=0, sticky="ew" if is_text else "w")
+        if row.parameter.file:
+            browse = ttk.Button(
+                value, text="...", style="Browse.TButton", takefocus=False,
+                command=lambda: window.browse(self),
+            )
+            browse.grid(row=0, column=1, padx=(3, 0), sticky="ns")
+        elif row.unit:
+            self._unit = ttk.Label(value)
+            self._unit.grid(row=0, column=1, padx=4)
+        self._name.grid(row=line, column=0, sticky="w", padx=4, pady=1)
+        value.grid(row=line, column=1, sticky="ew", padx=4, pady=1)
+        self.comment.grid(row=line, column=2, sticky="w", padx=4, pady=1)
+        self.parts = (self._name, value, *value.winfo_children(), self.comment)
+        self._draw()
+
+    def _make_control(self, parent):
+        from tkinter import ttk
+
+        row = self.row
+        if row.pset:
+            label = f"{row.parameter.default}..."
+            return ttk.Button(parent, text=label, command=lambda: self._window.open_set(row.name))
+        if row.kind == "boolean":
+            box = ttk.Checkbutton(
+                parent, variable=self._typed, textvariable=self._typed,
+                onvalue="yes", offvalue="no", command=lambda: self._window.take(self),
+            )
+            box.bind("<Key>", self._choose)
+            return box
+        if row.choices:
+            width = max(map(len, row.choices)) + 1
+            box = ttk.Combobox(
+                parent, textvariable=self._typed, values=row.choices, state="readonly", width=width
+            )
+            box.bind("<<ComboboxSelected>>", lambda _: self._window.take(self))
+            box.bind("<Key>", self._choose)
+            box.bind("<space>", lambda _: box.event_generate("<Button-1>") or "break")
+            box.bind("<Left>", lambda _: self._turn(-1))
+            box.bind("<Right>", lambda _: self._turn(+1))
+            return box
+        width = _TEXT_WIDTH if row.kind == "string" else _NUMBER_WIDTH
+        return ttk.Entry(parent, textvariable=self._typed, width=width)
+
+    def _choose(self, event):
+        """Go to the next choice that begins with the letter of a key."""
+        letter = event.char.strip().lower()
+        after = self.row.choices.index(self.typed) + 1
+        following = self.row.choices[after:] + self.row.choices[:after]
+        fitting = [choice for choice in following if choice.lower().startswith(letter)]
+        if letter and fitting:
+            self.type(fitting[0])
+            self._window.take(self)
+
+    def _turn(self, by):
+        """Go to the next or the previous choice."""
+        choices = self.row.choices
+        self.type(choices[(choices.index(self.typed) + by) % len(choices)])
+        self._window.take(self)
+        return "break"
+
+    @property
+    def typed(self) -> str:
+        """Text in the control."""
+        return self._typed.get()
+
+    @property
+    def pending(self) -> bool:
+        """Whether the text in the control is not the value of the row."""
+        return not self.row.pset and self.typed != self.row.text
+
+    def type(self, text: str) -> None:
+        """Put a text into the control, as if it were typed."""
+        self._typed.set(text)
+
+    def refuse(self) -> None:
+        """Mark the typed text as wrong."""
+        self._bad = True
+        self._draw()
+
+    def restore(self) -> None:
+        """Give up the typed text."""
+        self.type(self.row.text)
+        self._bad = False
+        self._draw()
+
+    def mark_found(self, found: bool) -> None:
+        """Mark the name as found by a search, or not."""
+        if found != self._found:
+            self._found = found
+            self._draw()
+
+    def show(self, row: Row) -> None:
+        """Draw a row if it has changed; typed text stays while the value is the same."""
+        old = self.row
+        self.row = row
+        if row == old:
+            return
+        if row.text != old.text:
+            self.type(row.text)
+            self._bad = False
+        self._draw()
+
+    def _draw(self):
+        row = self.row
+        grey = look.GREY if row.why else ""
+        changed = "•" if row.changed else "  "
+        edited = "*" if row.edited else " "
+        self._name.configure(
+            text=f"{changed}{edited}{row.name}",
+            font="TkHeadingFont" if row.changed else "TkDefaultFont",
+            foreground=grey,
+            background=look.YELLOW if self._found else "",
+        )
+        self.comment.configure(foreground=grey)
+        if self._unit:
+            self._unit.configure(text=row.unit, foreground=grey)
+        state = "Off." if row.why else ""
+        if self._bad:
+            state = "Bad."
+        self.control.configure(style=f"{state}{self.control.winfo_class()}")
+
+    def focus(self) -> None:
+        """Give it the keyboard; typing replaces what is there, as in IRAF."""
+        self.control.focus_set()
+        if self.control.winfo_class() == "TEntry":
+            self.control.selection_range(0, "end")
+            self.control.icursor("end")
+
+    def deselect(self) -> None:
+        """Select nothing in it."""
+        if self.control.winfo_class() in ("TEntry", "TCombobox"):
+            self.control.selection_clear()
+
+
+class Form:
+    """Parameters under the headings of their sections, in a view that scrolls.
+
+    `widgets` has them by name, in order; `frame` is the whole, for the caller to lay out.
+    """
+
+    def __init__(self, parent: tkinter.Misc, rows: Sequence[Row], window: Any):
         import tkinter
         from tkinter import ttk
 
         self.frame = ttk.Frame(parent)
-        self._canvas = tkinter.Canvas(self.frame, highlightthickness=0, borderwidth=0, takefocus=False,
-                                      background=ttk.Style(parent).lookup("TFrame", "background"))
+        self._canvas = tkinter.Canvas(
+            self.frame, highlightthickness=0, borderwidth=0, takefocus=False,
+            background=ttk.Style(parent).lookup("TFrame", "background"),
+        )
         bar = ttk.Scrollbar(self.frame, command=self._canvas.yview)
         self._canvas.configure(yscrollcommand=bar.set)
         bar.pack(side="right", fill="y")
@@ -42,71 +213,138 @@ class Form:
         self._inner = ttk.Frame(self._canvas, padding=(2, 4))
         self._inner.columnconfigure(1, weight=1)
         self._item = self._canvas.create_window(0, 0, anchor="nw", window=self._inner)
-        self.fields = {}
-        self._fill(rows, acts)
-        self._owner = {str(part): field for field in self.fields.values() for part in field.parts}
-        self._canvas.bind("<Configure>", self._fit)
-        self._inner.bind("<Configure>", lambda _: self._canvas.configure(scrollregion=self._canvas.bbox("all")))
+        self.widgets = self._fill(rows, window)
+        self._owners = {
+            str(part): widget for widget in self.widgets.values() for part in widget.parts
+        }
+        self._canvas.bind("<Configure>", self._fit_width)
+        self._inner.bind("<Configure>", self._fit_scrolling)
 
-    def _fill(self, rows, acts):
+    def _fill(self, rows, window):
         from tkinter import ttk
 
+        widgets = {}
         section = ""
         for row in rows:
             line = self._inner.grid_size()[1]
-            if row.section != section:
-                section = row.section
-                ttk.Separator(self._inner).grid(row=line, columnspan=3, sticky="ew", pady=(8, 0))
-                ttk.Label(self._inner, text=section, font="TkHeadingFont").grid(row=line + 1, columnspan=3, sticky="w")
+            if row.parameter.section != section:
+                section = row.parameter.section
+                rule = ttk.Separator(self._inner)
+                rule.grid(row=line, columnspan=3, sticky="ew", pady=(8, 0))
+                heading = ttk.Label(self._inner, text=section, font="TkHeadingFont")
+                heading.grid(row=line + 1, columnspan=3, sticky="w")
                 line += 2
-            self.fields[row.name] = Field(self._inner, row, line, acts)
+            widgets[row.name] = ParameterWidget(self._inner, row, line, window)
+        return widgets
 
-    def settle(self, highest):
-        """Ask for the room that the rows need and a little more for long values; in height at most `highest` pixels."""
+    def request_size(self, max_height: int) -> None:
+        """Ask for the room that the rows need, and 15 % more in width for long values."""
         self._inner.update_idletasks()
-        width, height = self._inner.winfo_reqwidth(), self._inner.winfo_reqheight()
-        self._canvas.configure(width=round(1.15 * width), height=min(height, highest))
+        width = round(1.15 * self._inner.winfo_reqwidth())
+        height = min(self._inner.winfo_reqheight(), max_height)
+        self._canvas.configure(width=width, height=height)
 
-    def tag(self, tag):
+    def tag(self, tag: str) -> None:
         """Let the bindings of a tag come before those of every widget."""
-        for widget in (self._canvas, self._inner, *self._inner.winfo_children(), *self._parts()):
-            widget.bindtags((tag, *(name for name in widget.bindtags() if name != tag)))
+        parts = [part for widget in self.widgets.values() for part in widget.parts]
+        for widget in (self._canvas, self._inner, *self._inner.winfo_children(), *parts):
+            others = [name for name in widget.bindtags() if name != tag]
+            widget.bindtags((tag, *others))
         for event in _WHEEL:
             self._canvas.bind_class(tag, event, self._wheel)
 
-    def _parts(self):
-        return [part for field in self.fields.values() for part in field.parts]
-
     def _wheel(self, event):
-        by = {4: -1, 5: +1}.get(event.num) or (-1 if event.delta > 0 else +1)
-        self._canvas.yview_scroll(3 * by, "units")
+        upward = event.num == 4 or (event.num != 5 and event.delta > 0)
+        self._canvas.yview_scroll(-3 if upward else 3, "units")
         return "break"
 
-    def _fit(self, event):
-        """Use the whole width; comments are wrapped where there is no room for a line of them."""
+    def _fit_scrolling(self, _):
+        self._canvas.configure(scrollregion=self._canvas.bbox("all"))
+
+    def _fit_width(self, event):
+        """Use the whole width; wrap comments that do not fit on one line."""
         self._canvas.itemconfigure(self._item, width=event.width)
-        parts = [field.parts[:2] for field in self.fields.values()]
-        others = sum(max(part.winfo_reqwidth() for part in column) for column in zip(*parts, strict=True))
-        room = max(event.width - others - _PADDING, others // 4)
-        for field in self.fields.values():
-            field.comment.configure(wraplength=room)
+        widgets = self.widgets.values()
+        names = max(widget.parts[0].winfo_reqwidth() for widget in widgets)
+        values = max(widget.parts[1].winfo_reqwidth() for widget in widgets)
+        room = event.width - names - values - _PADDING
+        for widget in widgets:
+            widget.comment.configure(wraplength=max(room, (names + values) // 4))
 
-    def field_of(self, widget):
-        """Return the field that a widget is part of; None where it is of none."""
-        return self._owner.get(str(widget))
+    def widget_of(self, part: tkinter.Misc) -> ParameterWidget | None:
+        """Return the parameter widget that a tkinter widget is part of, if any."""
+        return self._owners.get(str(part))
 
-    def beside(self, field, by):
-        """Return the field that stands so many rows further down, at most the last one."""
-        fields = list(self.fields.values())
-        return fields[min(max(fields.index(field) + by, 0), len(fields) - 1)]
+    def beside(self, widget: ParameterWidget, by: int) -> ParameterWidget:
+        """Return the widget so many rows further down, the first or last at most."""
+        widgets = list(self.widgets.values())
+        return widgets[min(max(widgets.index(widget) + by, 0), len(widgets) - 1)]
 
-    def see(self, field):
-        """Scroll as little as needed to show a field, with a row above and below it."""
+    def see(self, widget: ParameterWidget) -> None:
+        """Scroll as little as needed to show a widget with a row above and below it."""
         self._inner.update_idletasks()
-        top, height = field.widget.master.winfo_y(), field.widget.master.winfo_height()
-        whole, shown = self._inner.winfo_height(), self._canvas.winfo_height()
+        top = widget.parts[1].winfo_y()
+        height = widget.parts[1].winfo_height()
+        whole = self._inner.winfo_height()
+        shown = self._canvas.winfo_height()
         first = self._canvas.canvasy(0)
         if top - height < first:
             self._canvas.yview_moveto((top - 2 * height) / whole)
         elif top + 2 * height > first + shown:
             self._canvas.yview_moveto((top + 2 * height - shown) / whole)
+
+
+class SearchLine:
+    """A line below the form in which the user types a text to look for."""
+
+    def __init__(self, parent: tkinter.Misc, window: Any):
+        import tkinter
+        from tkinter import ttk
+
+        self._window = window
+        self._line = ttk.Frame(parent)
+        self._text = tkinter.StringVar(parent)
+        self._entry = ttk.Entry(self._line, width=24, textvariable=self._text)
+        keys = "Return: next    Shift-Return: previous    Esc: done"
+        labels = [ttk.Label(self._line, text=text) for text in ("Find", keys)]
+        for part in (labels[0], self._entry, labels[1]):
+            part.pack(side="left", padx=4)
+        self._text.trace_add("write", lambda *_: self._search(None))
+        self._entry.bind("<Return>", lambda _: self.next())
+        self._entry.bind("<Shift-Return>", lambda _: self.previous())
+        self._entry.bind("<Escape>", self._close)
+
+    def open(self) -> None:
+        """Ask what to look for."""
+        self._line.pack(side="top", fill="x")
+        self._entry.selection_range(0, "end")
+        self._entry.focus_set()
+
+    def next(self) -> None:
+        """Go to the next row that has the text."""
+        self._search(self._window.current.row.name)
+
+    def previous(self) -> None:
+        """Go to the previous row that has the text."""
+        self._search(self._window.current.row.name, backward=True)
+
+    def _search(self, after, *, backward=False):
+        window = self._window
+        text = self._text.get()
+        name = window.model.search(text, after, backward=backward) if text else None
+        for widget in window.form.widgets.values():
+            widget.mark_found(widget.row.name == name)
+        if name is None:
+            problem = f"no parameter holds {text!r}" if text else "nothing to look for"
+            window.say(problem, wrong=True)
+            return
+        window.say("")
+        window.point(window.form.widgets[name])
+        if self._entry.focus_get() is not self._entry:
+            window.current.focus()
+
+    def _close(self, _):
+        self._line.pack_forget()
+        self._window.current.mark_found(False)
+        self._window.current.focus()
+        return "break"

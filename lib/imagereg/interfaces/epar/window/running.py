@@ -1,9 +1,9 @@
-"""Execution from a window: what the task logs is shown while it works, its questions are asked, and it can be stopped.
+"""Execution from a window: show the log of the task while it runs, ask its questions, stop it.
 
-The task works in a thread of this process, so that its result is at hand afterwards and any callable will do. Stop is
-what Ctrl-C is at a terminal: KeyboardInterrupt is raised in that thread. Files are complete or not there then, as
-after Ctrl-C. What is being computed outside Python, and the images that other threads have in work, come to their end
-first.
+The task runs in a thread of this process, so that its result is at hand afterwards and any callable
+will do. Stop does what Ctrl-C does at a terminal: it raises KeyboardInterrupt, in that thread, and
+files are complete or absent then. What is being computed outside Python, and images that other
+threads are working on, are finished first.
 """
 
 from __future__ import annotations
@@ -16,32 +16,43 @@ import queue
 import sys
 import threading
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from imagereg.errors import ImageregError
-from imagereg.interfaces.epar.window.pane import Pane, fit
+from imagereg.interfaces.epar.window import look
+from imagereg.interfaces.epar.window.text_pane import TextPane
 
-_POLL = 50  # milliseconds
+if TYPE_CHECKING:
+    import tkinter
+
+_POLL = 50  # milliseconds: at once, to a user
 _LOGGER = "imagereg"
 
 
-class _Told(logging.Handler):
-    """Puts what is logged into a queue."""
+class _QueueHandler(logging.Handler):
+    """Puts log messages into a queue."""
 
-    def __init__(self, told):
+    def __init__(self, messages):
         super().__init__(logging.INFO)
-        self._told = told
+        self._messages = messages
 
     def emit(self, record):
-        bad = record.levelno >= logging.WARNING
-        self._told.put((f"{record.levelname.lower()}: " * bad + record.getMessage() + "\n", "error" * bad))
+        text = f"{record.getMessage()}\n"
+        if record.levelno >= logging.WARNING:
+            self._messages.put((f"{record.levelname.lower()}: {text}", "error"))
+        else:
+            self._messages.put((text, ""))
 
 
 class _Console(io.TextIOBase):
-    """Stands for the terminal while a task works: passes on what is printed, and asks the window for what is read."""
+    """Stands in for the terminal: passes on what is printed, and asks the window for input."""
 
-    def __init__(self, told, output):
-        self._told, self._output, self._question = told, output, ""
+    def __init__(self, messages, output):
+        self._messages = messages
+        self._output = output
+        self._question = ""
         self.answers = queue.SimpleQueue()
 
     def isatty(self):
@@ -56,40 +67,37 @@ class _Console(io.TextIOBase):
             self._output.flush()
 
     def readline(self, size=-1):
-        self._told.put((self._question, "question"))
+        self._messages.put((self._question, "question"))
         self._question = ""
-        while True:
+        while True:  # in short waits: an exception reaches a thread only between them
             with contextlib.suppress(queue.Empty):
-                return self.answers.get(timeout=_POLL / 1000)  # in pieces: Stop has to come through
+                return self.answers.get(timeout=_POLL / 1000)
 
 
-class Work:
-    """A function that works in a thread of its own.
-
-    Parameters
-    ----------
-    function : callable
-        Without arguments.
+class Job:
+    """A function running in a thread of its own.
 
     Attributes
     ----------
-    told : queue.SimpleQueue
-        Of (text, tag): what was logged, with the tag 'error' for warnings and worse; questions, tagged 'question'.
+    messages : queue.SimpleQueue of (str, str)
+        Text and tag: log messages, tagged 'error' from warnings on, and questions, 'question'.
     future : concurrent.futures.Future
-        Its result or exception.
+        Result or exception of the function.
     """
 
-    def __init__(self, function):
-        self.told = queue.SimpleQueue()
-        self._console = _Console(self.told, sys.stdout)
-        self._thread = None
+    def __init__(self, function: Callable[[], object]):
+        self.messages: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        self._console = _Console(self.messages, sys.stdout)
+        self._thread: int | None = None
         pool = ThreadPoolExecutor(1, "imagereg-run")
-        self.future = pool.submit(self._do, function)
+        self.future: Future = pool.submit(self._run, function)
         pool.shutdown(wait=False)
 
-    def _do(self, function):
+    def _run(self, function):
         self._thread = threading.get_ident()
-        logger, handler, stdin = logging.getLogger(_LOGGER), _Told(self.told), sys.stdin
+        logger = logging.getLogger(_LOGGER)
+        handler = _QueueHandler(self.messages)
+        stdin = sys.stdin
         logger.addHandler(handler)
         try:
             sys.stdin = self._console
@@ -99,75 +107,78 @@ class Work:
             sys.stdin = stdin
             logger.removeHandler(handler)
 
-    def answer(self, text):
+    def answer(self, text: str) -> None:
         """Answer the question that was asked last."""
         self._console.answers.put(f"{text}\n")
 
-    def stop(self):
-        """Raise KeyboardInterrupt in it, as Ctrl-C does; nothing where it has ended."""
+    def stop(self) -> None:
+        """Raise KeyboardInterrupt in it, as Ctrl-C does; do nothing if it has ended."""
         if self._thread and not self.future.done():
-            thread, exception = ctypes.c_ulong(self._thread), ctypes.py_object(KeyboardInterrupt)
+            thread = ctypes.c_ulong(self._thread)
+            exception = ctypes.py_object(KeyboardInterrupt)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, exception)
 
 
 class RunWindow:
-    """Window of one execution.
+    """Window of one execution of `function`, for which the `owner` waits.
 
-    Parameters
-    ----------
-    owner : tkinter.Toplevel
-        Window that waits for it.
-    title : str
-        What is executed.
-    function : callable
-        Does it, without arguments.
-    ended : callable
-        Called with one sentence on how it ended, and whether that is an error.
+    `title` says what is executed; `ended` is called with a sentence on how it ended, and whether
+    that is an error.
     """
 
-    def __init__(self, owner, title, function, ended):
+    def __init__(
+        self,
+        owner: tkinter.Toplevel,
+        title: str,
+        function: Callable[[], object],
+        ended: Callable[[str, bool], None],
+    ):
         import tkinter
         from tkinter import ttk
 
-        self._owner, self._title, self._ended, self._work = owner, title, ended, Work(function)
+        self._owner = owner
+        self._title = title
+        self._ended = ended
+        self._job = Job(function)
         self.top = tkinter.Toplevel(owner)
         self.top.title(f"{title} is executed")
-        self._pane = Pane(self.top, width=110)  # tables
+        self._pane = TextPane(self.top, width=110)  # the widest table of the task
         bar = ttk.Frame(self.top, padding=4)
         self._state = ttk.Label(bar, text="working")
         self._answer = ttk.Entry(bar, width=12)
-        self._button = ttk.Button(bar, text="Stop", command=self._work.stop)
+        self._button = ttk.Button(bar, text="Stop", command=self._stop)
         bar.pack(side="bottom", fill="x")
         self._pane.frame.pack(fill="both", expand=True)
         self._state.pack(side="left", fill="x", expand=True)
         self._button.pack(side="right")
         self._answer.bind("<Return>", self._reply)
         self.top.bind("<Control-c>", lambda _: self._stop())
-        self._button.configure(command=self._stop)
         self.top.protocol("WM_DELETE_WINDOW", self._stop)
-        self._button.bind("<Destroy>", lambda _: self._work.stop())  # however the window ends
-        fit(self.top)
+        self._button.bind("<Destroy>", lambda _: self._job.stop())  # however the window ends
+        look.fit(self.top)
         self.top.wait_visibility()
         self.top.grab_set()
-        self._button.focus_force()  # no window manager does it for a window that appears under the pointer
+        # No window manager does this for a window that appears under the pointer.
+        self._button.focus_force()
         self._poll()
 
     def _stop(self):
         self._state.configure(text="stopping: what is in work is brought to its end first")
-        self._work.stop()
+        self._job.stop()
 
     def _reply(self, _):
-        self._pane.add(f"{self._answer.get()}\n")
-        self._work.answer(self._answer.get())
+        answer = self._answer.get()
+        self._pane.add(f"{answer}\n")
+        self._job.answer(answer)
         self._answer.delete(0, "end")
         self._answer.pack_forget()
         self._state.configure(text="working")
         self._button.focus_set()
 
     def _poll(self):
-        done = self._work.future.done()  # before the queue is emptied: nothing comes after it
-        while not self._work.told.empty():
-            text, tag = self._work.told.get()
+        done = self._job.future.done()  # before the queue is emptied: nothing comes after it
+        while not self._job.messages.empty():
+            text, tag = self._job.messages.get()
             self._pane.add(text, tag)
             if tag == "question":
                 self._ask()
@@ -183,12 +194,14 @@ class RunWindow:
 
     def _end(self):
         """Show how it ended; from now on the window can be closed."""
-        error = self._work.future.exception()
-        sentence = _sentence(self._title, error)
-        if error is None and (result := self._work.future.result()) is not None:
-            self._pane.add(f"\n{result}\n")
-        elif error and not isinstance(error, (ImageregError, KeyboardInterrupt)):
+        error = self._job.future.exception()
+        if error is None:
+            result = self._job.future.result()
+            if result is not None:
+                self._pane.add(f"\n{result}\n")
+        elif not isinstance(error, (ImageregError, KeyboardInterrupt)):
             self._pane.add("".join(traceback.format_exception(error)), "error")
+        sentence = _outcome(self._title, error)
         self._pane.add(f"\n{sentence}\n", "error" if error else "")
         self._answer.pack_forget()
         self._state.configure(text="")
@@ -206,7 +219,7 @@ class RunWindow:
         self._owner.focus_lastfor().focus_force()
 
 
-def _sentence(title, error):
+def _outcome(title, error):
     """Return how it ended, in one sentence."""
     if error is None:
         return f"{title} was executed"

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-# Menu, line in it, key as users call it, Tk's name of the key, verb of the window.
-VERBS = (
-    ("File", "Open...", "Ctrl-O", "<Control-o>", "load"),
-    ("File", "Save", "Ctrl-S", "<Control-s>", "save"),
-    ("File", "Save As...", "Ctrl-Shift-S", "<Control-Shift-S>", "save_as"),
-    ("File", "Notes on the file", "Ctrl-N", "<Control-n>", "show_notes"),
-    ("File", "Execute", "Ctrl-Return", "<Control-Return>", "execute"),
-    ("File", "Close", "Esc", "<Escape>", "escape"),
-    ("Edit", "Undo", "Ctrl-Z", "<Control-z>", "undo"),
-    ("Edit", "Redo", "Ctrl-Y", "<Control-y>", "redo"),
-    ("Edit", "Default of this parameter", "Ctrl-BackSpace", "<Control-BackSpace>", "unset"),
-    ("Edit", "Defaults of all", "Ctrl-D", "<Control-d>", "unlearn"),
-    ("Edit", "Browse files...", "Ctrl-B", "<Control-b>", "browse"),
-    ("Edit", "Find...", "Ctrl-F", "<Control-f>", "finder.open"),
-    ("Edit", "Find next", "F3", "<F3>", "finder.next"),
-    ("Edit", "Find previous", "Shift-F3", "<Shift-F3>", "finder.previous"),
-    ("View", "Larger letters", "Ctrl-plus", "<Control-plus>", "larger"),
-    ("View", "Smaller letters", "Ctrl-minus", "<Control-minus>", "smaller"),
-    ("Help", "This parameter", "F1", "<F1>", "help_here"),
-    ("Help", "The task", "Shift-F1", "<Shift-F1>", "help_all"),
-    ("Help", "Keys", "F2", "<F2>", "help_keys"),
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import tkinter
+
+
+class Shortcut(NamedTuple):
+    """A line in a menu, and its key."""
+
+    menu: str
+    line: str
+    key: str  # as users call it
+    event: str  # as Tk calls it
+    verb: str  # method of `EditorWindow`
+
+
+SHORTCUTS = (
+    Shortcut("File", "Open...", "Ctrl-O", "<Control-o>", "load"),
+    Shortcut("File", "Save", "Ctrl-S", "<Control-s>", "save"),
+    Shortcut("File", "Save As...", "Ctrl-Shift-S", "<Control-Shift-S>", "save_as"),
+    Shortcut("File", "Notes on the file", "Ctrl-N", "<Control-n>", "show_notes"),
+    Shortcut("File", "Execute", "Ctrl-Return", "<Control-Return>", "execute"),
+    Shortcut("File", "Close", "Esc", "<Escape>", "escape"),
+    Shortcut("Edit", "Undo", "Ctrl-Z", "<Control-z>", "undo"),
+    Shortcut("Edit", "Redo", "Ctrl-Y", "<Control-y>", "redo"),
+    Shortcut(
+        "Edit", "Default of this parameter", "Ctrl-BackSpace", "<Control-BackSpace>", "unset"
+    ),
+    Shortcut("Edit", "Defaults of all", "Ctrl-D", "<Control-d>", "unlearn"),
+    Shortcut("Edit", "Browse files...", "Ctrl-B", "<Control-b>", "browse"),
+    Shortcut("Edit", "Find...", "Ctrl-F", "<Control-f>", "search.open"),
+    Shortcut("Edit", "Find next", "F3", "<F3>", "search.next"),
+    Shortcut("Edit", "Find previous", "Shift-F3", "<Shift-F3>", "search.previous"),
+    Shortcut("View", "Larger letters", "Ctrl-plus", "<Control-plus>", "larger"),
+    Shortcut("View", "Smaller letters", "Ctrl-minus", "<Control-minus>", "smaller"),
+    Shortcut("Help", "This parameter", "F1", "<F1>", "help_here"),
+    Shortcut("Help", "The task", "Shift-F1", "<Shift-F1>", "help_all"),
+    Shortcut("Help", "Keys", "F2", "<F2>", "help_keys"),
 )
 _OTHERS = """\
 Tab, Return, Down    check the value and go to the next one
@@ -39,50 +58,43 @@ Menu, Shift-F10      what can be done with the row, as the right mouse button
 """
 
 
-def menu(top, verbs, obey):
-    """Return the menus of a window.
-
-    Parameters
-    ----------
-    top : tkinter.Toplevel
-        The window.
-    verbs : sequence
-        Lines of `VERBS`.
-    obey : callable
-        Called with the verb that was chosen.
-    """
+def make_menu(
+    top: tkinter.Toplevel, shortcuts: Sequence[Shortcut], obey: Callable[[str], None]
+) -> tkinter.Menu:
+    """Return the menu bar of a window; `obey` is called with the verb that was chosen."""
     import tkinter
 
-    bar, menus = tkinter.Menu(top, tearoff=False), {}
-    for name, line, key, _, verb in verbs:
+    bar = tkinter.Menu(top, tearoff=False)
+    menus: dict[str, tkinter.Menu] = {}
+    for name, line, key, _, verb in shortcuts:
         if name not in menus:
             menus[name] = tkinter.Menu(bar, tearoff=False)
             bar.add_cascade(label=name, menu=menus[name], underline=0)
-        menus[name].add_command(label=line, accelerator=key, command=lambda verb=verb: obey(verb))
+        command = functools.partial(obey, verb)
+        menus[name].add_command(label=line, accelerator=key, command=command)
     return bar
 
 
-def bind(bind_one, verbs, obey):
-    """Give keys to verbs; letters too where Caps Lock is on.
+def bind_keys(
+    bind: Callable, shortcuts: Sequence[Shortcut], obey: Callable[[str], None]
+) -> None:
+    """Bind keys to verbs, letters also as capitals, which Caps Lock sends.
 
-    Parameters
-    ----------
-    bind_one : callable
-        Called with a key and what is to be called with its event.
-    verbs : sequence
-        Lines of `VERBS`.
-    obey : callable
-        Called with the verb.
+    `bind` is called with a key and a function of its event; `obey` with the verb.
     """
-    def pressed(verb):
-        obey(verb)
-        return "break"
+    for shortcut in shortcuts:
+        def pressed(_, verb=shortcut.verb):
+            obey(verb)
+            return "break"
 
-    for *_, key, verb in verbs:
-        for event in {key, f"{key[:-2]}{key[-2].upper()}>"} if key[-3] == "-" else {key}:
-            bind_one(event, lambda _, verb=verb: pressed(verb))
+        event = shortcut.event
+        bind(event, pressed)
+        modifier, _, key = event.strip("<>").rpartition("-")
+        if len(key) == 1 and key.islower():
+            bind(f"<{modifier}-{key.upper()}>", pressed)
 
 
-def explained(verbs):
+def explain(shortcuts: Sequence[Shortcut]) -> str:
     """Return what the keys do: plain text, 80 columns."""
-    return "\n".join(f"{key:<21}{name}: {line}" for name, line, key, *_ in verbs) + f"\n\n{_OTHERS}"
+    lines = [f"{shortcut.key:<21}{shortcut.menu}: {shortcut.line}" for shortcut in shortcuts]
+    return "\n".join([*lines, "", _OTHERS])

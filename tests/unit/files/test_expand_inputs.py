@@ -11,17 +11,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagereg.errors import InputError
-from imagereg.files import inputs
+from imagereg.files.fits import read_image, read_ivm
 from imagereg.files.inputs import (
     InputFile,
     ensure_mef,
     expand_input,
-    imsets,
     mef_inputs,
     parse_list,
-    quality_file,
-    read_ivm,
 )
+from imagereg.files.instruments import MEMBER_SUFFIXES, quality_file
 
 
 @pytest.fixture
@@ -159,12 +157,12 @@ def test_association(folder):
         expand_input("@list")
 
 
-@pytest.mark.parametrize("number", range(len(inputs.MEMBER_SUFFIXES)))
+@pytest.mark.parametrize("number", range(len(MEMBER_SUFFIXES)))
 def test_preferred_suffix(folder, number):
     association("x_asc.fits", [("U2EX0101T", "EXP-CRJ", True)], columns=("MEMNAME", "MEMTYPE"))
-    for suffix in inputs.MEMBER_SUFFIXES[number:]:
+    for suffix in MEMBER_SUFFIXES[number:]:
         Path(f"u2ex0101t{suffix}").touch()
-    assert expand_input("x_asc.fits") == [InputFile(f"u2ex0101t{inputs.MEMBER_SUFFIXES[number]}")]
+    assert expand_input("x_asc.fits") == [InputFile(f"u2ex0101t{MEMBER_SUFFIXES[number]}")]
 
 
 def test_names_as_users_write_them(folder):
@@ -221,7 +219,7 @@ def test_waivered_file_becomes_extensions(tmp_path, planes, caplog):
     waivered(flags, planes=planes, kind="SDQ", dtype=np.int16)
     before = Path(path).read_bytes()
     with caplog.at_level("INFO"):
-        made = ensure_mef(path)
+        made = ensure_mef(InputFile(path)).path
     assert made == str(tmp_path / "u2ex0101t_c0h.fits")
     assert sum("u2ex0101t_c0h.fits" in message for message in caplog.messages) == 1
     assert Path(path).read_bytes() == before
@@ -243,10 +241,10 @@ def test_waivered_file_becomes_extensions(tmp_path, planes, caplog):
 def test_what_was_converted_is_kept(tmp_path, caplog):
     path = str(tmp_path / "u2ex0101t_c0f.fits")
     waivered(path)
-    made = ensure_mef(path)
+    made = ensure_mef(InputFile(path)).path
     fits.setval(made, "WCSNAME", value="TWEAK", extname="SCI")
     with caplog.at_level("INFO"):
-        assert ensure_mef(path) == made and ensure_mef(made) == made
+        assert ensure_mef(InputFile(path)).path == made and ensure_mef(InputFile(made)).path == made
     assert fits.getval(made, "WCSNAME", ext=("SCI", 1)) == "TWEAK"
     assert sum("converted before" in message for message in caplog.messages) == 1
     assert sorted(os.listdir(tmp_path)) == ["u2ex0101t_c0f.fits", "u2ex0101t_c0h.fits"]
@@ -269,7 +267,7 @@ def test_conversion_is_whole_or_not_at_all(tmp_path, monkeypatch):
     path = str(tmp_path / "u1_c0f.fits")
     waivered(path, BAD=np.nan)
     with pytest.raises(InputError, match="u1_c0f.fits is waivered FITS that can't be converted"):
-        ensure_mef(path)
+        ensure_mef(InputFile(path))
     assert os.listdir(tmp_path) == ["u1_c0f.fits"]
 
 
@@ -281,7 +279,7 @@ def test_other_files_are_left_alone(tmp_path, change):
                          array=np.arange(2.0 if change == "rows" else 3.0))
     table = (fits.BinTableHDU if change == "binary" else fits.TableHDU).from_columns([column])
     fits.HDUList([cube, table, *([table.copy()] if change == "more" else [])]).writeto(path)
-    assert ensure_mef(path) == path
+    assert ensure_mef(InputFile(path)).path == path
     assert os.listdir(tmp_path) == ["x_c0f.fits"]
 
 
@@ -308,18 +306,24 @@ def test_no_quality_file(tmp_path, name):
 
 
 @pytest.mark.parametrize("instrument, expected", [
-    ("STIS", [(1,), (2,), (3,)]), ("ACS", [(1, 2, 3)]), (None, [(1, 2, 3)]),
+    ("STIS", [("x.fits[sci,1]", [1]), ("x.fits[sci,2]", [2]), ("x.fits[sci,3]", [3])]),
+    ("ACS", [("x.fits", [1, 2, 3])]), (None, [("x.fits", [1, 2, 3])]),
 ])
-def test_imsets(tmp_path, instrument, expected):
+def test_exposures_of_a_file(tmp_path, celestial_headers, instrument, expected):
+    def exposures():
+        with read_image(path) as image:
+            return [(name, [chip.extver for chip in chips]) for name, _, chips in image.exposures()]
+
     path = str(tmp_path / "x.fits")
     hdus = fits.HDUList([fits.PrimaryHDU()])
     if instrument:
-        hdus[0].header["INSTRUME"] = instrument
-    hdus += [fits.ImageHDU(np.zeros((3, 3)), name=name, ver=ver) for ver in (3, 1, 2) for name in ("SCI", "DQ")]
+        hdus[0].header.update({"TELESCOP": "HST", "INSTRUME": instrument})
+    hdus += [fits.ImageHDU(np.zeros((3, 3)), celestial_headers["CD"], name=name, ver=ver)
+             for ver in (3, 1, 2) for name in ("SCI", "DQ")]
     hdus.writeto(path)
-    assert imsets(path) == expected
-    fits.PrimaryHDU(np.zeros((3, 3))).writeto(path, overwrite=True)
-    assert imsets(path) == [(1,)]
+    assert exposures() == expected
+    fits.PrimaryHDU(np.zeros((3, 3)), celestial_headers["CD"]).writeto(path, overwrite=True)
+    assert exposures() == [("x.fits", [1])]
 
 
 # Inverse-variance maps

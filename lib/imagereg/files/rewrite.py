@@ -1,0 +1,252 @@
+"""Give FITS files on disk other headers or HDUs; all else stays as it is, byte for byte."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from imagereg.errors import InputError
+from imagereg.files.atomic import Claim, copy_bytes, is_protected, replacing
+from imagereg.files.fits import WARNINGS_LOCK, is_compressed, opened, science
+from imagereg.wcs import history
+from imagereg.wcs import keywords as headers
+from imagereg.wcs.correction import Solution
+
+#: An HDU of the new file, see `rewrite`.
+Part: TypeAlias = int | tuple[int, fits.Header] | Any
+
+_FITS_BLOCK = 2880  # bytes
+_UNSET_CHECKSUM = "0" * 16
+_PUNCTUATION = frozenset(b":;<=>?@[\\]^_`")  # ASCII between digits and letters
+
+
+def check_updatable(path: str) -> None:
+    """Raise InputError where a file or its folder is write-protected."""
+    folder = os.path.dirname(os.path.realpath(path))
+    for target, what in ((path, "it"), (folder, folder)):
+        if is_protected(target):
+            raise InputError(f"{path} can't be updated: {what} is write-protected")
+
+
+def check_wcsname(path: str, taken: Mapping[int, Iterable[str]], wcsname: str) -> None:
+    """Raise InputError where a file has a WCS of that name; `taken` is what `wcs_names` returns."""
+    for index, names in taken.items():
+        if wcsname.upper() in (name.upper() for name in names):
+            raise InputError(f"{path}[{index}] has a WCS named {wcsname!r} already: give another "
+                             "wcsname, or reusename=yes, which also completes a run that was "
+                             "interrupted")
+
+
+def update_header(path: str, wcss: Mapping[int, WCS | None], solution: Solution, *, wcsname: str,
+                  reuse: bool = False, claim: Claim | None = None,
+                  dry_run: bool = False) -> list[str]:
+    """Give the science headers of a file a new primary WCS.
+
+    Parameters
+    ----------
+    path : str
+        The file; a link is followed.
+    wcss : dict of int to (astropy.wcs.WCS or None)
+        New WCS by EXTVER; None names the present one anew. Other extensions stay as they are.
+    solution : Solution
+        What is known of it.
+    wcsname : str
+        Name of the new WCS.
+    reuse : bool
+        Replace a WCS of the same name.
+    claim, dry_run, optional
+        See `rewrite`.
+
+    Returns
+    -------
+    list of str
+        What differs, see `rewrite`.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, or can't be replaced; it is then as it was.
+    """
+    def change(hdus, old):
+        changed = {index: headers.corrected_header(old[index], wcss[extver], solution,
+                                                   wcsname=wcsname, reuse=reuse)
+                   for index, extver in science(hdus, path).items() if extver in wcss}
+        parts = list(range(len(hdus)))
+        if history.keeps_history(hdus):
+            place = hdus.index_of("WCSCORR") if "WCSCORR" in hdus else len(hdus)
+            with WARNINGS_LOCK:
+                changed, table = history.record(hdus, changed)
+            if table:
+                parts[place:place + 1] = [table]
+        return [(part, changed[part]) if isinstance(part, int) and part in changed else part
+                for part in parts]
+
+    return rewrite(path, change, claim=claim, dry_run=dry_run)
+
+
+def rewrite(path: str, change: Callable[[fits.HDUList, list[fits.Header]], list[Part]], *,
+            claim: Claim | None = None, dry_run: bool = False,
+            target: str | None = None) -> list[str]:
+    """Replace a FITS file by one that has other headers, or other HDUs.
+
+    Parameters
+    ----------
+    path : str
+        The file, which may be gzipped; a link is followed.
+    change : callable
+        Takes the HDUList and the list of all headers as they stand in the file, and returns the
+        HDUs of the new file in order: the number of an old one, which is kept byte for byte; such a
+        number and a header that its data are to have, whose CHECKSUM is brought up to date; or a
+        new HDU.
+    claim : Claim, optional
+        Of the run that holds the file; without it the file is claimed for this call.
+    dry_run : bool
+        Write nothing, but tell what would differ.
+    target : str, optional
+        Write the new file there instead.
+
+    Returns
+    -------
+    list of str
+        Of a dry run, what differs: a line for each HDU that does, and one for each of its keywords.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, or can't be replaced; it is then as it was.
+    """
+    needs_claim = claim is None and not dry_run
+    own = Claim([path]) if needs_claim else contextlib.nullcontext(claim)
+    with own as claim, opened(path) as hdus, _unpacked(path) as source:
+        infos = [hdu.fileinfo() for hdu in hdus]
+        spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
+                 for info in infos]
+        old = [fits.Header.fromstring(_read_span(source, start, data)) for start, data, _ in spans]
+        parts = change(hdus, old)
+        if dry_run:
+            name = os.path.basename(path)
+            return [line for part in parts for line in _differences(part, old, name)]
+        with replacing(target or path, claim) as new:
+            packed = gzip.GzipFile(fileobj=new, mode="wb", filename="") \
+                if is_compressed(path) else None
+            with packed or contextlib.nullcontext(new) as out:
+                _write_parts(parts, source, out, spans)
+    return []
+
+
+@contextlib.contextmanager
+def quiet_stwcs() -> Iterator[None]:
+    """Let stwcs do its work in silence, in one thread at a time."""
+    with WARNINGS_LOCK, history.quietly():
+        yield
+
+
+def _differences(part, old, name):
+    """Return the lines in which `rewrite` says what differs in one HDU."""
+    if isinstance(part, int):
+        return []
+    if not isinstance(part, tuple):
+        return [f"{name}[{part.name},{part.ver}]: a new table or image"]
+    index, new = part
+    new = fits.Header.fromstring(_as_bytes(new))  # numbers as they are going to be read
+    lines = headers.differences(old[index], new)
+    where = f"{new['EXTNAME']},{new.get('EXTVER', 1)}" if "EXTNAME" in new else index
+    return [f"{name}[{where}]:", *lines] if lines else []
+
+
+def _unpacked(path):
+    """Open the bytes of a FITS file for reading, as they are without gzip."""
+    if not is_compressed(path):
+        return open(path, "rb")
+    with gzip.open(path, "rb") as file:
+        return io.BytesIO(file.read())
+
+
+def _read_span(source, start, stop):
+    source.seek(start)
+    return source.read(stop - start)
+
+
+def _write_parts(parts, source, target, spans):
+    """Write the HDUs that `rewrite` is told of."""
+    for part in parts:
+        if isinstance(part, int):
+            start, _, stop = spans[part]
+            copy_bytes(source, target, start, stop)
+        elif isinstance(part, tuple):
+            index, header = part
+            _, start, stop = spans[index]
+            if "CHECKSUM" in header:
+                header = with_checksum(header, _read_span(source, start, stop))
+            target.write(_as_bytes(header))
+            copy_bytes(source, target, start, stop)
+        else:
+            target.write(_as_extension(part))
+
+
+def _as_extension(hdu):
+    """Return the bytes of an extension HDU."""
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum="CHECKSUM" in hdu.header)
+    return buffer.getvalue()[_FITS_BLOCK:]
+
+
+def _as_bytes(header):
+    """Return a header as it stands in a file, END and padding included."""
+    return header.tostring(endcard=True, padding=True).encode("ascii")
+
+
+def with_checksum(header: fits.Header, data: bytes) -> fits.Header:
+    """Return a copy of a header with CHECKSUM, and DATASUM where there is one, brought up to date.
+
+    See the FITS standard 4.0, section 4.4.2.7 and appendix J.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        With a CHECKSUM.
+    data : bytes
+        What follows it in the file, padding included.
+    """
+    header = header.copy()
+    total = _sum32(data)
+    if "DATASUM" in header:
+        header["DATASUM"] = str(total)
+    header["CHECKSUM"] = _UNSET_CHECKSUM
+    header["CHECKSUM"] = _encoded(~_sum32(_as_bytes(header), total) & 0xFFFFFFFF)
+    return header
+
+
+def _sum32(data, start=0):
+    """Return the ones' complement sum of big-endian words of 32 bits."""
+    total = start + int(np.frombuffer(data, ">u4").sum(dtype=np.uint64))
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total
+
+
+def _encoded(value):
+    """Write a word of 32 bits as 16 letters and digits that add up to it."""
+    letters = bytearray(16)
+    for place, byte in enumerate(value.to_bytes(4, "big")):
+        quarter, rest = divmod(byte, 4)
+        letters[place::4] = bytes(_spelt(quarter + rest, quarter) + _spelt(quarter, quarter))
+    return (letters[-1:] + letters[:-1]).decode("ascii")
+
+
+def _spelt(first, second):
+    """Return two letters or digits with the sum of two numbers, each from 0x30."""
+    first += 0x30
+    second += 0x30
+    while not _PUNCTUATION.isdisjoint((first, second)):
+        first += 1
+        second -= 1
+    return [first, second]

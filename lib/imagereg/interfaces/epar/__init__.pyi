@@ -1,0 +1,5 @@
+from .faces import edit as edit
+from .model import TASKS as TASKS, Model as Model
+from .rows import Row as Row
+
+__all__ = ["TASKS", "Model", "Row", "edit"]

@@ -1,0 +1,130 @@
+"""List the solutions that files hold: primary WCS, alternates, and attached headerlets."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imagereg.alignment.exposure import Chip
+from imagereg.errors import InputError
+from imagereg.files import fits as files
+from imagereg.files import headerlets
+from imagereg.files.inputs import expand_input
+from imagereg.wcs import keywords as headers
+from imagereg.wcs.plane import apart
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+_MAS_PER_DEGREE = 3.6e6
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredSolution:
+    """A solution that a file holds.
+
+    Parameters
+    ----------
+    name : str
+        WCSNAME, or HDRNAME of a headerlet.
+    place : str
+        'primary', the letter of an alternate WCS, or 'HDRLET,n' with the EXTVER of an attached
+        headerlet.
+    chips : tuple of Chip
+        With their WCS.
+    author, catalog : str
+        Who made it, and from what; empty where it is not known.
+    nmatch : int or None
+        Number of sources it is based on.
+    rms : (float, float)
+        Of the fit, mas; NaN where it is not known.
+    active : bool
+        Whether it is the primary WCS, or has the same sky.
+    """
+
+    name: str
+    place: str
+    chips: tuple[Chip, ...]
+    author: str
+    catalog: str
+    nmatch: int | None = None
+    rms: tuple[float, float] = (np.nan, np.nan)
+    active: bool = False
+
+
+def list_solutions(given: str | Sequence[str]) -> Table:
+    """Return the solutions that files hold as a table, a row for each."""
+    from astropy.table import Table
+
+    rows = []
+    for file in expand_input(given):
+        name = os.path.basename(file.path)
+        for one in stored_solutions(file.path):
+            nmatch = "-" if one.nmatch is None else str(one.nmatch)
+            rows.append((name, one.place, one.name, one.author or "-", one.catalog or "-", nmatch,
+                         *one.rms, "yes" if one.active else "no"))
+    names = ("file", "place", "name", "author", "catalog", "nmatch", "rms_ra", "rms_dec", "active")
+    table = Table(rows=rows, names=names, units={"rms_ra": "mas", "rms_dec": "mas"})
+    for name in ("rms_ra", "rms_dec"):
+        table[name].info.format = ".2f"
+    return table
+
+
+def stored_solutions(path: str) -> list[StoredSolution]:
+    """Return all solutions that a file holds, the primary WCS first; InputError if it has none."""
+    with files.opened(path) as hdus:
+        found = [*_primary_and_alternates(hdus, path), *_headerlets(hdus, path)]
+    primary = found[0].chips
+    return [dataclasses.replace(one, active=one is found[0] or _same_sky(one.chips, primary))
+            for one in found]
+
+
+def _same_sky(chips, others):
+    """Whether two solutions are of the same chips, and give them the same sky."""
+    wcs_of = {chip.extver: chip.wcs for chip in others}
+    if {chip.extver for chip in chips} != wcs_of.keys():
+        return False
+    return all(apart(chip.wcs, wcs_of[chip.extver], chip.shape) < headerlets.SAME
+               for chip in chips)
+
+
+def _primary_and_alternates(hdus, path):
+    """Yield what the science headers hold."""
+    header = hdus[next(iter(files.science(hdus, path)))].header
+    for letter, name in ({" ": ""} | headers.wcs_names(header)).items():
+        key = letter.strip()
+        try:
+            chips = files.read_chips(hdus, path, letter)
+        except InputError as error:
+            if not key:
+                raise
+            log.info("the alternate WCS %s is left out: %s", key, error)
+            continue
+        yield StoredSolution(name, key or "primary", tuple(chips), author="",
+                             **_provenance(header, key))
+
+
+def _headerlets(hdus, path):
+    """Yield the attached headerlets."""
+    shapes = {chip.extver: chip.shape for chip in files.read_chips(hdus, path)}
+    for one in headerlets.attached(hdus):
+        chips = tuple(Chip(extver, wcs, shapes[extver]) for extver, wcs in one.wcss.items()
+                      if extver in shapes)
+        author = str(one.about.get("AUTHOR") or "")
+        yield StoredSolution(one.name, one.place, chips, author=author, **_provenance(one.about))
+
+
+def _provenance(header, key=""):
+    """Return catalog, nmatch and rms of the WCS under a letter, as fields of `StoredSolution`."""
+    degrees = [header.get(f"RMS_RA{key}") or header.get(f"CRDER1{key}"),
+               header.get(f"RMS_DEC{key}") or header.get(f"CRDER2{key}")]
+    return {"catalog": str(header.get(f"CATALOG{key}") or ""),
+            "nmatch": header.get(f"NMATCH{key}") or None,
+            "rms": tuple(float(rms) * _MAS_PER_DEGREE if rms else np.nan for rms in degrees)}
