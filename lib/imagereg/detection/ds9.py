@@ -135,7 +135,8 @@ class Region:
         if self.corners is not None:
             return float(np.hypot(*self.corners.T).max())
         if self.shape == "box":
-            return float(np.hypot(*self.sizes[-2:])) / 2
+            width, height = self.sizes[-2:]
+            return float(np.hypot(width, height)) / 2
         return max(self.sizes)
 
 
@@ -311,9 +312,12 @@ class RegionReader:
 
     def _positions(self, words: list[str]) -> tuple[str, tuple[float, ...]]:
         """Return the coordinate system, and the values (pixels or degrees), of x, y, x, y, ..."""
-        matches = [_POSITION.fullmatch(word[: _LONGEST_WORD + 1]) for word in words]
-        if not all(matches):
-            raise self._error("positions as numbers, degrees, or h:m:s d:m:s")
+        matches = []
+        for word in words:
+            match = _POSITION.fullmatch(word) if len(word) <= _LONGEST_WORD else None
+            if not match:
+                raise self._error("positions as numbers, degrees, or h:m:s d:m:s")
+            matches.append(match)
         units = {":" if match["number"] is None else match["unit"].lower() for match in matches}
         system = self._system or ("fk5" if units & {":", "d", "r"} else "image")
         if units == {"i"}:
@@ -337,7 +341,7 @@ class RegionReader:
 
         `unit` is that of a number without unit in a system on the sky.
         """
-        match = _SIZE.fullmatch(word[: _LONGEST_WORD + 1])
+        match = _SIZE.fullmatch(word) if len(word) <= _LONGEST_WORD else None
         value = float(match["number"]) if match else 0.0
         if not match or not value > 0:
             raise self._error("sizes above 0, as numbers or with one of the units \" ' d r i p")

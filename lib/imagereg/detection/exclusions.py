@@ -201,7 +201,7 @@ def _package_shape(region: Region):
     import regions
 
     origin, nudged = regions.PixCoord(0.0, 0.0), regions.PixCoord(-_EDGE, -_EDGE)
-    if region.shape == "polygon":
+    if region.corners is not None:
         return regions.PolygonPixelRegion(regions.PixCoord(*(region.corners.T - _EDGE)))
     if region.shape == "circle":
         return regions.CirclePixelRegion(origin, *region.sizes)
@@ -283,14 +283,12 @@ class _Chip:
         """Return the plane of a region."""
         centre = np.array(region.centre)
         in_pixels = region.system in PIXEL_SYSTEMS
-        if self.wcs is None and (region.angular or not in_pixels):
-            raise self._error(region, "a region on the sky, but the image has no WCS")
         if region.system == "physical":
             centre = centre * self.ltm + self.ltv
         if region.angular:
             if in_pixels:
-                centre = self.wcs.all_pix2world([centre], 1)[0]
-            return _SkyPlane(self._knots(region.system), centre)
+                centre = self._wcs(region).all_pix2world([centre], 1)[0]
+            return _SkyPlane(self._knots(region), centre)
         if not in_pixels:
             centre = self._to_pixel(region)
         scale = self.ltm if region.system == "physical" else np.ones(2)
@@ -302,7 +300,6 @@ class _Chip:
         The circles are all of one system; on the sky the matrix is that of the cell of knots
         around the centre, which is NaN where the centre is not near the chip.
         """
-        self.plane(circles[0])  # raises where there is no WCS
         centre = np.array([circle.centre for circle in circles])
         system = circles[0].system
         if system == "physical":
@@ -311,17 +308,23 @@ class _Chip:
             )
         if system == "image":
             return centre, np.broadcast_to(np.eye(2), (len(centre), 2, 2))
-        return self._knots(system).linear_planes(centre)
+        return self._knots(circles[0]).linear_planes(centre)
 
     def _to_pixel(self, region: Region) -> np.ndarray:
         """Return the centre, FITS pixels, of a circle on the sky whose radius is in pixels."""
+        wcs = self._wcs(region)
         frame = _ASTROPY_FRAMES.get(region.system, region.system)
         own = SkyCoord(*region.centre, unit="deg", frame=frame).transform_to(self._own_frame)
         lonlat = [own.spherical.lon.deg, own.spherical.lat.deg]
-        centre = self.wcs.all_world2pix([lonlat], 1, quiet=True)[0]
+        centre = wcs.all_world2pix([lonlat], 1, quiet=True)[0]
         if not np.isfinite(centre).all():
             raise self._error(region, "the WCS of the image does not reach this region")
         return centre
+
+    def _wcs(self, region: Region) -> WCS:
+        if self.wcs is None:
+            raise self._error(region, "a region on the sky, but the image has no WCS")
+        return self.wcs
 
     def _error(self, region: Region, problem: str) -> InputError:
         return InputError(f"{self.where}, line {region.line}: {problem}")
@@ -334,12 +337,14 @@ class _Chip:
     def _knots_by_system(self) -> dict:
         return {}
 
-    def _knots(self, system: str) -> _Knots:
-        """Return the knots in a coordinate system; in the own one of the WCS for pixels."""
+    def _knots(self, region: Region) -> _Knots:
+        """Return the knots in the system of a region; in the own one of the WCS for pixels."""
+        system = region.system
         if system not in self._knots_by_system:
+            wcs = self._wcs(region)
             y, x = (1 + _STEP * np.arange((size - 1) // _STEP + 2) for size in self.shape)
             pixels = np.stack(np.meshgrid(x, y), axis=-1)
-            lonlat = self.wcs.all_pix2world(pixels.reshape(-1, 2), 1)
+            lonlat = wcs.all_pix2world(pixels.reshape(-1, 2), 1)
             if system not in PIXEL_SYSTEMS:
                 own = SkyCoord(*lonlat.T, unit="deg", frame=self._own_frame)
                 found = own.transform_to(_ASTROPY_FRAMES.get(system, system)).spherical
