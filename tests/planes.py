@@ -1,5 +1,8 @@
 """Exposures of one undistorted chip, with their sources at given places of a plane."""
 
+import dataclasses
+
+import defaults
 import numpy as np
 from astropy.wcs import WCS
 
@@ -9,7 +12,15 @@ from imagereg.wcs.plane import TangentPlane
 
 SHAPE = (800, 1000)
 ERROR = 0.02  # pixels
-EASY = Rules(minobj=10)
+
+
+def rules_with(**changed):
+    """Return the rules of the task's defaults with some changed; searchrad is 1 arcsec, 20 pixels."""
+    names = [field.name for field in dataclasses.fields(Rules)]
+    return Rules(**{**defaults.of("tweakreg", *names), "searchrad": 20.0, **changed})
+
+
+EASY = rules_with(minobj=10)
 
 
 def chip_wcs(crpix=(500.5, 400.5)):

@@ -29,7 +29,7 @@ FLOORS = {
 MOVING = set()
 
 # Modules that still give parameters defaults of their own; the rebuild empties this list.
-WITH_DEFAULTS = {"alignment.exposure", "alignment.fit", "alignment.match", "catalogs.surveys", "catalogs.user",
+WITH_DEFAULTS = {"catalogs.surveys", "catalogs.user",
                  "detection.daofind", "detection.sextractor", "report.plots"}
 # Words that in a room are no parameter but what a file says, which may be nothing.
 NAMESAKES = {("files", "wcsname"): "of a header", ("alignment", "wcsname"): "of a header",

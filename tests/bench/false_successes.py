@@ -20,9 +20,11 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from imagereg import tweakreg
-from imagereg.alignment.sequence import Chip, Exposure, Rules, Status, align
+from imagereg.alignment.sequence import Chip, Exposure, Status, align
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.demo import simulate_visit
+from imagereg.parameters.spec import ParameterSet
+from imagereg.tasks.run import rules_of
 from imagereg.wcs.plane import TangentPlane
 
 _SHAPE = (2000, 2000)
@@ -92,8 +94,10 @@ def catalog_trial(seed):
         sources = SourceCatalog(xy, xy_error=np.full(xy.shape, 0.05), flux=random.exponential(1000, len(xy)) + 50)
         exposures.append(Exposure.measured(name, [chip(crpix)], sources))
     plane = TangentPlane.around(exposures[0].outlines)
-    rules = Rules(minobj=int(random.choice([3, 15])), fitgeometry=str(random.choice(_GEOMETRIES)),
-                  searchrad=float(random.choice([20, 60])), matching=str(random.choice(["auto", "tolerance"])))
+    task = ParameterSet("tweakreg", {
+        "searchunits": "pixels", "minobj": int(random.choice([3, 15])), "fitgeometry": str(random.choice(_GEOMETRIES)),
+        "searchrad": float(random.choice([20, 60])), "matching": str(random.choice(["auto", "tolerance"]))})
+    rules = rules_of(task, plane)
     result = align(exposures, plane, rules)[0][1]
     said = f"{result.status.value}: {result.reason} {len(result.rows)} matches {rules}"
     return kind.__name__, None if result.status is Status.FAILED else said

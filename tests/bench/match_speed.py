@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from imagereg.alignment.match import match
+from imagereg.alignment.match import PointSet, match_offsets
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.tweakreg import align_catalogs
 
@@ -34,7 +34,8 @@ def main():
     parser.add_argument("--sources", type=int, default=1_000_000)
     image, ref = fields(parser.parse_args().sources)
     start = time.perf_counter()
-    found = match(image, ref, searchrad=20, tolerance=1)
+    found = next(match_offsets(PointSet.of(image), PointSet.of(ref), searchrad=20, tolerance=1, separation=0,
+                               first_guess=(0, 0)))
     matched = time.perf_counter() - start
     lists = (SourceCatalog(xy, xy_error=np.full(xy.shape, _ERROR)) for xy in (image, ref))
     start = time.perf_counter()

@@ -13,10 +13,13 @@ import time
 
 import numpy as np
 
-from imagereg.alignment.pattern import match_pattern
+from imagereg.alignment.match import PointSet
+from imagereg.alignment.pattern import match_patterns
+from imagereg.alignment.significance import Judge
 from imagereg.errors import AlignmentError
 
 _FIELD = 4096.0
+_JUDGE = Judge(maxchance=1e-6, tolerance=1.0)
 _MOST_SECONDS, _MOST_MEGABYTES = 1.0, 500.0
 _KINDS = {  # name: (sources in common, sources of each list, brightness goes together)
     "150 of 500": (150, 500, True), "none of 500": (0, 500, True), "5 of 17": (5, 17, True),
@@ -39,12 +42,17 @@ def field(random, shared, total, *, bright):
     return image, ref[order], flux[0], flux[1, order], lambda xy: xy @ matrix.T + shift
 
 
+def matched(image, ref):
+    """Return the pattern that two lists share; AlignmentError for none."""
+    return next(match_patterns(image, ref, tolerance=1.0, separation=0.0, judge=_JUDGE))
+
+
 def outcome(random, shared, total, *, bright):
     """Match one field; return 'found', 'wrong' or 'refused' and the seconds it took."""
     image, ref, image_flux, ref_flux, truth = field(random, shared, total, bright=bright)
     start = time.process_time()
     try:
-        found = match_pattern(image, ref, tolerance=1.0, image_flux=image_flux, ref_flux=ref_flux)
+        found = matched(PointSet.of(image, flux=image_flux), PointSet.of(ref, flux=ref_flux))
     except AlignmentError:
         return "refused", time.process_time() - start
     right = shared and np.abs(found(image) - truth(image)).max() < 3
@@ -62,7 +70,7 @@ def unrelated(trials):
             lists.append(random.uniform(0, 1000, (number, 2)) if seed % 2 else
                          clumps + random.normal(0, 40, (number, 2)))
         try:
-            match_pattern(*lists, tolerance=1.0)
+            matched(*map(PointSet.of, lists))
         except AlignmentError:
             continue
         successes += 1

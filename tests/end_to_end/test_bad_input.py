@@ -274,7 +274,7 @@ def test_result_is_never_none(visit):
 def test_what_chance_may_be(visit):
     """The odds that are believed are a parameter: with 0 nothing is."""
     result = TweakReg(visit.names, maxchance=0.0, minobj=5, **QUIET)
-    assert all(a.chance < 1e-20 for a in result.alignments[1:])
+    assert all(a.chance_probability < 1e-20 for a in result.alignments[1:])
     strict = TweakReg(visit.names, fluxmin=40000, minobj=2, maxchance=1e-300, **QUIET)
     assert not strict.ok and "unrelated sources would give" in strict.alignments[1].reason
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from fields import fit_linear
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from imagereg.alignment.fit import GEOMETRIES, fit_linear
+from imagereg.alignment.fit import GEOMETRIES
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 seeds = st.integers(0, 10**6)

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from fields import MATRICES, rotated, scattered
+from fields import MATRICES, fit_linear, rotated, scattered
 
-from imagereg.alignment.fit import GEOMETRIES, LinearFit, fit_linear
+from imagereg.alignment.fit import GEOMETRIES, LinearFit
 
 # Errors
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from fields import match
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from imagereg.alignment.match import match
 from imagereg.errors import AlignmentError, NotEnoughMatches, NotEnoughSources
 
 offsets = st.tuples(st.floats(-9.5, 9.5), st.floats(-9.5, 9.5))
@@ -50,7 +50,7 @@ def test_both_lists_moved(seed, offset, shift):
     np.testing.assert_allclose(there.offset, here.offset, atol=1e-6)
     np.testing.assert_array_equal(there.image_index, here.image_index)
     np.testing.assert_array_equal(there.ref_index, here.ref_index)
-    assert there.chance == pytest.approx(here.chance, rel=1e-3)
+    assert there.chance_probability == pytest.approx(here.chance_probability, rel=1e-3)
 
 
 @given(seed=seeds, offset=offsets, shift=st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)))
@@ -81,7 +81,7 @@ def test_any_lists_give_a_match_or_an_alignment_error(image, ref, searchrad, tol
         return
     assert 1 <= len(found) <= min(len(image), len(ref))
     assert len(set(found.image_index)) == len(set(found.ref_index)) == len(found)
-    assert 0 <= found.chance <= 1
+    assert 0 <= found.chance_probability <= 1
     distance = np.hypot(*(ref[found.ref_index] - image[found.image_index] - found.offset).T)
     assert (distance <= tolerance * (1 + 1e-9)).all()
 
@@ -95,4 +95,4 @@ def test_three_pairs_or_so_are_never_certain(seed, count, others):
         found = match(image, ref, searchrad=20, tolerance=1)
     except NotEnoughMatches:
         assume(False)
-    assert found.chance > 1e-6
+    assert found.chance_probability > 1e-6

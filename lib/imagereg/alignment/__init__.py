@@ -1,1 +1,11 @@
-"""From sources to a verdict on every exposure."""
+"""From sources to verdicts: match, fit and judge exposures against a reference.
+
+In come `Exposure` values with their sources and `Rules`; out come `Alignment` values, each with its
+status, reason and fit, and the `wcs.Solution` that files and headers are made of. Read
+`sequence.py` first (which exposure is next), then `solve.py` (one exposure), the matchers in
+`match.py` and `pattern.py`, `fit.py`, and `significance.py`, which decides what is believed.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

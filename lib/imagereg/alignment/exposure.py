@@ -1,17 +1,18 @@
-"""What exposures are, by what rules they are aligned, and what became of them."""
+"""Exposures, the rules by which they are aligned, and the result of aligning each."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
 
 from imagereg.alignment.fit import LinearFit
-from imagereg.alignment.match import Match
+from imagereg.alignment.match import Candidate
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.wcs.correction import Status
+from imagereg.wcs.correction import Solution, Status
 from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
 
 
@@ -31,7 +32,7 @@ class Chip:
 
     extver: int
     wcs: WCS
-    shape: tuple
+    shape: tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,12 +96,13 @@ class Exposure:
 
     @classmethod
     def measured(cls, name, chips, sources, *, path="", metadata=None):
-        """Make an exposure of chips and sources; the WCS of the chips gives the sources' sky positions."""
+        """Make an exposure of chips and sources, whose sky positions follow from the chips' WCS."""
         sky, error = sources.sky.copy(), sources.sky_error.copy()
         for chip in chips:
             rows = (sources.chip == chip.extver) & np.isfinite(sources.xy).all(axis=1)
             sky[rows] = pixel_to_sky(chip.wcs, sources.xy[rows])
-            error[rows] = sources.xy_error[rows] * pixel_scale(chip.wcs)  # as if x and y were east and north
+            # As if x and y were east and north.
+            error[rows] = sources.xy_error[rows] * pixel_scale(chip.wcs)
         sources = sources.replace(sky=sky, sky_error=error, origin=name)
         return cls(name, path, metadata or Metadata(), tuple(chips), sources)
 
@@ -112,54 +114,50 @@ class Exposure:
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """How to match and fit; lengths in pixels of the plane. The parameters are those of the task, see its help."""
+    """How to match and fit: parameters of the task, see its help; lengths in plane pixels."""
 
-    searchrad: float = 20.0
-    tolerance: float = 1.0
-    separation: float = 0.0
-    xoffset: float = 0.0
-    yoffset: float = 0.0
-    use2dhist: bool = True
-    fitgeometry: str = "rscale"
-    nclip: int = 3
-    sigma: float | None = 3.0
-    minobj: int = 15
-    maxchance: float = 1e-6
-    matching: str = "auto"
-    magclip: float | None = 5.0
-    loss: str = "linear"
-    onlybetter: bool = True
-    group: str = "none"
-    expand_refcat: bool = False
-    enforce_user_order: bool = True
-
-
-def _unknown(_):
-    """Return the rms of no residuals."""
-    return np.full(2, np.nan)
+    searchrad: float
+    tolerance: float
+    separation: float
+    xoffset: float
+    yoffset: float
+    use2dhist: bool
+    fitgeometry: str
+    nclip: int
+    sigma: float | None
+    minobj: int
+    maxchance: float
+    matching: str
+    magclip: float | None
+    loss: str
+    onlybetter: bool
+    group: str
+    expand_refcat: bool
+    enforce_user_order: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Alignment:
-    """What became of an exposure, and why.
+    """The result of aligning an exposure, and the reason for it.
 
-    Offsets are those of a shiftfile: what leads from the reference to the image as it is, in pixels of the plane,
-    so that ``image_xy - centre = matrix(rot, scale) @ (ref_xy - centre) + (dx, dy)``.
+    Offsets are those of a shiftfile: what leads from the reference to the image as it is, in pixels
+    of the plane, so that
+    ``image_xy - centre = matrix(rot, scale) @ (ref_xy - centre) + (dx, dy)``.
 
     Parameters
     ----------
     exposure : Exposure
         As it was.
     status : Status
-        The verdict.
+        What became of it.
     reason : str
         Why it is so, one sentence; empty for a success that needs no word.
     plane : TangentPlane
         On which the fit was made.
-    match : Match or None
-        The first match, by offset alone, with its histogram.
-    chance : float
-        Probability that unrelated lists match as well; NaN where nothing was matched.
+    match : Candidate or None
+        The first match, by offset alone, with its histogram; None for a pattern.
+    chance_probability : float
+        That unrelated lists match as well; NaN where nothing was matched.
     fit : LinearFit or None
         From image to reference.
     reference : SourceCatalog
@@ -174,8 +172,8 @@ class Alignment:
     status: Status
     reason: str
     plane: TangentPlane
-    match: Match | None = None
-    chance: float = np.nan
+    match: Candidate | None = None
+    chance_probability: float = np.nan
     fit: LinearFit | None = None
     reference: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
     rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
@@ -184,88 +182,131 @@ class Alignment:
     ref_xy: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
 
     @property
-    def name(self):
-        """Name of the file."""
+    def name(self) -> str:
+        """Name of the exposure."""
         return self.exposure.name
 
     @property
-    def offset(self):
+    def offset(self) -> np.ndarray:
         """(2,) dx and dy of the shiftfile, pixels."""
-        return self._of_fit(lambda fit: -np.linalg.solve(fit.matrix, fit.shift), np.zeros(2))
+        if self.fit is None or self._keeps_wcs:
+            return self._without_fit(2)
+        return -np.linalg.solve(self.fit.matrix, self.fit.shift)
 
     @property
-    def rotation(self):
+    def rotation(self) -> float:
         """Rot of the shiftfile, degrees."""
-        return self._of_fit(lambda fit: fit.rotation, 0.0)
+        if self.fit is None or self._keeps_wcs:
+            return float(self._without_fit(1)[0])
+        return self.fit.rotation
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """Scale of the shiftfile."""
-        return self._of_fit(lambda fit: 1 / fit.scale, 1.0)
+        if self.fit is None or self._keeps_wcs:
+            return 1.0 + float(self._without_fit(1)[0])
+        return 1 / self.fit.scale
 
     @property
-    def errors(self):
+    def errors(self) -> np.ndarray:
         """(4,) one-sigma errors of dx, dy, rot and scale."""
-        return self._of_fit(lambda fit: np.array([*fit.shift_error, fit.rotation_error, fit.scale_error]), np.zeros(4))
+        if self.fit is None or self._keeps_wcs:
+            return self._without_fit(4)
+        return np.array([*self.fit.shift_error, self.fit.rotation_error, self.fit.scale_error])
 
     @property
-    def residuals(self):
-        """(N, 2) reference minus image of the used pairs in the WCS that the image ends with, pixels of the plane."""
+    def residuals(self) -> np.ndarray:
+        """(N, 2) reference minus image of used pairs, pixels, in the WCS the image ends with."""
         if self.fit is None:
             return np.empty((0, 2))
         used = self.fit.used
         return self.fit.residuals[used] if self.changes else (self.ref_xy - self.image_xy)[used]
 
     @property
-    def rms(self):
+    def rms(self) -> np.ndarray:
         """(2,) rms of the residuals in x and y about zero, pixels of the plane."""
-        return np.sqrt((self.residuals**2).mean(axis=0)) if self.nmatches else self._of_fit(_unknown, np.zeros(2))
+        if not self.nmatches:
+            return self._without_fit(2)
+        return np.sqrt((self.residuals**2).mean(axis=0))
 
     @property
-    def spread(self):
+    def spread(self) -> np.ndarray:
         """(2,) rms of the residuals in x and y about their mean, pixels of the plane."""
-        return self.residuals.std(axis=0) if self.nmatches else self._of_fit(_unknown, np.zeros(2))
+        if not self.nmatches:
+            return self._without_fit(2)
+        return self.residuals.std(axis=0)
 
     @property
-    def by_chip(self):
-        """Number, mean (2,) and error of the mean (2,) of the used residuals of each chip, pixels; a dict by EXTVER."""
-        residuals, chips = self.residuals, self.exposure.sources.chip[self.rows]
-        parts = {chip: residuals[chips[self.fit.used] == chip] for chip in np.unique(chips)} if self.fit else {}
-        return {int(chip): (len(part), part.mean(axis=0), part.std(axis=0) / np.sqrt(len(part)))
-                for chip, part in parts.items() if len(part) > 1}
+    def by_chip(self) -> dict[int, tuple[int, np.ndarray, np.ndarray]]:
+        """By EXTVER: number, mean (2,) and its error (2,) of the used residuals, pixels."""
+        if self.fit is None:
+            return {}
+        chips = self.exposure.sources.chip[self.rows]
+        residuals = self.residuals
+        statistics = {}
+        for chip in np.unique(chips):
+            part = residuals[chips[self.fit.used] == chip]
+            n = len(part)
+            if n > 1:
+                statistics[int(chip)] = n, part.mean(axis=0), part.std(axis=0) / np.sqrt(n)
+        return statistics
 
     @property
-    def nmatches(self):
+    def nmatches(self) -> int:
         """Number of sources the fit is based on."""
         return self.fit.nmatches if self.fit else 0
 
     @property
-    def changes(self):
+    def changes(self) -> bool:
         """Whether the WCS of the image is to be corrected."""
         return self.status is Status.ALIGNED
 
-    def _of_fit(self, value, reference):
-        if self.status in (Status.REFERENCE, Status.UNCHANGED):
-            return reference
-        return value(self.fit) if self.fit else np.full(np.shape(reference), np.nan)[()]
+    @property
+    def _keeps_wcs(self):
+        return self.status in (Status.REFERENCE, Status.UNCHANGED)
 
-    def sky_residuals(self):
+    def _without_fit(self, n):
+        """Return n zeros for an exposure that stays where it is, NaN for one that failed."""
+        return np.zeros(n) if self._keeps_wcs else np.full(n, np.nan)
+
+    def sky_residuals(self) -> np.ndarray:
         """Residuals (N, 2) of the used pairs towards east and north, arcsec."""
-        ref_sky = self.plane.plane_to_sky(self.ref_xy[self.fit.used])
-        image_sky = self.plane.plane_to_sky(self.fit(self.image_xy[self.fit.used]))
+        if self.fit is None:
+            return np.empty((0, 2))
+        used = self.fit.used
+        ref_sky = self.plane.plane_to_sky(self.ref_xy[used])
+        image_sky = self.plane.plane_to_sky(self.fit(self.image_xy[used]))
         east = (ref_sky[:, 0] - image_sky[:, 0] + 180) % 360 - 180
-        return np.column_stack([east * np.cos(np.deg2rad(ref_sky[:, 1])), ref_sky[:, 1] - image_sky[:, 1]]) * 3600
+        north = ref_sky[:, 1] - image_sky[:, 1]
+        return np.column_stack([east * np.cos(np.deg2rad(ref_sky[:, 1])), north]) * 3600
 
     @property
-    def sky_rms(self):
+    def sky_rms(self) -> np.ndarray:
         """(2,) rms of `sky_residuals`, arcsec; 0 where there are none."""
         return np.sqrt((self.sky_residuals() ** 2).mean(axis=0)) if self.nmatches else np.zeros(2)
 
-    def corrected_chips(self):
-        """Return the exposure's chips with the fit in their WCS; DegenerateFit where that can't follow it."""
+    def solution(self, reference_name: str) -> Solution:
+        """Return what files and headers say; `reference_name` is that of the reference."""
+        facts: dict[str, Any] = {"status": self.status.value, "reason": self.reason,
+                                 "reference": reference_name,
+                                 "chance": float(self.chance_probability)}
+        if self._keeps_wcs:
+            return Solution.mapping(np.eye(2), np.zeros(2), self.plane.centre, **facts)
+        fit = self.fit
+        if fit is None or not self.changes:
+            return Solution(**facts)
+        ra_rms, dec_rms = map(float, self.sky_rms)
+        return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry,
+                                nmatches=fit.nmatches, ra_rms=ra_rms, dec_rms=dec_rms, **facts)
+
+    def corrected_chips(self) -> tuple[Chip, ...]:
+        """Return the chips with the fit in their WCS; DegenerateFit where it can't follow."""
         return self._corrected
 
     @functools.cached_property
     def _corrected(self):
-        return tuple(dataclasses.replace(chip, wcs=corrected_wcs(chip.wcs, chip.shape, self.plane, self.fit))
-                     for chip in self.exposure.chips)
+        chips = []
+        for chip in self.exposure.chips:
+            wcs = corrected_wcs(chip.wcs, chip.shape, self.plane, self.fit)
+            chips.append(dataclasses.replace(chip, wcs=wcs))
+        return tuple(chips)

@@ -1,25 +1,29 @@
-"""The linear transform between two lists of matched positions."""
+"""Fit a linear transform to matched positions, with rejection, robust losses and honest errors."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
-from scipy.special import fdtrc
+from numpy.typing import ArrayLike
 
 from imagereg.alignment import geometry as families
+from imagereg.alignment.significance import is_significantly_better, p_value_unchanged
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 _MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
 _ROUNDING = 1e-10  # of positions, relative to the largest
-_LOSSES = {  # weight of a pair by its residual in units of what is expected
+# Weight of a pair by its residual in units of what is expected. The constants give 95 % efficiency
+# (Holland & Welsch 1977, Commun. Stat. A6, 813).
+_LOSSES = {
     "linear": np.ones_like,
     "huber": lambda pull: 1.345 / np.maximum(pull, 1.345),
     "cauchy": lambda pull: 1 / (1 + (pull / 2.385) ** 2),
 }
 _LADDER = ("shift", "rshift", "rscale", "general")  # each contains the one before
-_LEVEL = 1e-3  # of the F-test of each step up the ladder
-_LOOSE_CORNER = 1.5  # largest error at the corners of the field, in errors of one match
+# Largest error at the corners of the field, in errors of one match: a parameter known worse than
+# that would make positions there worse than one match alone.
+_LOOSE_CORNER = 1.5
 
 GEOMETRIES = tuple(families.GEOMETRIES)
 
@@ -33,8 +37,8 @@ class LinearFit:
     Parameters
     ----------
     geometry : str
-        ``shift``, ``rshift`` (and rotation), ``rscale`` (one rotation, one scale), ``xyscale`` (a scale for each axis,
-        no rotation) or ``general``; where `auto` was asked for, what it chose.
+        ``shift``, ``rshift`` (and rotation), ``rscale`` (one rotation, one scale), ``xyscale`` (a
+        scale for each axis, no rotation) or ``general``; where `auto` was asked for, what it chose.
     matrix : (2, 2) ndarray
         Rotation, scale and skew.
     shift : (2,) ndarray
@@ -60,65 +64,57 @@ class LinearFit:
     used: np.ndarray
     scatter: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Make the arrays read-only."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
 
-    def of(self, rows):
+    def of(self, rows: np.ndarray) -> LinearFit:
         """Return the same transform with the residuals of some of its pairs."""
         return dataclasses.replace(self, residuals=self.residuals[rows], used=self.used[rows])
 
     @property
-    def needlessness(self):
-        """Probability that the pairs ask for as much of a change where none is needed; NaN where nothing tells.
+    def p_value_unchanged(self) -> float:
+        """Probability of as large a change where none is needed; NaN where nothing tells."""
+        change = np.append(self.shift, (self.matrix - np.eye(2)).ravel())
+        n_parameters = families.GEOMETRIES[self.geometry].n_parameters
+        return p_value_unchanged(change, self.covariance, n_parameters=n_parameters,
+                                 n_pairs=self.nmatches)
 
-        An F-test (Bevington & Robinson 2003, section 11.4) of shift and matrix against none and unity.
-        """
-        change, spread = np.append(self.shift, (self.matrix - np.eye(2)).ravel()), np.diagonal(self.covariance)
-        bound = spread <= 0
-        if not np.isfinite(spread).all() or bound.all():
-            return np.nan
-        unit = np.where(bound, 1.0, np.sqrt(np.abs(spread)))
-        inverse = np.linalg.pinv(self.covariance / np.outer(unit, unit), rcond=1e-9, hermitian=True)
-        parameters = families.GEOMETRIES[self.geometry].freedom
-        size = (change / unit) @ inverse @ (change / unit) / parameters
-        return float(fdtrc(parameters, max(2 * self.nmatches - parameters, 1), max(size, 0.0)))
-
-    def __call__(self, image_xy):
+    def __call__(self, image_xy: ArrayLike) -> np.ndarray:
         """Transform (N, 2) image-plane positions to the reference plane."""
         return self.centre + (np.asarray(image_xy) - self.centre) @ self.matrix.T + self.shift
 
     @property
-    def nmatches(self):
+    def nmatches(self) -> int:
         """Number of pairs used."""
         return int(self.used.sum())
 
     @property
-    def rms(self):
+    def rms(self) -> np.ndarray:
         """(2,) root mean square of the used residuals about zero, pixels."""
         return np.sqrt((self.residuals[self.used] ** 2).mean(axis=0))
 
     @property
-    def mean_residual(self):
+    def mean_residual(self) -> np.ndarray:
         """(2,) mean of the used residuals, pixels."""
         return self.residuals[self.used].mean(axis=0)
 
     @property
-    def shift_error(self):
+    def shift_error(self) -> np.ndarray:
         """(2,) one-sigma errors of the shift, pixels."""
         return np.sqrt(np.diagonal(self.covariance)[:2])
 
     @property
-    def rotation(self):
+    def rotation(self) -> float:
         """Mean rotation from x to y, degrees."""
         (xx, xy), (yx, yy) = self.matrix
         return float(np.rad2deg(np.arctan2(yx - xy, xx + yy)))
 
     @property
-    def rotation_error(self):
+    def rotation_error(self) -> float:
         """One-sigma error of the rotation, degrees."""
         (xx, xy), (yx, yy) = self.matrix
         sine, cosine = yx - xy, xx + yy
@@ -126,38 +122,43 @@ class LinearFit:
         return float(np.rad2deg(self._error(slope)))
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """Mean scale, the square root of the area's change."""
         return float(np.sqrt(np.abs(np.linalg.det(self.matrix))))
 
     @property
-    def scale_error(self):
+    def scale_error(self) -> float:
         """One-sigma error of the scale."""
         (xx, xy), (yx, yy) = self.matrix
         return self._error(np.array([0, 0, yy, -yx, -xy, xx]) / (2 * self.scale))
 
-    def errors_at(self, image_xy):
-        """Return the one-sigma errors (N, 2), pixels, that the transform has at image-plane positions (N, 2)."""
+    def errors_at(self, image_xy: ArrayLike) -> np.ndarray:
+        """Return the one-sigma errors (N, 2), pixels, of transformed positions (N, 2)."""
         step = np.asarray(image_xy, float) - self.centre
-        axes = self.covariance[np.ix_([0, 2, 3], [0, 2, 3])], self.covariance[np.ix_([1, 4, 5], [1, 4, 5])]
         lever = np.column_stack([np.ones(len(step)), step])
-        with np.errstate(invalid="ignore"):  # infinite where nothing says how well the pairs are known
-            variance = np.column_stack([np.einsum("ni,ij,nj->n", lever, axis, lever) for axis in axes])
+        variances = []
+        with np.errstate(invalid="ignore"):  # infinite where nothing says how well pairs are known
+            for axis in ([0, 2, 3], [1, 4, 5]):
+                covariance = self.covariance[np.ix_(axis, axis)]
+                variances.append(np.einsum("ni,ij,nj->n", lever, covariance, lever))
+        variance = np.column_stack(variances)
         return np.sqrt(np.where(np.isnan(variance), np.inf, variance))
 
     def _error(self, direction):
         free = direction != 0
-        direction, covariance = direction[free], self.covariance[np.ix_(free, free)]
+        direction = direction[free]
+        covariance = self.covariance[np.ix_(free, free)]
         if not np.isfinite(covariance).all():
             return np.inf
         variance = direction @ covariance @ direction
         rounding = 1e-13 * (np.abs(direction) @ np.abs(covariance) @ np.abs(direction))
-        return float(np.sqrt(variance)) if variance > rounding else 0.0  # what is bound has no error
+        # What is bound has no error.
+        return float(np.sqrt(variance)) if variance > rounding else 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Pairs:
-    """What is to be fitted: positions relative to the centre (N, 2), their errors (N, 2), how they round, the loss."""
+    """What is to be fitted: positions and errors (N, 2), relative to the centre; how they round."""
 
     image_xy: np.ndarray
     ref_xy: np.ndarray
@@ -185,37 +186,43 @@ class _Solution:
 
     def as_fit(self, used, centre):
         family = families.GEOMETRIES[self.geometry]
-        return LinearFit(geometry=self.geometry, matrix=family.matrix(self.coefficients), shift=self.coefficients[:2],
-                         centre=centre.copy(), covariance=family.covariance(self.covariance),
-                         residuals=self.residuals, used=used, scatter=self.scatter)
+        return LinearFit(
+            geometry=self.geometry, matrix=family.matrix(self.coefficients),
+            shift=self.coefficients[:2], centre=centre.copy(),
+            covariance=family.covariance(self.covariance), residuals=self.residuals, used=used,
+            scatter=self.scatter)
 
 
-def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sigma=3.0, centre=(0.0, 0.0),
-               loss="linear"):
+def fit_linear(image_xy: ArrayLike, ref_xy: ArrayLike, *, geometry: str, nclip: int,
+               sigma: float | None, loss: str, errors: ArrayLike | None = None,
+               centre: ArrayLike = (0.0, 0.0)) -> LinearFit:
     """Fit a linear transform by weighted least squares with rejection.
 
-    Weights are those of the positions' errors with a common scatter added in quadrature, which is chosen such that
-    the median residual is what these errors let one expect; so neither bright stars with tiny errors nor outliers rule
-    the fit. Residuals are rejected when longer than `sigma` times their expected error per axis.
+    Weights are those of the positions' errors with a common scatter added in quadrature, which is
+    chosen such that the median residual is what these errors let one expect; so neither bright
+    stars with tiny errors nor outliers rule the fit. Residuals are rejected when longer than
+    `sigma` times their expected error per axis.
 
     Parameters
     ----------
     image_xy, ref_xy : (N, 2) array_like
         Pairs of positions, pixels of one plane.
     geometry : {'shift', 'rshift', 'rscale', 'xyscale', 'general', 'auto'}
-        Which transforms are allowed. Shift; shift and rotation; these and one scale; shift and a scale for each axis;
-        any; the richest of shift, rshift, rscale and general that the pairs carry, see Notes.
-    errors : (N, 2) array_like, optional
-        One-sigma errors of ``ref_xy - image_xy``; all equal where not given. NaN counts as the largest of the others.
+        Which transforms are allowed. Shift; shift and rotation; these and one scale; shift and a
+        scale for each axis; any; the richest of shift, rshift, rscale and general that the pairs
+        carry, see Notes.
     nclip : int
         Largest number of rounds of rejection.
     sigma : float or None
         Limit of rejection; None rejects nothing.
+    loss : {'linear', 'huber', 'cauchy'}
+        How much a large residual costs: its square; beyond 1.345 sigma only its size; or the
+        logarithm of its square, in units of 2.385 sigma.
+    errors : (N, 2) array_like, optional
+        One-sigma errors of ``ref_xy - image_xy``; all equal where not given. NaN counts as the
+        largest of the others.
     centre : (2,) array_like
         The point about which to rotate and scale.
-    loss : {'linear', 'huber', 'cauchy'}
-        How much a large residual costs: its square; beyond 1.345 sigma only its size; or the logarithm of its square,
-        in units of 2.385 sigma. The constants give 95 % efficiency (Holland & Welsch 1977, Commun. Stat. A6, 813).
 
     Returns
     -------
@@ -224,50 +231,63 @@ def fit_linear(image_xy, ref_xy, *, geometry="rscale", errors=None, nclip=3, sig
     Raises
     ------
     NotEnoughMatches
-        Fewer pairs than the geometry needs: 1 for `shift` and `auto`, 3 for `general`, 2 for the others.
+        Fewer pairs than the geometry needs: 1 for `shift` and `auto`, 3 for `general`, 2 for the
+        others.
     DegenerateFit
-        The pairs do not determine the transform: coincident, for `general` all on one line, for `xyscale` all on a
-        line along an axis.
+        The pairs do not determine the transform: coincident, for `general` all on one line, for
+        `xyscale` all on a line along an axis.
     ValueError
         Positions of different shapes, an unknown geometry or an unknown loss.
 
     Notes
     -----
-    `auto` begins with `shift` and takes each richer geometry in turn (one that fails does not end the climb), where
+    `auto` begins with `shift` and takes each richer geometry in turn (one that fails does not end
+    the climb), where
 
-    - it leaves at least as many degrees of freedom as it has parameters: 3, 4 and 6 pairs for `rshift`, `rscale` and
-      `general`;
-    - none of its parameters is loose: its error at the corners of the box around the pairs is nowhere and in neither
-      axis larger than 1.5 times the median error of one pair;
-    - it is better than the one taken so far by an F-test of the extra sum of squares at a level of 0.001 (Bevington &
-      Robinson, Data Reduction and Error Analysis, 3rd ed. 2003, section 11.4; Draper & Smith, Applied Regression
-      Analysis, 3rd ed. 1998, chapter 6). Both are compared with the weights of the richer one, on the pairs that
-      neither rejects, so that no single pair, outlying or far from the others, makes a rotation. Where errors are given
-      the variance in the denominator is not less than theirs.
+    - it leaves at least as many degrees of freedom as it has parameters: 3, 4 and 6 pairs for
+      `rshift`, `rscale` and `general`;
+    - none of its parameters is loose: its error at the corners of the box around the pairs is
+      nowhere and in neither axis larger than 1.5 times the median error of one pair;
+    - it is better than the one taken so far by an F-test of the extra sum of squares at a level of
+      0.001 (Bevington & Robinson, Data Reduction and Error Analysis, 3rd ed. 2003, section 11.4;
+      Draper & Smith, Applied Regression Analysis, 3rd ed. 1998, chapter 6). Both are compared with
+      the weights of the richer one, on the pairs that neither rejects, so that no single pair,
+      outlying or far from the others, makes a rotation. Where errors are given the variance in the
+      denominator is not less than theirs.
 
-    Three tests at that level make something else of a pure shift in about 0.3 % of all cases or fewer.
+    Three tests at that level make something else of a pure shift in about 0.3 % of all cases or
+    fewer.
     """
-    image_xy, ref_xy, centre = (np.asarray(v, float) for v in (image_xy, ref_xy, centre))
-    if image_xy.shape != ref_xy.shape or image_xy.ndim != 2 or image_xy.shape[1] != 2:
-        raise ValueError(f"positions have shapes {image_xy.shape} and {ref_xy.shape}, expected (N, 2) twice")
-    if geometry not in (*GEOMETRIES, "auto"):
-        raise ValueError(f"geometry {geometry!r} is none of {', '.join(GEOMETRIES)}, auto")
-    if loss not in _LOSSES:
-        raise ValueError(f"loss {loss!r} is none of {', '.join(_LOSSES)}")
-    needed = 1 if geometry == "auto" else families.GEOMETRIES[geometry].needed
-    if len(image_xy) < needed:
-        raise NotEnoughMatches(f"fitgeometry={geometry} needs {needed} matches, there are {len(image_xy)}")
-    errors = _known(np.zeros_like(image_xy) if errors is None else np.asarray(errors, float))
-    rounding = _ROUNDING * max(np.abs(image_xy).max(initial=1.0), np.abs(ref_xy).max(initial=1.0))
-    pairs = _Pairs(image_xy - centre, ref_xy - centre, errors, rounding, loss)
+    image_xy = np.asarray(image_xy, float)
+    ref_xy = np.asarray(ref_xy, float)
+    centre = np.asarray(centre, float)
+    _check(image_xy, ref_xy, geometry, loss)
+    known = np.zeros_like(image_xy) if errors is None else _known(np.asarray(errors, float))
+    largest = max(np.abs(image_xy).max(initial=1.0), np.abs(ref_xy).max(initial=1.0))
+    pairs = _Pairs(image_xy - centre, ref_xy - centre, known, _ROUNDING * largest, loss)
     if geometry == "auto":
         solution, used = _richest(pairs, nclip=nclip, sigma=sigma)
     else:
         solution, used = _clipped(pairs, geometry, nclip=nclip, sigma=sigma)
     if solution is None:
-        raise DegenerateFit(f"{used.sum()} matches that coincide or lie on one line do not determine "
-                            f"fitgeometry={geometry}")
+        raise DegenerateFit(f"{used.sum()} matches that coincide or lie on one line do not "
+                            f"determine fitgeometry={geometry}")
     return solution.as_fit(used, centre)
+
+
+def _check(image_xy, ref_xy, geometry, loss):
+    """Raise where the arguments of `fit_linear` are wrong, or the pairs too few."""
+    if image_xy.shape != ref_xy.shape or image_xy.ndim != 2 or image_xy.shape[1] != 2:
+        raise ValueError(f"positions have shapes {image_xy.shape} and {ref_xy.shape}, "
+                         "expected (N, 2) twice")
+    if geometry not in (*GEOMETRIES, "auto"):
+        raise ValueError(f"geometry {geometry!r} is none of {', '.join(GEOMETRIES)}, auto")
+    if loss not in _LOSSES:
+        raise ValueError(f"loss {loss!r} is none of {', '.join(_LOSSES)}")
+    min_pairs = 1 if geometry == "auto" else families.GEOMETRIES[geometry].min_pairs
+    if len(image_xy) < min_pairs:
+        raise NotEnoughMatches(f"fitgeometry={geometry} needs {min_pairs} matches, "
+                               f"there are {len(image_xy)}")
 
 
 def _known(errors):
@@ -277,19 +297,21 @@ def _known(errors):
 
 
 def _richest(pairs, *, nclip, sigma):
-    """Solve for the richest geometry of the ladder that the pairs carry; returns solution and used pairs."""
+    """Solve for the richest geometry of the ladder that the pairs carry."""
     taken = _clipped(pairs, _LADDER[0], nclip=nclip, sigma=sigma)
     for geometry in _LADDER[1:]:
-        if len(pairs.image_xy) < families.GEOMETRIES[geometry].freedom:
+        if len(pairs.image_xy) < families.GEOMETRIES[geometry].n_parameters:
             break
         richer = _clipped(pairs, geometry, nclip=nclip, sigma=sigma)
-        if richer[0] is not None and not _is_loose(pairs, *richer) and _is_better(pairs, taken, richer):
+        if richer[0] is None or _is_loose(pairs, *richer):
+            continue
+        if _is_better(pairs, taken, richer):
             taken = richer
     return taken
 
 
 def _is_loose(pairs, solution, used):
-    """Whether the transform is known worse than one pair is, at a corner of the box around the pairs."""
+    """Whether the transform is known worse than one pair, at a corner of the box around them."""
     xy = pairs.image_xy[used]
     x, y = np.array([xy.min(axis=0), xy.max(axis=0)]).T
     corners = np.array([(x[0], y[0]), (x[0], y[1]), (x[1], y[0]), (x[1], y[1])])
@@ -298,81 +320,100 @@ def _is_loose(pairs, solution, used):
 
 
 def _is_better(pairs, poorer, richer):
-    """F-test of the extra sum of squares, on the pairs that both use and with the weights of the richer solution."""
+    """Compare sums of squares on the pairs that both use, with the weights of the richer one."""
     common = poorer[1] & richer[1]
-    extra, parameters = (families.GEOMETRIES[solution.geometry].freedom for solution, _ in (poorer, richer))
-    extra, freedom = parameters - extra, 2 * int(common.sum()) - parameters
-    if freedom < parameters:
+    n_poorer = families.GEOMETRIES[poorer[0].geometry].n_parameters
+    n_richer = families.GEOMETRIES[richer[0].geometry].n_parameters
+    n_free = 2 * int(common.sum()) - n_richer
+    if n_free < n_richer:
         return False
     variance = pairs.variance(richer[0].scatter)
-    sums = [_sum_of_squares(pairs, solution.geometry, np.where(common[:, None], variance, np.inf))
-            for solution, _ in (poorer, richer)]
-    if None in sums:
+    weighted = np.where(common[:, None], variance, np.inf)
+    poorer_sum = _sum_of_squares(pairs, poorer[0].geometry, weighted)
+    richer_sum = _sum_of_squares(pairs, richer[0].geometry, weighted)
+    if poorer_sum is None or richer_sum is None:
         return False
     least = (pairs.variance(0.0) / variance)[common].mean()
-    ratio = (sums[0] - sums[1]) / extra / max(sums[1] / freedom, least)
-    return fdtrc(extra, freedom, max(ratio, 0.0)) < _LEVEL
+    return is_significantly_better(poorer_sum, richer_sum, n_extra=n_richer - n_poorer,
+                                   n_free=n_free, least_variance=least)
 
 
 def _sum_of_squares(pairs, geometry, variance):
-    """Return the least weighted sum of squares that a geometry leaves; None where it is not determined."""
+    """Return the least weighted sum of squares that a geometry leaves; None where undetermined."""
     family = families.GEOMETRIES[geometry]
-    design, target = family.design(pairs.image_xy), family.target(pairs.image_xy, pairs.ref_xy)
+    design = family.design(pairs.image_xy)
+    target = family.target(pairs.image_xy, pairs.ref_xy)
     found = families.weighted_solution(family, design, target, variance)
-    return None if found is None else float(((target - (design @ found[0]).T) ** 2 / variance).sum())
+    if found is None:
+        return None
+    residuals = target - (design @ found[0]).T
+    return float((residuals ** 2 / variance).sum())
 
 
 def _clipped(pairs, geometry, *, nclip, sigma):
-    """Solve and reject in turns; returns the solution, None where the pairs do not determine it, and used pairs."""
+    """Solve and reject in turns; return the solution, None where undetermined, and used pairs."""
     used = np.ones(len(pairs.image_xy), bool)
-    needed = families.GEOMETRIES[geometry].needed
+    min_pairs = families.GEOMETRIES[geometry].min_pairs
+    limit = np.inf if sigma is None else sigma
     for remaining in reversed(range(max(nclip, 0) + 1)):
         solution = _solve(pairs, used, geometry)
         if not remaining or solution is None:
             break
-        keep = pairs.pull(solution.residuals, solution.scatter) <= (np.inf if sigma is None else sigma)
-        if (keep == used).all() or keep.sum() <= needed:
+        keep = pairs.pull(solution.residuals, solution.scatter) <= limit
+        if (keep == used).all() or keep.sum() <= min_pairs:
             break
         used = keep
     return solution, used
 
 
 def _solve(pairs, used, geometry):
-    """Solve with the scatter that fits the residuals; None where the pairs do not determine the coefficients."""
+    """Solve with the scatter that fits the residuals; None where coefficients stay undetermined."""
     family = families.GEOMETRIES[geometry]
-    design, target = family.design(pairs.image_xy), family.target(pairs.image_xy, pairs.ref_xy)
+    design = family.design(pairs.image_xy)
+    target = family.target(pairs.image_xy, pairs.ref_xy)
     scatter = float(np.median(np.hypot(*(target - np.median(target, axis=0)).T)))
     weight = np.ones(len(used))
-    for _ in range(20 if pairs.loss == "linear" else 100):
-        variance = np.where(used[:, None], (pairs.errors**2 + scatter**2 + 1e-24) / weight[:, None], np.inf)
+    for _ in range(20 if pairs.loss == "linear" else 100):  # robust weights settle more slowly
+        variance = (pairs.errors**2 + scatter**2 + 1e-24) / weight[:, None]
+        variance = np.where(used[:, None], variance, np.inf)
         found = families.weighted_solution(family, design, target, variance)
         if found is None:
             return None
         coefficients, covariance = found
         residuals = target - (design @ coefficients).T
-        weighted_with, scatter = scatter, _scatter(residuals[used], pairs.errors[used], family.freedom)
-        before, weight = weight, _LOSSES[pairs.loss](pairs.pull(residuals, scatter))
-        if abs(scatter - weighted_with) <= 1e-3 * weighted_with and np.abs(weight - before).max() < 1e-4:
+        scatter_before = scatter
+        weight_before = weight
+        scatter = _scatter(residuals[used], pairs.errors[used], family.n_parameters)
+        weight = _LOSSES[pairs.loss](pairs.pull(residuals, scatter))
+        is_settled = abs(scatter - scatter_before) <= 1e-3 * scatter_before
+        if is_settled and np.abs(weight - weight_before).max() < 1e-4:
             break
-    if 2 * used.sum() == family.freedom and not pairs.errors[used].any():  # nothing says how well pairs are known
+    nothing_left = 2 * used.sum() == family.n_parameters
+    if nothing_left and not pairs.errors[used].any():  # nothing says how well pairs are known
         covariance = np.full_like(covariance, np.inf)
-    return _Solution(geometry, coefficients, covariance, residuals, weighted_with)
+    return _Solution(geometry, coefficients, covariance, residuals, scatter_before)
 
 
-def _scatter(residuals, errors, parameters):
-    """Scatter that, added to the errors, makes the median residual what is expected; 0 where the errors suffice."""
+def _scatter(residuals, errors, n_parameters):
+    """Return what added to the errors makes the median residual as expected; 0 if they suffice."""
     n = len(residuals)
-    residuals = residuals * np.sqrt(2 * n / max(2 * n - parameters, 1))
-    square, known, ranks = residuals.T**2, errors.T**2, [(n - 1) // 2, n // 2]
+    residuals = residuals * np.sqrt(2 * n / max(2 * n - n_parameters, 1))
+    square = residuals.T**2
+    known = errors.T**2
+    ranks = [(n - 1) // 2, n // 2]  # of the median; np.median takes four times longer
 
     def excess(scatter):
         in_x, in_y = square / np.maximum(known + scatter**2, 1e-300)
-        return np.partition(in_x + in_y, ranks)[ranks].sum() / 2 - _MEDIAN_CHI2  # np.median takes four times longer
+        return np.partition(in_x + in_y, ranks)[ranks].sum() / 2 - _MEDIAN_CHI2
 
-    low, high = 0.0, float(np.abs(residuals).max()) * 2 + 1e-12
     if excess(1e-12) <= 0:
         return 0.0
-    for _ in range(40):
+    low = 0.0
+    high = float(np.abs(residuals).max()) * 2 + 1e-12
+    for _ in range(40):  # to 1e-12 of the largest residual
         middle = (low + high) / 2
-        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+        if excess(middle) > 0:
+            low = middle
+        else:
+            high = middle
     return high

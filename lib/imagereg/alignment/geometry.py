@@ -1,4 +1,4 @@
-"""Families of linear transforms, and the one of a family that comes closest to weighted pairs of positions."""
+"""Families of linear transforms, and weighted least squares within one of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-_LOOSE = 1e-9  # least ratio of singular values of a design that determines all coefficients
-_IDENTITY, _NOTHING = np.array([1.0, 0, 0, 1]), np.zeros(4)
+# Least ratio of singular values of a design that determines all coefficients: rounding gives 1e-16
+# times the number of steps, real fields of a few sources 1e-4.
+_LEAST_SINGULAR = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,8 +18,9 @@ class Geometry:
 
     Parameters
     ----------
-    freedom : int
-        Number of free parameters. One less than the coefficients where these are bound to be a pure rotation.
+    n_parameters : int
+        Number of free parameters. One less than the coefficients where these are bound to be a pure
+        rotation.
     terms : callable
         What multiplies the coefficients in x' and in y', as functions of x and y.
     fixed : (4,) ndarray
@@ -27,36 +29,39 @@ class Geometry:
         What each coefficient after the shift adds to the matrix entries.
     """
 
-    freedom: int
-    terms: Callable
+    n_parameters: int
+    terms: Callable[[np.ndarray, np.ndarray], tuple[list, list]]
     fixed: np.ndarray
     entries: np.ndarray
 
     @property
-    def needed(self):
+    def min_pairs(self) -> int:
         """Number of pairs that determine the transform."""
-        return (self.freedom + 1) // 2
+        return (self.n_parameters + 1) // 2
 
     @property
-    def is_rigid(self):
+    def is_rigid(self) -> bool:
         """Whether the coefficients after the shift are the cosine and the sine of one angle."""
-        return self.freedom < 2 + self.entries.shape[1]
+        return self.n_parameters < 2 + self.entries.shape[1]
 
-    def design(self, xy):
-        """Return what multiplies the coefficients at positions (N, 2): (2, N, 2 + K), for x' and y'."""
+    def design(self, xy: np.ndarray) -> np.ndarray:
+        """Return what multiplies the coefficients at positions (N, 2): (2, N, 2 + K), x' and y'."""
         x, y = xy.T
-        return np.array([[np.broadcast_to(term, x.shape) for term in row] for row in self.terms(x, y)]).swapaxes(1, 2)
+        axes = []
+        for terms in self.terms(x, y):
+            axes.append([np.broadcast_to(term, x.shape) for term in terms])
+        return np.array(axes).swapaxes(1, 2)
 
-    def target(self, image_xy, ref_xy):
+    def target(self, image_xy: np.ndarray, ref_xy: np.ndarray) -> np.ndarray:
         """Return what the design times the coefficients should be, (N, 2)."""
         return ref_xy - image_xy @ self.fixed.reshape(2, 2).T
 
-    def matrix(self, coefficients):
+    def matrix(self, coefficients: np.ndarray) -> np.ndarray:
         """Return the matrix (2, 2) that belongs to coefficients."""
         return (self.fixed + self.entries @ coefficients[2:]).reshape(2, 2)
 
-    def covariance(self, covariance):
-        """Return the covariance (6, 6) of x, y, xx, xy, yx, yy that belongs to one of the coefficients."""
+    def covariance(self, covariance: np.ndarray) -> np.ndarray:
+        """Return the covariance (6, 6) of x, y, xx, xy, yx, yy from that of the coefficients."""
         spread = np.zeros((6, len(covariance)))
         spread[:2, :2] = np.eye(2)
         spread[2:, 2:] = self.entries
@@ -65,17 +70,26 @@ class Geometry:
             return np.where(reached, spread @ covariance @ spread.T, 0.0)
 
 
-_TURN = np.array([[1.0, 0], [0, -1], [0, 1], [1, 0]])
+def _turned(x, y):
+    return [1, 0, x, -y], [0, 1, y, x]
+
+
+_UNITY = np.array([1.0, 0, 0, 1])
+_ZERO = np.zeros(4)
+_COSINE_SINE = np.array([[1.0, 0], [0, -1], [0, 1], [1, 0]])
+_DIAGONAL = np.eye(4)[:, [0, 3]]
 GEOMETRIES = {
-    "shift": Geometry(2, lambda x, y: ([1, 0], [0, 1]), _IDENTITY, np.zeros((4, 0))),
-    "rshift": Geometry(3, lambda x, y: ([1, 0, x, -y], [0, 1, y, x]), _NOTHING, _TURN),
-    "rscale": Geometry(4, lambda x, y: ([1, 0, x, -y], [0, 1, y, x]), _NOTHING, _TURN),
-    "xyscale": Geometry(4, lambda x, y: ([1, 0, x, 0], [0, 1, 0, y]), _NOTHING, np.eye(4)[:, [0, 3]]),
-    "general": Geometry(6, lambda x, y: ([1, 0, x, y, 0, 0], [0, 1, 0, 0, x, y]), _NOTHING, np.eye(4)),
+    "shift": Geometry(2, lambda x, y: ([1, 0], [0, 1]), _UNITY, np.zeros((4, 0))),
+    "rshift": Geometry(3, _turned, _ZERO, _COSINE_SINE),
+    "rscale": Geometry(4, _turned, _ZERO, _COSINE_SINE),
+    "xyscale": Geometry(4, lambda x, y: ([1, 0, x, 0], [0, 1, 0, y]), _ZERO, _DIAGONAL),
+    "general": Geometry(
+        6, lambda x, y: ([1, 0, x, y, 0, 0], [0, 1, 0, 0, x, y]), _ZERO, np.eye(4)),
 }
 
 
-def weighted_solution(geometry, design, target, variance):
+def weighted_solution(geometry: Geometry, design: np.ndarray, target: np.ndarray,
+                      variance: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Solve for the coefficients by weighted least squares.
 
     Parameters
@@ -91,7 +105,8 @@ def weighted_solution(geometry, design, target, variance):
 
     Returns
     -------
-    (coefficients, covariance) : (P,) and (P, P) ndarray, or None where the pairs do not determine them
+    (coefficients, covariance) : (P,) and (P, P) ndarray
+        None where the pairs do not determine them.
     """
     weight = (1 / np.sqrt(variance)).T[..., None]
     counts = np.isfinite(variance).all(axis=1)
@@ -100,9 +115,10 @@ def weighted_solution(geometry, design, target, variance):
     rows = (design / norm * weight).reshape(-1, len(norm))
     directions, triangle = np.linalg.qr(rows)
     singular = np.linalg.svd(triangle, compute_uv=False)
-    if singular[-1] <= _LOOSE * singular[0]:
+    if singular[-1] <= _LEAST_SINGULAR * singular[0]:
         return None
-    coefficients = np.linalg.solve(triangle, directions.T @ (target.T[..., None] * weight).ravel()) / norm
+    weighted_target = (target.T[..., None] * weight).ravel()
+    coefficients = np.linalg.solve(triangle, directions.T @ weighted_target) / norm
     free = np.eye(len(norm))
     if geometry.is_rigid:
         coefficients, free = _rigid(triangle * norm, coefficients)
@@ -112,14 +128,16 @@ def weighted_solution(geometry, design, target, variance):
 
 
 def _rigid(triangle, coefficients):
-    """Return the coefficients of the shift and rotation that costs least, and in which directions they are free.
+    """Return the best coefficients of a shift and rotation, and in which directions they are free.
 
-    The cost of coefficients c other than those of least squares is ``|triangle @ (c - coefficients)|**2``; the lower
-    right corner of the triangle is what is left of it after the best shift for a given rotation.
+    The cost of coefficients c other than those of least squares is
+    ``|triangle @ (c - coefficients)|**2``; the lower right corner of the triangle is what is left
+    of it after the best shift for a given rotation.
     """
     angle = _cheapest_turn(triangle[2:, 2:], coefficients[2:])
     turn = np.array([np.cos(angle), np.sin(angle)])
-    shift = coefficients[:2] + np.linalg.solve(triangle[:2, :2], triangle[:2, 2:] @ (coefficients[2:] - turn))
+    to_turn = triangle[:2, 2:] @ (coefficients[2:] - turn)
+    shift = coefficients[:2] + np.linalg.solve(triangle[:2, :2], to_turn)
     free = np.zeros((4, 3))
     free[:2, :2] = np.eye(2)
     free[2:, 2] = -turn[1], turn[0]
@@ -129,7 +147,8 @@ def _rigid(triangle, coefficients):
 def _cheapest_turn(root, start):
     """Return the angle, radian, that minimizes ``|root @ ((cos, sin) - start)|**2``.
 
-    The derivative is a polynomial of degree 4 in z = exp(i angle); the best of its zeros, and Newton's steps from it.
+    The derivative is a polynomial of degree 4 in z = exp(i angle); the best of its zeros is taken,
+    and Newton's steps from it.
     """
     cost = root.T @ root
     p, q = cost @ start
@@ -139,7 +158,10 @@ def _cheapest_turn(root, start):
     turns = np.array([np.cos(angles), np.sin(angles)])
     angle = angles[np.argmin(((root @ (turns - start[:, None])) ** 2).sum(axis=0))]
     for _ in range(3):
-        turn, along = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
-        slope, curvature = along @ cost @ (turn - start), along @ cost @ along - turn @ cost @ (turn - start)
-        angle -= slope / curvature if curvature > abs(slope) else 0.0
+        turn = np.array([np.cos(angle), np.sin(angle)])
+        along = np.array([-np.sin(angle), np.cos(angle)])
+        slope = along @ cost @ (turn - start)
+        curvature = along @ cost @ along - turn @ cost @ (turn - start)
+        if curvature > abs(slope):
+            angle -= slope / curvature
     return angle

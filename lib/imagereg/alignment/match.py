@@ -1,43 +1,117 @@
-"""Which source of one list is which source of another.
+"""Match two source lists by an offset: find it, then pair mutual nearest neighbours.
 
-The offset between the lists is where their differences pile up in a two-dimensional histogram. Only pairs within the
-search box are ever formed, in portions, so that memory follows the number of such pairs in a portion and not the
-product of the lengths. Matched are mutual nearest neighbours after that offset.
+The offset between the lists is where their differences pile up in a two-dimensional histogram. Only
+pairs within the search box are ever formed, in portions, so that memory follows the number of such
+pairs in a portion and not the product of the lengths.
+
+A matcher is a callable ``(image, reference) -> candidates``, two `PointSet` and an iterator of
+`Candidate`. `match_offsets` and `match_given_offset` are here, `match_patterns` is in `pattern`;
+each has its settings as keywords.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from scipy.special import gammainc
 
 from imagereg.errors import NotEnoughMatches, NotEnoughSources
 
-_PAIRS_AT_ONCE = 2_000_000
-_MOST_PAIRS = 5_000_000  # of which a histogram is made; more sources than give these are thinned out
-_MOST_COUNTED = 50_000  # sources around which chance pairs are counted
-_PEAKS = 6  # of the histogram that are ever of interest
-_SURELY_CHANCE = 1e-2  # no need to look closer
-_MANY = 100_000  # sources for which threads pay
-_SIDES, _ASIDE = 8, (3.5, 5.5)  # directions, and distances in units of the tolerance, of such counts
-_RINGS = (2.0, 6.0, 20.0)  # radii in units of the tolerance, between which chance pairs are counted
+_PAIRS_AT_ONCE = 2_000_000  # in a portion: some 100 MB; see tests/bench/match_speed.py
+_MOST_PAIRS = 5_000_000  # in a histogram; a peak stands out long before, the rest is thinned out
+_N_THINNING = 1000  # sources from which the number of pairs is estimated
+_MOST_PEAKS = 6  # of a histogram; lower ones are chance in practice
+_PEAK_WIDTH = 2  # bins to either side that belong to one peak
+_BINS_ACROSS = 1.5  # radius around a peak in which differences are averaged
+_MANY_SOURCES = 100_000  # for which starting threads pays
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Match:
-    """Pairs of indices into two lists of positions.
+class PointSet:
+    """Sources on the plane, as one of the two lists that are matched.
+
+    Parameters
+    ----------
+    xy, error : (N, 2) ndarray
+        Positions and their errors, pixels of the plane; NaN for an unknown error.
+    flux : (N,) ndarray
+        In any units; NaN where it is not known.
+    pixel : (N, 3) ndarray
+        Chip, x and y on the detector; NaN where there is none.
+    exposure_index : (N,) ndarray of int
+        Number of the exposure, where several share one transform.
+    source_index : (N,) ndarray of int
+        Row in the catalog of that exposure.
+    """
+
+    xy: np.ndarray
+    error: np.ndarray
+    flux: np.ndarray
+    pixel: np.ndarray
+    exposure_index: np.ndarray
+    source_index: np.ndarray
+
+    @classmethod
+    def of(cls, xy: ArrayLike, **columns: np.ndarray) -> PointSet:
+        """Make a set of positions (N, 2); columns that are not given are unknown.
+
+        Raises
+        ------
+        ValueError
+            A column is not of the length of the positions.
+        """
+        xy = np.asarray(xy, float).reshape(-1, 2)
+        n = len(xy)
+        unknown = {"error": np.full((n, 2), np.nan), "flux": np.full(n, np.nan),
+                   "pixel": np.full((n, 3), np.nan), "exposure_index": np.zeros(n, int),
+                   "source_index": np.arange(n)}
+        for name, column in columns.items():
+            if np.shape(column) != unknown[name].shape:
+                raise ValueError(f"{n} positions and a column {name} of shape {np.shape(column)}")
+        return cls(xy, **{**unknown, **columns})
+
+    @classmethod
+    def concat(cls, parts: list[PointSet]) -> PointSet:
+        """Return the sources of several sets, one after the other."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+
+    def __len__(self) -> int:
+        """Return the number of sources."""
+        return len(self.xy)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> PointSet:
+        """Return some of the sources."""
+        columns = {f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)}
+        return PointSet(**columns)
+
+    def at(self, xy: np.ndarray) -> PointSet:
+        """Return the same sources at other positions (N, 2)."""
+        return dataclasses.replace(self, xy=xy)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Candidate:
+    """A transform that a matcher proposes, ``ref_xy = matrix @ image_xy + offset``, and its pairs.
 
     Parameters
     ----------
     image_index, ref_index : (M,) ndarray of int
-        Positions of the partners in either list.
+        Partners, as indices into both lists.
     offset : (2,) ndarray
-        What is to be added to an image position to come to its partner, before any fit.
-    chance : float
-        Probability that unrelated lists give as many pairs anywhere in the search box.
+        Pixels.
+    matrix : (2, 2) ndarray
+        Rotation times scale, mirrored where `parity` is -1; unity for an offset.
+    prominence : float
+        How far it stands out, relative to the most prominent candidate of its matcher.
+    half_box : float
+        Half the side of the box from which the offset was chosen, pixels; 0 where it was given.
+    chance_probability : float
+        That unrelated lists match as well; NaN where it is to be worked out after a fit.
     histogram : (n, n) ndarray or None
         Number of differences reference minus image in each bin, y along the first axis.
     edges : (2, n + 1) ndarray or None
@@ -47,79 +121,56 @@ class Match:
     image_index: np.ndarray
     ref_index: np.ndarray
     offset: np.ndarray
-    chance: float
+    matrix: np.ndarray = dataclasses.field(default_factory=lambda: np.eye(2))
+    prominence: float = 1.0
+    half_box: float = 0.0
+    chance_probability: float = np.nan
     histogram: np.ndarray | None = None
     edges: np.ndarray | None = None
 
-    def __len__(self):
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+
+    def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self.image_index)
 
+    def __call__(self, image_xy: ArrayLike) -> np.ndarray:
+        """Transform (N, 2) image positions to the reference."""
+        return np.asarray(image_xy, float) @ self.matrix.T + self.offset
 
-def match(image_xy, ref_xy, *, tolerance, searchrad=0.0, use2dhist=True, odds=True, **options):
-    """Match two lists of positions that differ by an offset.
-
-    Parameters
-    ----------
-    image_xy, ref_xy, tolerance, searchrad, separation, offset, owner
-        See `candidates`.
-    use2dhist : bool
-        Look for the offset; otherwise `offset` is taken as it is.
-    odds : bool
-        Work out `Match.chance`, which takes longer than the rest; NaN otherwise.
-
-    Returns
-    -------
-    Match
-
-    Raises
-    ------
-    NotEnoughSources
-        One of the lists is empty, or is so without its close pairs.
-    NotEnoughMatches
-        No difference lies within the search box, or no pair within the tolerance.
-    """
-    if use2dhist:
-        first = next((found for _, found in candidates(image_xy, ref_xy, tolerance=tolerance, searchrad=searchrad,
-                                                       **options)), None)
-    else:
-        lists = _Lists.of(image_xy, ref_xy, options.get("separation", 0.0), options.get("owner"))
-        first = lists.matched(np.array(options.get("offset", (0.0, 0.0)), float), tolerance)
-    if first is None or not len(first):
-        raise NotEnoughMatches(f"no two sources are within tolerance={tolerance:g} pixel of each other")
-    if not odds:
-        return first
-    trials = max(1.0, (2 * searchrad) ** 2 / (np.pi * tolerance**2)) if use2dhist else 1.0
-    chance = chance_of(len(first), np.asarray(image_xy) + first.offset, ref_xy, tolerance)[0]
-    return dataclasses.replace(first, chance=min(1.0, trials * chance))
+    @property
+    def parity(self) -> int:
+        """1, or -1 for a mirror image."""
+        return int(np.sign(np.linalg.det(self.matrix)))
 
 
-def candidates(image_xy, ref_xy, *, searchrad, tolerance, separation=0.0, offset=(0.0, 0.0), owner=None):
-    """Yield matches by the offsets at which most differences pile up, the likeliest first.
+def match_offsets(image: PointSet, reference: PointSet, *, searchrad: float, tolerance: float,
+                  separation: float, first_guess: ArrayLike) -> Iterator[Candidate]:
+    """Yield candidates by the offsets at which most differences pile up, the likeliest first.
 
     Parameters
     ----------
-    image_xy : (N, 2) array_like
-        Positions in the image, plane pixels.
-    ref_xy : (M, 2) array_like
-        Positions in the reference, plane pixels.
+    image, reference : PointSet
+        The lists. Exposures that share the transform have partners of their own.
     searchrad : float
-        Half the side of the box in which the offset is looked for, plane pixels.
+        Half the side of the box in which the offset is looked for, pixels.
     tolerance : float
-        Largest distance of partners after the offset, plane pixels.
+        Largest distance of partners after the offset, pixels.
     separation : float
-        Sources that have another of their own list nearer than this are left out, plane pixels.
-    offset : (2,) array_like
-        First guess of reference minus image; the centre of the search box.
-    owner : (N,) array_like of int, optional
-        Image that each position is from, where several share one offset: each has partners of its own.
+        Sources that have another of their own list nearer than this are left out, pixels.
+    first_guess : (2,) array_like
+        Reference minus image; the centre of the search box.
 
     Yields
     ------
-    share : float
-        Height of the peak in the histogram above the ground, relative to the first one's.
-    match : Match
-        Mutual nearest neighbours at that offset; `chance` is NaN.
+    Candidate
+        Mutual nearest neighbours at an offset; its `prominence` is the height of the peak above the
+        ground, relative to the first one's.
 
     Raises
     ------
@@ -128,55 +179,94 @@ def candidates(image_xy, ref_xy, *, searchrad, tolerance, separation=0.0, offset
     NotEnoughMatches
         No difference lies within the search box.
     """
-    lists, centre = _Lists.of(image_xy, ref_xy, separation, owner), np.array(offset, float)
+    lists = _Isolated.of(image, reference, separation)
+    centre = np.array(first_guess, float)
     thinned = _thinned(lists.image_xy, lists.ref_tree, searchrad)
     histogram, edges = _offset_histogram(thinned, lists.ref_tree, centre, searchrad)
-    for share, peak in _peaks(histogram, edges):
-        radius = max(tolerance, 1.5 * (edges[0][1] - edges[0][0]))
-        found = lists.matched(_centroid(peak, thinned, lists.ref_tree, radius), tolerance)
-        if len(found):
-            yield share, dataclasses.replace(found, histogram=histogram, edges=edges)
+    bin_size = edges[0][1] - edges[0][0]
+    radius = max(tolerance, _BINS_ACROSS * bin_size)
+    for prominence, peak in _peaks(histogram, edges):
+        offset = _centroid(peak, thinned, lists.ref_tree, radius)
+        image_index, ref_index = lists.pairs(offset, tolerance)
+        if image_index.size:
+            yield Candidate(image_index, ref_index, offset, prominence=prominence,
+                            half_box=searchrad, histogram=histogram, edges=edges)
+
+
+def match_given_offset(image: PointSet, reference: PointSet, *, tolerance: float,
+                       separation: float, offset: ArrayLike) -> Iterator[Candidate]:
+    """Yield the only candidate of an offset that is known, see `pair_at`."""
+    yield pair_at(image, reference, offset, tolerance=tolerance, separation=separation)
+
+
+def pair_at(image: PointSet, reference: PointSet, offset: ArrayLike, *, tolerance: float,
+            separation: float) -> Candidate:
+    """Pair mutual nearest neighbours at an offset (2,), reference minus image, pixels.
+
+    For the other parameters see `match_offsets`.
+
+    Raises
+    ------
+    NotEnoughSources
+        One of the lists is empty, or is so without its close pairs.
+    NotEnoughMatches
+        No pair lies within the tolerance.
+    """
+    offset = np.array(offset, float)
+    lists = _Isolated.of(image, reference, separation)
+    image_index, ref_index = lists.pairs(offset, tolerance)
+    if not image_index.size:
+        raise no_pairs(tolerance)
+    return Candidate(image_index, ref_index, offset)
+
+
+def no_pairs(tolerance: float) -> NotEnoughMatches:
+    """Return the error that says that there are no pairs."""
+    text = f"no two sources are within tolerance={tolerance:g} pixel of each other"
+    return NotEnoughMatches(text)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Lists:
-    """What is matched: positions, the indices they have in the lists given, whose they are; a tree of the reference."""
+class _Isolated:
+    """Positions that are finite and apart from others of their list, with their indices there."""
 
     image_xy: np.ndarray
-    image_rows: np.ndarray
-    owner: np.ndarray
+    image_index: np.ndarray
+    exposure_index: np.ndarray
     ref_tree: cKDTree
-    ref_rows: np.ndarray
+    ref_index: np.ndarray
 
     @classmethod
-    def of(cls, image_xy, ref_xy, separation, owner):
-        image_xy, ref_xy = np.asarray(image_xy, float), np.asarray(ref_xy, float)
-        owner = np.zeros(len(image_xy), int) if owner is None else np.asarray(owner)
-        parts = [np.flatnonzero(owner == one) for one in np.unique(owner)]
-        image_rows = np.concatenate([np.empty(0, int), *(rows[_apart(image_xy[rows], separation)] for rows in parts)])
-        ref_rows = _apart(ref_xy, separation)
-        for rows, where in ((image_rows, "the image"), (ref_rows, "the reference")):
-            if not rows.size:
+    def of(cls, image, reference, separation):
+        parts = [np.empty(0, int)]
+        for exposure in np.unique(image.exposure_index):
+            members = np.flatnonzero(image.exposure_index == exposure)
+            parts.append(members[_isolated(image.xy[members], separation)])
+        image_index = np.concatenate(parts)
+        ref_index = _isolated(reference.xy, separation)
+        for index, where in ((image_index, "the image"), (ref_index, "the reference")):
+            if not index.size:
                 apart = " apart from close pairs" if separation > 0 else ""
                 raise NotEnoughSources(f"{where} has no sources{apart}")
-        return cls(image_xy[image_rows], image_rows, owner[image_rows], cKDTree(ref_xy[ref_rows]), ref_rows)
+        ref_tree = cKDTree(reference.xy[ref_index])
+        exposure_index = image.exposure_index[image_index]
+        return cls(image.xy[image_index], image_index, exposure_index, ref_tree, ref_index)
 
-    def matched(self, offset, tolerance):
-        """Return the Match of mutual nearest neighbours at an offset."""
-        pairs = [(rows[i], r) for rows in (np.flatnonzero(self.owner == one) for one in np.unique(self.owner))
-                 for i, r in [_mutual_nearest(self.image_xy[rows] + offset, self.ref_tree, tolerance)]]
-        image_index, ref_index = map(np.concatenate, zip(*pairs, strict=True))
-        return Match(self.image_rows[image_index], self.ref_rows[ref_index], offset, np.nan)
+    def pairs(self, offset, tolerance):
+        """Return indices of mutual nearest neighbours at an offset, exposure by exposure."""
+        image_parts = []
+        ref_parts = []
+        for exposure in np.unique(self.exposure_index):
+            members = np.flatnonzero(self.exposure_index == exposure)
+            moved = self.image_xy[members] + offset
+            own, partner = _mutual_nearest(moved, self.ref_tree, tolerance)
+            image_parts.append(members[own])
+            ref_parts.append(partner)
+        image_index = self.image_index[np.concatenate(image_parts)]
+        return image_index, self.ref_index[np.concatenate(ref_parts)]
 
 
-def _thinned(image_xy, ref_tree, radius):
-    """Leave out sources, evenly along the list, so that their pairs within a box of half side `radius` are not many."""
-    some = image_xy[::max(1, len(image_xy) // 1000)]
-    pairs = ref_tree.query_ball_point(some, radius, p=np.inf, return_length=True).mean() * len(image_xy)
-    return image_xy[::max(1, int(pairs / _MOST_PAIRS))]
-
-
-def _apart(xy, separation):
+def _isolated(xy, separation):
     """Return the indices of the positions that are finite and have no other within `separation`."""
     finite = np.flatnonzero(np.isfinite(xy).all(axis=1))
     if separation <= 0 or len(finite) < 2:
@@ -185,46 +275,62 @@ def _apart(xy, separation):
     return finite[nearest >= separation]
 
 
+def _thinned(image_xy, ref_tree, radius):
+    """Leave out sources, evenly along the list, where there are too many pairs within a box."""
+    some = image_xy[:: max(1, len(image_xy) // _N_THINNING)]
+    n_each = ref_tree.query_ball_point(some, radius, p=np.inf, return_length=True)
+    n_pairs = n_each.mean() * len(image_xy)
+    return image_xy[:: max(1, int(n_pairs / _MOST_PAIRS))]
+
+
 def _differences(image_xy, ref_tree, centre, radius):
-    """Yield the differences reference minus image within a box of half side `radius` around `centre`, in portions."""
-    counts = ref_tree.query_ball_point(image_xy + centre, radius, p=np.inf, return_length=True)
-    portion = np.cumsum(counts) // _PAIRS_AT_ONCE
+    """Yield the differences reference minus image within a box around `centre`, in portions."""
+    n_each = ref_tree.query_ball_point(image_xy + centre, radius, p=np.inf, return_length=True)
+    portion = np.cumsum(n_each) // _PAIRS_AT_ONCE
     for number in np.unique(portion):
         some = image_xy[portion == number]
-        pairs = cKDTree(some + centre).sparse_distance_matrix(ref_tree, radius, p=np.inf, output_type="ndarray")
+        some_tree = cKDTree(some + centre)
+        pairs = some_tree.sparse_distance_matrix(ref_tree, radius, p=np.inf, output_type="ndarray")
         yield ref_tree.data[pairs["j"]] - some[pairs["i"]]
 
 
 def _offset_histogram(image_xy, ref_tree, centre, searchrad):
-    """Count the differences in bins of about one pixel; returns counts and edges as `Match` has them."""
-    bins = 2 * max(int(np.ceil(searchrad)), 2) + 1
-    edges = centre[:, None] + np.linspace(-searchrad, searchrad, bins + 1) * (1 + 1 / (bins - 1))
-    histogram = np.zeros((bins, bins))
-    for dx, dy in (part.T for part in _differences(image_xy, ref_tree, centre, searchrad)):
+    """Count the differences in bins of about one pixel; return counts and edges of a Candidate."""
+    n_bins = 2 * max(int(np.ceil(searchrad)), 2) + 1
+    # One bin is centred on the first guess; half a bin beyond the box on all sides.
+    steps = np.linspace(-searchrad, searchrad, n_bins + 1) * (1 + 1 / (n_bins - 1))
+    edges = centre[:, None] + steps
+    histogram = np.zeros((n_bins, n_bins))
+    for part in _differences(image_xy, ref_tree, centre, searchrad):
+        dx, dy = part.T
         histogram += np.histogram2d(dy, dx, bins=(edges[1], edges[0]))[0]
     if not histogram.any():
-        raise NotEnoughMatches(f"no source has one of the reference within searchrad={searchrad:.4g} pixel")
+        text = f"no source has one of the reference within searchrad={searchrad:.4g} pixel"
+        raise NotEnoughMatches(text)
     return histogram, edges
 
 
 def _peaks(histogram, edges):
-    """Yield the highest places of a histogram, smoothed, that are apart: share of the first one's height, offset."""
+    """Yield height relative to the first, and offset, of the highest peaks after smoothing."""
     smooth = histogram
     for axis in (0, 1):
         smooth = ndimage.convolve1d(smooth, [0.25, 0.5, 0.25], axis=axis, mode="constant")
     ground = np.median(smooth)
     highest = smooth.max() - ground
-    for _ in range(_PEAKS):
+    for _ in range(_MOST_PEAKS):
         row, column = np.unravel_index(np.argmax(smooth), smooth.shape)
         height = smooth[row, column] - ground
         if not height > 0:
             break
-        yield height / highest, np.array([edges[0][column:column + 2].mean(), edges[1][row:row + 2].mean()])
-        smooth[max(row - 2, 0):row + 3, max(column - 2, 0):column + 3] = -np.inf
+        offset = [edges[0][column : column + 2].mean(), edges[1][row : row + 2].mean()]
+        yield height / highest, np.array(offset)
+        rows = slice(max(row - _PEAK_WIDTH, 0), row + _PEAK_WIDTH + 1)
+        columns = slice(max(column - _PEAK_WIDTH, 0), column + _PEAK_WIDTH + 1)
+        smooth[rows, columns] = -np.inf
 
 
 def _centroid(offset, image_xy, ref_tree, radius):
-    """Mean of the differences around an offset, taken again and again around that mean."""
+    """Return the mean of the differences around an offset, taken again and again around it."""
     near = np.concatenate(list(_differences(image_xy, ref_tree, offset, 2 * radius)))
     for _ in range(10):
         close = near[np.hypot(*(near - offset).T) <= radius]
@@ -236,49 +342,11 @@ def _centroid(offset, image_xy, ref_tree, radius):
 
 def _mutual_nearest(image_xy, ref_tree, tolerance):
     """Return the indices of pairs that are each other's nearest within `tolerance`."""
-    threads = -1 if len(image_xy) > _MANY else 1
-    distance, partner = ref_tree.query(image_xy, distance_upper_bound=tolerance, workers=threads)
+    threads = -1 if len(image_xy) > _MANY_SOURCES else 1
+    settings = {"distance_upper_bound": tolerance, "workers": threads}
+    distance, partner = ref_tree.query(image_xy, **settings)
     image_index = np.flatnonzero(np.isfinite(distance))
     partner = partner[image_index]
-    back = cKDTree(image_xy).query(ref_tree.data[partner], distance_upper_bound=tolerance, workers=threads)[1]
-    mutual = back == image_index
-    return image_index[mutual], partner[mutual]
-
-
-def chance_of(number, image_xy, ref_xy, tolerance):
-    """Odds of at least `number` pairs between unrelated lists of their density, one transform tried.
-
-    Parameters
-    ----------
-    number : int
-        Pairs within the tolerance.
-    image_xy, ref_xy : (N, 2) array_like or cKDTree
-        Positions in both lists, with the transform applied; the reference may be a tree. Rows that are not finite
-        are left out.
-    tolerance : float
-        Pixels.
-
-    Returns
-    -------
-    chance : float
-        Probability of as many.
-    expected : float
-        How many chance gives on average.
-    """
-    image_xy = np.asarray(image_xy)[np.isfinite(image_xy).all(axis=1)]
-    ref_tree = ref_xy if isinstance(ref_xy, cKDTree) else cKDTree(ref_xy[np.isfinite(ref_xy).all(axis=1)])
-    step = max(1, len(image_xy) // _MOST_COUNTED)
-    image_xy, step = image_xy[::step], len(image_xy) / max(1, len(image_xy[::step]))
-    # Pairs in rings around the tolerance tell how many chance gives within it, where both lists are dense together
-    # too, as in a cluster. One more is counted than there is: none seen does not mean none expected.
-    within = np.array([ref_tree.query_ball_point(image_xy, radius * tolerance, return_length=True).sum()
-                       for radius in _RINGS])
-    expected = ((within[1:] - within[:-1] + [0, 1]) / np.diff(np.square(_RINGS))).max()
-    if (chance := gammainc(number, expected * step)) > _SURELY_CHANCE:
-        return float(chance), float(expected * step)
-    # Along a line, a column of a detector say, pairs go with the radius: what the tolerance holds to one side tells.
-    turns = np.arange(_SIDES) * 2 * np.pi / _SIDES
-    for aside in tolerance * np.column_stack([np.cos(turns), np.sin(turns)]):
-        beside = [ref_tree.query_ball_point(image_xy + far * aside, tolerance, return_length=True) for far in _ASIDE]
-        expected = max(expected, np.sum(beside) / len(_ASIDE))
-    return float(gammainc(number, expected * step)), float(expected * step)  # of a Poisson distribution
+    _, back = cKDTree(image_xy).query(ref_tree.data[partner], **settings)
+    is_mutual = back == image_index
+    return image_index[is_mutual], partner[is_mutual]

@@ -1,41 +1,46 @@
-"""Align exposures with a reference: which is next, what becomes of it, what the reference learns from it."""
+"""Align exposures with a reference one after the other; the reference learns from each."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from imagereg.alignment.coverage import coverage, following, most_overlap
-from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules, Status
-from imagereg.alignment.match import Match
-from imagereg.alignment.solve import Found, Lists, solve
+from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
+from imagereg.alignment.match import Candidate, PointSet
+from imagereg.alignment.significance import is_needless
+from imagereg.alignment.solve import FittedCandidate, solve
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import Flag
 from imagereg.errors import AlignmentError, NotEnoughSources
+from imagereg.wcs.correction import Status
+from imagereg.wcs.plane import TangentPlane, border, pixel_to_sky
 
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
 
-_NEEDED = 0.01  # probability below which a change is significant
-_CHIP_SIGMA, _CHIP_PIXELS = 5.0, 0.02  # a mean residual of a chip beyond both is worth a word
+_GRID_STEPS = 200  # along a side, to see which exposure covers what
+# A mean residual of a chip beyond both is worth a word: it is significant, and more than what the
+# distortion models leave.
+_CHIP_SIGMA = 5.0
+_CHIP_PIXELS = 0.02
 
-log = logging.getLogger(__name__)
 
-
-def align(exposures, plane, rules, *, reference=None, review=None):
+def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
+          reference: Reference | None = None, review: Callable[[Alignment], str] | None = None,
+          ) -> tuple[list[Alignment], Reference]:
     """Align exposures with a reference, or with one of them.
 
     Parameters
     ----------
     exposures : sequence of Exposure
-        The first one is the reference where none is given; the one that overlaps most with the others where
-        ``rules.enforce_user_order`` is off.
+        The first one is the reference where none is given; the one that overlaps most with the
+        others where ``rules.enforce_user_order`` is off.
     plane : TangentPlane
         On which to match and fit.
     rules : Rules
         How to.
-    reference : refframe.Reference, optional
+    reference : Reference, optional
         What to align with.
     review : callable, optional
         Called with every success; returns 'accept', 'reject' or 'stop'.
@@ -44,90 +49,144 @@ def align(exposures, plane, rules, *, reference=None, review=None):
     -------
     alignments : list of Alignment
         One for each exposure, in order; a failure is a status there, not an exception.
-    reference : refframe.Reference
+    reference : Reference
         What they were aligned with, grown where ``rules.expand_refcat`` is on.
     """
     queue = _Queue(exposures, plane, rules)
     if reference is None:
         number = queue.first()
         first = queue.exposures[number]
-        reference = Reference(first.name, first.sources, visit=first.metadata.visit if rules.group == "visit" else "")
+        visit = first.metadata.visit if rules.group == "visit" else ""
+        reference = Reference(first.name, first.sources, visit=visit)
         queue.verdicts[number] = _reference_verdict(first, plane, rules)
         if queue.verdicts[number].status is Status.FAILED:
             queue.stopped = f"the reference {first.name} can't be used"
-    work = _Work(plane, rules, review)
+    aligner = _Aligner(plane, rules, review)
     while members := queue.following():
-        reference = work.on(queue, members, reference)
-    for members in queue.failed():  # what several exposures have seen may help where a single one did not
-        reference = work.on(queue, members, reference, confirmed=True)
+        reference = aligner.align(queue, members, reference)
+    for members in queue.failed():  # what several exposures have seen may help
+        reference = aligner.align(queue, members, reference, confirmed=True)
     return queue.verdicts, reference
 
 
 class _Queue:
-    """Exposures with the verdicts on them, and the order in which they are taken."""
+    """Exposures, the results so far, and the order in which they are taken."""
 
     def __init__(self, exposures, plane, rules):
         self.exposures = list(exposures)
-        self.verdicts, self.stopped, self.rejected = [None] * len(self.exposures), "", set()
-        self._cover = None if rules.enforce_user_order else coverage(self.exposures, plane)
+        self.verdicts = [None] * len(self.exposures)
+        self.stopped = ""
+        self.rejected = set()
+        self._cover = None if rules.enforce_user_order else _coverage(self.exposures, plane)
         self._group = rules.group == "visit"
 
     def first(self):
         """Return the index of the exposure that is the reference."""
-        return 0 if self._cover is None else most_overlap(self._cover, self._cover.sum(axis=0) > 1)
+        if self._cover is None:
+            return 0
+        is_shared = self._cover.sum(axis=0) > 1
+        return _most_overlap(self._cover, is_shared)
 
     def following(self):
-        """Return the indices of the exposures to take next, several where they share a correction; none at the end."""
-        open_ = np.array([verdict is None for verdict in self.verdicts])
-        if not open_.any():
+        """Return the indices to take next, several that share a correction; none at the end."""
+        is_open = np.array([verdict is None for verdict in self.verdicts])
+        if not is_open.any():
             return []
-        number = following(self._cover, ~open_)
-        return self._with_visit(number, np.flatnonzero(open_))
+        if self._cover is None:
+            number = int(np.argmax(is_open))
+        else:
+            reached = self._cover[~is_open].any(axis=0)
+            number = _most_overlap(self._cover, reached, is_open)
+        return self._with_visit(number, np.flatnonzero(is_open))
 
     def failed(self):
-        """Yield the indices of exposures that may be tried again, as `following` gives them."""
-        shared = {e.metadata.visit for e, verdict in zip(self.exposures, self.verdicts, strict=True)
-                  if self._group and e.metadata.visit and verdict.status is not Status.FAILED}
-        failed = [i for i, verdict in enumerate(self.verdicts) if verdict.status is Status.FAILED and verdict.match
-                  and i not in self.rejected and self.exposures[i].metadata.visit not in shared]
-        helped = any(verdict.changes or verdict.status is Status.UNCHANGED for verdict in self.verdicts)
-        while failed and helped and not self.stopped:
+        """Yield the indices of exposures that may be tried again, as `following` returns them."""
+        shared = {self._visit(i) for i, verdict in enumerate(self.verdicts)
+                  if self._group and verdict.status is not Status.FAILED} - {""}
+        failed = [i for i, verdict in enumerate(self.verdicts)
+                  if verdict.status is Status.FAILED and verdict.match
+                  and i not in self.rejected and self._visit(i) not in shared]
+        has_helpers = any(verdict.changes or verdict.status is Status.UNCHANGED
+                          for verdict in self.verdicts)
+        while failed and has_helpers and not self.stopped:
             members = self._with_visit(failed[0], failed)
             failed = [i for i in failed if i not in members]
             yield members
 
+    def _visit(self, number):
+        return self.exposures[number].metadata.visit
+
     def _with_visit(self, number, among):
-        visit = self.exposures[number].metadata.visit
+        visit = self._visit(number)
         if not (self._group and visit):
             return [int(number)]
-        return [int(i) for i in among if self.exposures[i].metadata.visit == visit]
+        return [int(i) for i in among if self._visit(i) == visit]
+
+
+def _coverage(exposures, plane):
+    """Sample on a grid over all footprints which exposure covers what: (N, grid points) bool."""
+    footprints = []
+    for exposure in exposures:
+        borders = [pixel_to_sky(chip.wcs, border(chip.shape)) for chip in exposure.chips]
+        footprints.append([plane.sky_to_plane(sky) for sky in borders])
+    corners = [outline for outlines in footprints for outline in outlines]
+    corners = np.concatenate(corners or [np.zeros((1, 2))])
+    low = corners.min(axis=0)
+    high = corners.max(axis=0)
+    sides = [np.linspace(a, b, _GRID_STEPS) for a, b in zip(low, high, strict=True)]
+    x, y = np.meshgrid(*sides)
+    points = np.column_stack([x.ravel(), y.ravel()])
+    cover = np.zeros((len(footprints), len(points)), bool)
+    for row, outlines in zip(cover, footprints, strict=True):
+        for outline in outlines:
+            row |= _inside(points, outline)
+    return cover
+
+
+def _inside(points, outline):
+    """Tell which of `points` (N, 2) lie within a polygon (M, 2), by counting crossings."""
+    x, y = points.T
+    inside = np.zeros(len(points), bool)
+    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        if y0 != y1:
+            is_level = (y0 > y) != (y1 > y)
+            inside ^= is_level & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    return inside
+
+
+def _most_overlap(cover, target, candidates=True):
+    """Return the index of the candidate that covers most of a target area; the first of equals."""
+    shared = np.where(candidates, (cover & target).sum(axis=1), -1)
+    return int(np.argmax(shared))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Work:
-    """How one exposure, or several that share a correction, come to their verdicts."""
+class _Aligner:
+    """Aligns one exposure, or several that share a correction."""
 
-    plane: object
+    plane: TangentPlane
     rules: Rules
-    review: object
+    review: Callable[[Alignment], str] | None
 
-    def on(self, queue, members, reference, *, confirmed=False):
-        """Put verdicts on exposures of the queue; returns the reference that has learned from them.
+    def align(self, queue, members, reference, *, confirmed=False):
+        """Align exposures of the queue; return the reference that has learned from them.
 
-        Where only what is `confirmed` of the reference is asked, a failure leaves the verdicts that there are.
+        Where only what is `confirmed` of the reference is matched, a failure changes no result.
         """
         exposures = [queue.exposures[i] for i in members]
         if queue.stopped:
             found = [Alignment(e, Status.FAILED, queue.stopped, self.plane) for e in exposures]
         else:
-            found = _align_together(exposures, reference, self.plane, self.rules, confirmed=confirmed)
+            found = _align_together(exposures, reference, self.plane, self.rules,
+                                    confirmed=confirmed)
             if confirmed and all(verdict.status is Status.FAILED for verdict in found):
                 return reference
         for i, verdict in zip(members, found, strict=True):
             verdict, answer = _reviewed(verdict, self.review)
             if answer != "accept":
                 queue.rejected.add(i)
-                queue.stopped = queue.stopped or ("stopped before this image" if answer == "stop" else "")
+            if answer == "stop":
+                queue.stopped = queue.stopped or "stopped before this image"
             queue.verdicts[i] = verdict
             if verdict.fit and verdict.status in (Status.ALIGNED, Status.UNCHANGED):
                 reference = self._learned(reference, verdict)
@@ -137,11 +196,12 @@ class _Work:
         reference = reference.witnessed(verdict.ref_rows[verdict.fit.used])
         if not (self.rules.expand_refcat and verdict.changes):
             return reference
-        return reference.grown(verdict.exposure, verdict.fit, self.plane, rows=verdict.rows, ref_rows=verdict.ref_rows)
+        return reference.grown(verdict.exposure, verdict.fit, self.plane, rows=verdict.rows,
+                               ref_rows=verdict.ref_rows)
 
 
 def _reviewed(verdict, review):
-    """Ask the user about a success; returns the verdict that stands and the answer."""
+    """Ask the user about a success; return the result that stands, and the answer."""
     if review is None or not verdict.changes:
         return verdict, "accept"
     answer = review(verdict)
@@ -159,12 +219,11 @@ def _reference_verdict(reference, plane, rules):
 
 
 def _selection(sources, rules, problem=""):
-    """Return the indices of the sources to match: the stars, or, where there are too few of them, all."""
+    """Return the indices of the sources to match: the stars, or all where those are too few."""
     if problem:
         raise NotEnoughSources(problem)
     rows = _stars(sources, max(rules.minobj, 1))
-    if len(rows) < max(rules.minobj, 1):
-        raise NotEnoughSources(f"{len(rows)} sources found, minobj={rules.minobj} are needed")
+    _check_number(len(rows), rules)
     return rows
 
 
@@ -173,107 +232,123 @@ def _stars(sources, needed):
     return rows if len(rows) >= needed else np.arange(len(sources))
 
 
+def _check_number(n_sources, rules):
+    if n_sources < max(rules.minobj, 1):
+        raise NotEnoughSources(f"{n_sources} sources found, minobj={rules.minobj} are needed")
+
+
 def _align_together(exposures, reference, plane, rules, *, confirmed=False):
-    """Match and fit exposures that share a correction, mostly one; every AlignmentError becomes a status here."""
-    if len(exposures) == 1 and exposures[0].name == reference.image:
-        return [_reference_verdict(exposures[0], plane, rules)]
-    if reference.visit and reference.visit == exposures[0].metadata.visit:
+    """Align exposures that share a correction, mostly one; an AlignmentError becomes a status."""
+    first = exposures[0]
+    if len(exposures) == 1 and first.name == reference.image:
+        return [_reference_verdict(first, plane, rules)]
+    if reference.visit and reference.visit == first.metadata.visit:
         shared = f"of the visit of {reference.name}, whose pointing it shares (group=visit)"
-        return [Alignment(e, Status.FAILED if e.problem else Status.UNCHANGED, e.problem or shared, plane)
-                for e in exposures]
-    catalog = reference.at(exposures[0].metadata.epoch)
+        return [Alignment(e, Status.FAILED if e.problem else Status.UNCHANGED, e.problem or shared,
+                          plane) for e in exposures]
+    catalog = reference.at(first.metadata.epoch)
     usable = [e for e in exposures if not e.problem]
-    found, error = None, None
+    found = None
+    error = None
     try:
-        among = reference.confirmed if confirmed else None
-        lists = _lists(usable or exposures, catalog, plane, rules=rules, among=among)
-        if len(usable) == 1 and np.array_equal(lists.image_xy, lists.ref_xy):
-            raise AlignmentError(f"its sources are those of {reference.name} to the last digit: the same exposure")
-        found = solve(lists, plane, rules)
+        image = _image_points(usable or exposures, plane, rules)
+        ref_rows = _selection(catalog, rules)
+        if confirmed:
+            ref_rows = ref_rows[reference.confirmed(ref_rows)]
+        ref = _points([catalog], [ref_rows], plane)
+        if len(usable) == 1 and np.array_equal(image.xy, ref.xy):
+            raise AlignmentError(f"its sources are those of {reference.name} to the last digit: "
+                                 "the same exposure")
+        found = solve(image, ref, plane, rules)
     except AlignmentError as failure:
         error = failure
     verdicts = iter(_split(found, error, usable, catalog, plane=plane, rules=rules))
-    return [Alignment(e, Status.FAILED, e.problem, plane) if e.problem else next(verdicts) for e in exposures]
+    return [Alignment(e, Status.FAILED, e.problem, plane) if e.problem else next(verdicts)
+            for e in exposures]
 
 
-def _lists(exposures, catalog, plane, *, rules, among):
-    """Return what of the exposures and of the reference is to be matched; NotEnoughSources where that is too little."""
+def _image_points(exposures, plane, rules):
+    """Return the sources of exposures to match; NotEnoughSources where they are too few."""
     if len(exposures) == 1:
         rows = [_selection(exposures[0].sources, rules, exposures[0].problem)]
     else:
         rows = [_stars(e.sources, rules.minobj) for e in exposures]
-        if sum(map(len, rows)) < max(rules.minobj, 1):
-            raise NotEnoughSources(f"{sum(map(len, rows))} sources found, minobj={rules.minobj} are needed")
-    ref_rows = _selection(catalog, rules)
-    if among is not None:
-        ref_rows = ref_rows[among(ref_rows)]
-    chosen = [e.sources[r] for e, r in zip(exposures, rows, strict=True)]
-    ref = catalog[ref_rows]
+        _check_number(sum(map(len, rows)), rules)
+    return _points([e.sources for e in exposures], rows, plane)
 
-    def column(of):
-        return np.concatenate([of(sources) for sources in chosen])
 
-    def pixel(sources):
-        return np.column_stack([sources.chip, sources.xy])
-
-    def error(sources):
-        return sources.sky_error / plane.pixel_scale
-
-    return Lists(image_xy=column(lambda s: plane.sky_to_plane(s.sky)), ref_xy=plane.sky_to_plane(ref.sky),
-                 image_error=column(error), ref_error=error(ref), image_flux=column(lambda s: s.flux),
-                 ref_flux=ref.flux, image_pixel=column(pixel), ref_pixel=pixel(ref),
-                 owner=np.repeat(np.arange(len(rows)), list(map(len, rows))), rows=np.concatenate(rows),
-                 ref_rows=ref_rows)
+def _points(catalogs, rows, plane):
+    """Return some rows of each of several catalogs as one PointSet on a plane."""
+    parts = []
+    for number, (catalog, some) in enumerate(zip(catalogs, rows, strict=True)):
+        sources = catalog[some]
+        parts.append(PointSet(
+            xy=plane.sky_to_plane(sources.sky), error=sources.sky_error / plane.pixel_scale,
+            flux=sources.flux, pixel=np.column_stack([sources.chip, sources.xy]),
+            exposure_index=np.full(len(some), number), source_index=some))
+    return PointSet.concat(parts)
 
 
 def _split(found, error, exposures, catalog, *, plane, rules):
-    """Yield the verdict on each exposure, from what was found for all of them or the error that says why not."""
+    """Yield the result of each exposure, from the fit for all of them or from the error."""
     status, reason = _verdict(found, error, plane, rules)
     attempt = found or error.attempt
     for number, exposure in enumerate(exposures):
-        details = {"reference": catalog, "match": attempt if isinstance(attempt, Match) else None}
-        if isinstance(attempt, Found):
+        details = {"reference": catalog}
+        if isinstance(attempt, Candidate):
+            details["match"] = attempt
+        elif isinstance(attempt, FittedCandidate):
             details.update(_details(attempt, number))
         verdict = Alignment(exposure, status, reason, plane, **details)
-        if found and len(exposures) > 1 and found.contradicts(number, rules):
+        if found and len(exposures) > 1 and found.is_contradicted(number, rules):
             alone = "its sources do not follow the correction that its visit shares (group=visit)"
             verdict = dataclasses.replace(verdict, status=Status.FAILED, reason=alone)
         try:
-            if verdict.changes:
-                verdict.corrected_chips()  # a fit that no WCS can follow must show before any header is written
+            if verdict.changes:  # what no WCS can follow must show before any header is written
+                verdict.corrected_chips()
         except AlignmentError as failure:
             verdict = dataclasses.replace(verdict, status=Status.FAILED, reason=str(failure))
-        yield dataclasses.replace(verdict, reason="; ".join(filter(None, [verdict.reason, *_loose_chips(verdict)])))
+        reasons = filter(None, [verdict.reason, *_loose_chips(verdict)])
+        yield dataclasses.replace(verdict, reason="; ".join(reasons))
 
 
 def _verdict(found, error, plane, rules):
     """Return status and reason: a success, one that would change nothing, or a failure."""
     if error is not None:
         return Status.FAILED, str(error)
-    if rules.onlybetter and found.fit.needlessness > _NEEDED:
-        used = found.fit.used
-        before, after = (np.sqrt((r[used] ** 2).sum(axis=1).mean()) * plane.pixel_scale * 1000
-                         for r in (found.ref_xy - found.image_xy, found.fit.residuals))
-        needless = (f"its WCS is as good as a new one, rms {before:.3g} and {after:.3g} mas of {used.sum()} matches "
-                    f"(probability {found.fit.needlessness:.2g})")
-        return Status.UNCHANGED, "; ".join(filter(None, [needless, found.how]))
-    return Status.ALIGNED, found.how
+    p_value = found.fit.p_value_unchanged
+    if not (rules.onlybetter and is_needless(p_value)):
+        return Status.ALIGNED, found.how
+    used = found.fit.used
+    before = _rms_mas(found.ref_xy - found.image_xy, used, plane)
+    after = _rms_mas(found.fit.residuals, used, plane)
+    needless = (f"its WCS is as good as a new one, rms {before:.3g} and {after:.3g} mas of "
+                f"{used.sum()} matches (probability {p_value:.2g})")
+    return Status.UNCHANGED, "; ".join(filter(None, [needless, found.how]))
+
+
+def _rms_mas(residuals, used, plane):
+    length = np.sqrt((residuals[used] ** 2).sum(axis=1).mean())
+    return length * plane.pixel_scale * 1000
 
 
 def _details(found, number):
-    """Return what an Alignment knows of a solution: the pairs of one of the exposures that share it."""
-    mine = found.lists.owner[found.image_index] == number
-    i, r = found.image_index[mine], found.ref_index[mine]
-    return {"match": found.match, "fit": found.fit.of(mine), "chance": found.chance, "rows": found.lists.rows[i],
-            "ref_rows": found.lists.ref_rows[r], "image_xy": found.lists.image_xy[i], "ref_xy": found.lists.ref_xy[r]}
+    """Return what an Alignment says of a fit: the pairs of one of the exposures that share it."""
+    mine = found.image.exposure_index[found.image_index] == number
+    i = found.image_index[mine]
+    r = found.ref_index[mine]
+    return {"match": found.candidate, "fit": found.fit.of(mine),
+            "chance_probability": found.chance_probability,
+            "rows": found.image.source_index[i], "ref_rows": found.reference.source_index[r],
+            "image_xy": found.image.xy[i], "ref_xy": found.reference.xy[r]}
 
 
-def _loose_chips(verdict):
+def _loose_chips(verdict: Alignment) -> Iterator[str]:
     """Yield a sentence for each chip that is shifted against the others."""
     if verdict.status is Status.FAILED or len(verdict.by_chip) < 2:
         return
     for chip, (number, mean, error) in verdict.by_chip.items():
         size = np.hypot(*mean)
         if size > _CHIP_PIXELS and size > _CHIP_SIGMA * np.hypot(*error):
-            yield (f"chip {chip} is off by ({mean[0]:.3f}, {mean[1]:.3f}) pixels from the common fit, "
-                   f"{number} matches")
+            yield (f"chip {chip} is off by ({mean[0]:.3f}, {mean[1]:.3f}) pixels from the common "
+                   f"fit, {number} matches")

@@ -1,365 +1,179 @@
-"""Which linear transform brings the sources of an exposure to those of its reference, and whether to believe it.
+"""Find the linear transform from the sources of an exposure to those of its reference.
 
-Offsets are looked for first where they are expected, then in wider boxes; then a pattern is. Every candidate is
-fitted, and has to be more than chance gives. Two that are about as good are an ambiguity, and one that keeps sources
-on the same pixels of the detector, although the telescope has moved, is one of defects and not of stars.
+Offsets are looked for first where they are expected, then in wider boxes; then a pattern is. Every
+candidate is fitted, and has to be more than chance gives. Two that are about as good are an
+ambiguity, and one that keeps sources on the same pixels of the detector, although the telescope has
+moved, is one of defects and not of stars.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
+from collections.abc import Iterator
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from imagereg.alignment.exposure import Rules
 from imagereg.alignment.fit import LinearFit, fit_linear
-from imagereg.alignment.match import Match, candidates, chance_of, match
-from imagereg.alignment.pattern import match_pattern
-from imagereg.errors import AlignmentError, AmbiguousMatch, DegenerateFit, NotEnoughMatches, NotEnoughSources
+from imagereg.alignment.match import (
+    Candidate,
+    PointSet,
+    match_given_offset,
+    match_offsets,
+    no_pairs,
+    pair_at,
+)
+from imagereg.alignment.pattern import match_patterns
+from imagereg.alignment.significance import (
+    SAME_PIXEL,
+    Judge,
+    chance_of_pairs,
+    detector_fixed_shift,
+    n_trials_of_offset,
+    pairs_on_same_pixel,
+)
+from imagereg.errors import (
+    AlignmentError,
+    AmbiguousMatch,
+    DegenerateFit,
+    NotEnoughMatches,
+    NotEnoughSources,
+)
+from imagereg.wcs.plane import TangentPlane
 
-_REMATCHES = 8
-_PLENTY = 100_000  # sources of which a part is fitted first
-_TURNS = 10.0  # distinct rotations and scales that a fit which starts from an offset may end in
+_MOST_REMATCHES = 8  # after which pairs that still change are taken as they are
+_PLENTY = 100_000  # sources; of more, a part is fitted first, see tests/bench/match_speed.py
 _WIDER = 3.0  # by which the search box grows
-_WIDEST = 27.0
-_CONTRADICTION = 1e-3  # chance above which the matches of an exposure say nothing for its visit's correction
-_CERTAIN = 1e-12  # chance at which a finer tolerance has nothing to add
-_FINEST = 1 / 8  # of the tolerance
+_WIDEST = 27.0  # times searchrad, three steps
+_CERTAIN = 1e-12  # chance probability at which a finer tolerance has nothing to add
+_FINEST = 1 / 8  # of the tolerance; less than the errors of positions
 _RIVAL_HEIGHT = 0.5  # of the first peak; a lower one is no rival
-_RIVAL_SHARE = 0.7  # of the matches beyond chance; a grid of 4 by 4 moved by one column keeps 0.75
-_DIFFERENT = 3.0  # tolerances, by which a rival places the matched sources elsewhere
-_CORE = 200  # matched sources in which repetition is looked for
-_SAME_PIXEL = 2.0  # pixels
-_STUCK_SHARE = 0.5  # of the matches
-_FEW = 5  # magnitudes that say nothing of their scatter
+_FEW_FLUXES = 5  # magnitudes that say nothing about their scatter
+_LEAST_SCATTER = 0.02  # magnitudes; variable stars and rounding are no mismatches
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Lists:
-    """What is to be brought together; places are pixels of the plane.
+class FittedCandidate:
+    """A fit from the image to the reference, and what it is based on.
 
     Parameters
     ----------
-    image_xy, ref_xy : (N, 2) and (M, 2) ndarray
-        Places of the sources.
-    image_error, ref_error : (N, 2) and (M, 2) ndarray
-        Their errors.
-    image_flux, ref_flux : (N,) and (M,) ndarray
-        Their fluxes, in any units.
-    image_pixel, ref_pixel : (N, 3) and (M, 3) ndarray
-        Chip and pixel of the detector; NaN where there is none.
-    owner : (N,) ndarray of int
-        Number of the exposure, where several share one transform.
-    rows, ref_rows : (N,) and (M,) ndarray of int
-        Indices in the catalogs they are from.
-    """
-
-    image_xy: np.ndarray
-    ref_xy: np.ndarray
-    image_error: np.ndarray
-    ref_error: np.ndarray
-    image_flux: np.ndarray
-    ref_flux: np.ndarray
-    image_pixel: np.ndarray
-    ref_pixel: np.ndarray
-    owner: np.ndarray
-    rows: np.ndarray
-    ref_rows: np.ndarray
-
-    def every(self, step):
-        """Return the lists with one of `step` sources of the image."""
-        return self._picked(slice(None, None, step), slice(None))
-
-    def _picked(self, image_rows, ref_rows):
-        kept = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return Lists(**{name: column[ref_rows if name.startswith("ref_") else image_rows]
-                        for name, column in kept.items()})
-
-    def moving(self, moved):
-        """Return the lists without sources that stay on the same pixel though the plane says that they `moved`.
-
-        Parameters
-        ----------
-        moved : float
-            Distance on the plane, pixels.
-
-        Returns
-        -------
-        lists : Lists
-        count : int
-            Number of sources of the image that are left out.
-        """
-        same = _same_pixels(self.image_pixel, self.ref_pixel)
-        i, r = same[:, np.hypot(*(self.image_xy[same[0]] - self.ref_xy[same[1]]).T) > moved]
-        of_image, of_ref = np.ones(len(self.image_xy), bool), np.ones(len(self.ref_xy), bool)
-        of_image[i], of_ref[r] = False, False
-        return self._picked(of_image, of_ref), int((~of_image).sum())
-
-
-def _same_pixels(image_pixel, ref_pixel):
-    """Return the indices (2, K) of pairs on the same chip within a few pixels."""
-    apart = np.array([1e7, 1.0, 1.0])
-    known = [np.flatnonzero(np.isfinite(pixel).all(axis=1)) for pixel in (image_pixel, ref_pixel)]
-    trees = [cKDTree((pixel * apart)[rows]) for pixel, rows in zip((image_pixel, ref_pixel), known, strict=True)]
-    pairs = trees[0].sparse_distance_matrix(trees[1], _SAME_PIXEL, output_type="ndarray")
-    return np.array([known[0][pairs["i"]], known[1][pairs["j"]]])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Found:
-    """A transform from the image to the reference, and what it rests on.
-
-    Parameters
-    ----------
-    match : Match or None
-        The first match, by offset alone, with its histogram.
+    image, reference : PointSet
+        What was matched.
+    image_index, ref_index : (K,) ndarray of int
+        Pairs, as indices into these.
     fit : LinearFit
         The transform.
-    image_index, ref_index : (K,) ndarray of int
-        Pairs, as indices into the `lists`.
-    lists : Lists
-        What was brought together.
-    chance : float
-        Probability that unrelated lists match as well.
-    expected : float
+    candidate : Candidate or None
+        The offset from which the fit began, with its histogram; None for a pattern.
+    chance_probability : float
+        That unrelated lists match as well.
+    n_expected : float
         Number of pairs that chance gives.
     how : str
         How it was found, where that was not as expected.
     """
 
-    match: Match | None
-    fit: LinearFit
+    image: PointSet
+    reference: PointSet
     image_index: np.ndarray
     ref_index: np.ndarray
-    lists: Lists
-    chance: float = np.nan
-    expected: float = 0.0
+    fit: LinearFit
+    candidate: Candidate | None = None
+    chance_probability: float = np.nan
+    n_expected: float = 0.0
     how: str = ""
 
-    @property
-    def image_xy(self):
-        """(K, 2) places of the matched sources in the image."""
-        return self.lists.image_xy[self.image_index]
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.image_index)
 
     @property
-    def ref_xy(self):
-        """(K, 2) places of their partners."""
-        return self.lists.ref_xy[self.ref_index]
+    def image_xy(self) -> np.ndarray:
+        """(K, 2) positions of the matched sources in the image, before the fit."""
+        return self.image.xy[self.image_index]
 
-    def contradicts(self, number, rules):
-        """Whether one of the exposures has sources enough, and matches that are not more than chance gives."""
-        mine, pairs = self.lists.owner == number, self.lists.owner[self.image_index] == number
+    @property
+    def ref_xy(self) -> np.ndarray:
+        """(K, 2) positions of their partners."""
+        return self.reference.xy[self.ref_index]
+
+    @property
+    def n_beyond_chance(self) -> float:
+        """Number of matches less what chance gives."""
+        return len(self) - self.n_expected
+
+    @property
+    def detector_fixed_shift(self) -> float:
+        """Dither in pixels where most matches stay at one detector position, else 0."""
+        image_pixel = self.image.pixel[self.image_index]
+        ref_pixel = self.reference.pixel[self.ref_index]
+        return detector_fixed_shift(image_pixel, ref_pixel, self.image_xy - self.ref_xy)
+
+    def is_contradicted(self, exposure: int, rules: Rules) -> bool:
+        """Whether an exposure has sources enough, and no more matches than chance gives."""
+        mine = self.image.exposure_index == exposure
         if mine.sum() < max(rules.minobj, 1):
             return False
-        chance, _ = chance_of(int(pairs.sum()), self.fit(self.lists.image_xy[mine]), self.lists.ref_xy, rules.tolerance)
-        return not pairs.any() or chance > _CONTRADICTION
-
-    @property
-    def beyond_chance(self):
-        """Number of matches less what chance gives."""
-        return len(self.image_index) - self.expected
-
-    @property
-    def stuck(self):
-        """How far, pixels, the plane says that the telescope moved while the matches stay on their pixels; else 0."""
-        step = self.lists.image_pixel[self.image_index] - self.lists.ref_pixel[self.ref_index]
-        with np.errstate(invalid="ignore"):
-            same = (step[:, 0] == 0) & (np.hypot(step[:, 1], step[:, 2]) < _SAME_PIXEL)
-        if same.sum() < _STUCK_SHARE * len(same):
-            return 0.0
-        return float(np.median(np.hypot(*(self.image_xy - self.ref_xy)[same].T)))
+        n_pairs = int((self.image.exposure_index[self.image_index] == exposure).sum())
+        image_xy = self.fit(self.image.xy[mine])
+        return _judge(rules).contradicts(n_pairs, image_xy, self.reference.xy)
 
 
-def solve(lists, plane, rules):
+def solve(image: PointSet, reference: PointSet, plane: TangentPlane,
+          rules: Rules) -> FittedCandidate:
     """Find the transform from an image to its reference.
 
     Parameters
     ----------
-    lists : Lists
+    image, reference : PointSet
         Their sources.
     plane : TangentPlane
         On which they are.
     rules : Rules
-        How to.
-
-    Returns
-    -------
-    Found
+        How to match and fit.
 
     Raises
     ------
     AlignmentError
-        There is none to be believed: NotEnoughSources, NotEnoughMatches, DegenerateFit or AmbiguousMatch. Where the
-        search got as far as a fit, or to a histogram, the error has that as its attribute `attempt`, a Found or a
-        Match.
+        There is none to be believed: NotEnoughSources, NotEnoughMatches, DegenerateFit or
+        AmbiguousMatch. Where the search got as far as a fit, or to a histogram, the error has that
+        as its attribute `attempt`, a FittedCandidate or a Candidate.
     """
-    moved, found = rules.tolerance + _SAME_PIXEL, None
+    least_dither = rules.tolerance + SAME_PIXEL
+    found = None
     try:
-        found = _search(lists, plane, rules)
-        if found.stuck <= moved:
+        found = _Search(image, reference, plane, rules).run()
+        dither = found.detector_fixed_shift
+        if dither <= least_dither:
             return _unique(found, rules)
-        failure = _failed(AmbiguousMatch, f"{len(found.image_index)} matches stay on the same pixels of the detector, "
-                          f"though the headers say that the telescope moved by {found.stuck:.1f} pixels: defects, not "
-                          "stars", found)
+        failure = _failed(
+            AmbiguousMatch,
+            f"{len(found)} matches stay on the same pixels of the detector, though the headers say "
+            f"that the telescope moved by {dither:.1f} pixels: defects, not stars", found)
     except AmbiguousMatch as error:
         failure = error
-    rest, count = lists.moving(moved)
-    if count:
+    moving, ref_moving, n_fixed = _without_fixed(image, reference, least_dither)
+    if n_fixed:
         try:
-            other = _search(rest, plane, rules)
+            other = _Search(moving, ref_moving, plane, rules).run()
         except AlignmentError:
-            log.debug("nothing is found without the %d sources that stay on the same pixels", count)
+            log.debug("nothing is found without the %d sources that stay on the same pixels",
+                      n_fixed)
         else:
-            defects = f"{count} sources that stay on the same pixels of the detector are left out"
-            return dataclasses.replace(other, how="; ".join(filter(None, [other.how, defects])))
+            said = f"{n_fixed} sources that stay on the same pixels of the detector are left out"
+            return dataclasses.replace(other, how="; ".join(filter(None, [other.how, said])))
     if found and not rules.onlybetter:
         return dataclasses.replace(found, how=str(failure))
     raise failure
 
 
-def _search(lists, plane, rules):
-    """Look for an offset, in wider and wider boxes, then for a pattern."""
-    if rules.matching == "triangles":
-        return _by_pattern(lists, plane, rules)
-    failure = None
-    for radius in _radii(lists, rules):
-        try:
-            found = _by_offset(lists, plane, rules, radius=radius)
-        except NotEnoughMatches as error:
-            failure = failure or error
-        else:
-            outside = np.abs(found.match.offset + (rules.xoffset, rules.yoffset)).max() > rules.searchrad
-            how = f"found in a box of {radius * plane.pixel_scale:.3g} arcsec" if outside else ""
-            return dataclasses.replace(found, how=how and _told(found, plane, rules, how))
-    if rules.matching == "tolerance":
-        raise failure
-    log.info("%s; trying patterns", failure)
-    try:
-        return _by_pattern(lists, plane, rules)
-    except (NotEnoughMatches, NotEnoughSources) as error:
-        raise failure from error  # of the search that was asked for
-
-
-def _unique(found, rules):
-    """Return a solution; AmbiguousMatch where the sources it rests on repeat themselves, as a regular grid does."""
-    (x, y), share = _repetition(found.image_xy, rules.tolerance)
-    if share >= _RIVAL_SHARE:
-        raise _failed(AmbiguousMatch, f"its sources repeat themselves at a step of ({x:.1f}, {y:.1f}) pixels, so that "
-                      "more than one offset explains them", found)
-    return found
-
-
-def _repetition(xy, tolerance):
-    """Return the step (2,) at which most of some sources meet others of them, and the share of these sources."""
-    core = xy[np.argsort(np.hypot(*(xy - np.median(xy, axis=0)).T))[:_CORE]]
-    steps = (core[:, None] - core)[~np.eye(len(core), dtype=bool)] / (2 * tolerance)
-    most, step = 0, np.zeros(2)
-    for phase in ((0, 0), (0, 0.5), (0.5, 0), (0.5, 0.5)):  # so that no cell's border cuts all heaps
-        cells, counts = np.unique(np.floor(steps + phase), axis=0, return_counts=True)
-        counts[(cells >= -1).all(axis=1) & (cells <= 0).all(axis=1)] = 0  # close pairs are no repetition
-        if counts.size and counts.max() > most:
-            most, step = counts.max(), (cells[np.argmax(counts)] + 0.5 - phase) * 2 * tolerance
-    return step, most / len(core)
-
-
-def _radii(lists, rules):
-    """Yield half sides of search boxes, pixels, as far as the sources reach."""
-    yield rules.searchrad
-    if rules.matching == "auto" and rules.use2dhist:
-        extent = max(np.ptp(xy, axis=0).max() for xy in (lists.image_xy, lists.ref_xy))
-        radius = rules.searchrad * _WIDER
-        while radius < min(extent, rules.searchrad * _WIDEST * 1.01):
-            yield radius
-            radius *= _WIDER
-
-
-def _told(found, plane, rules, how):
-    """Say how a solution was found that is not where it was expected."""
-    middle = found.lists.image_xy.mean(axis=0)
-    offset = np.hypot(*(found.fit(middle) - middle + (rules.xoffset, rules.yoffset)))
-    outside = offset > rules.searchrad
-    where = f"offset {offset * plane.pixel_scale:.2f} arcsec"
-    if outside:
-        where += f" is outside searchrad={rules.searchrad * plane.pixel_scale:.3g} arcsec"
-    return (f"{where}; {how}, rotation {found.fit.rotation:.3f} degree, {len(found.image_index)} matches, "
-            f"chance {found.chance:.0e}")
-
-
-def _by_offset(lists, plane, rules, *, radius):
-    """Fit from the offsets that stand out within a box; AmbiguousMatch where two are about as good."""
-    options = {"tolerance": rules.tolerance, "separation": rules.separation, "owner": lists.owner,
-               "offset": (-rules.xoffset, -rules.yoffset)}
-    if rules.use2dhist:
-        starts = candidates(lists.image_xy, lists.ref_xy, searchrad=radius, **options)
-    else:
-        starts = [(1.0, match(lists.image_xy, lists.ref_xy, use2dhist=False, odds=False, **options))]
-    best, failure, first = None, None, None
-    for height, start in starts:
-        if best and height < _RIVAL_HEIGHT:
-            break
-        first = first or start
-        try:
-            found = _fitted(lists, start, plane, rules=rules, radius=radius)
-        except (NotEnoughMatches, DegenerateFit) as error:
-            failure = failure or error
-            continue
-        best = _better(best, found, rules) if best else found
-    if best:
-        return best
-    none = f"no two sources are within tolerance={rules.tolerance:g} pixel of each other"
-    failure = failure or NotEnoughMatches(none)
-    failure.attempt = failure.attempt or first
-    raise failure
-
-
-def _better(one, other, rules):
-    """Return the better of two solutions; AmbiguousMatch where that can't be told."""
-    apart = np.hypot(*(one.fit(one.image_xy) - other.fit(one.image_xy)).T).max()
-    one, other = sorted((one, other), key=lambda found: -found.beyond_chance)
-    if apart > _DIFFERENT * rules.tolerance and other.beyond_chance >= _RIVAL_SHARE * one.beyond_chance:
-        shifts = [found.fit(one.image_xy).mean(axis=0) - one.image_xy.mean(axis=0) for found in (one, other)]
-        first, second = (f"({x:.1f}, {y:.1f})" for x, y in shifts)
-        raise _failed(AmbiguousMatch, f"offsets {first} and {second} pixels explain the sources about as well, with "
-                      f"{len(one.image_index)} and {len(other.image_index)} matches", one)
-    return one
-
-
-def _fitted(lists, start, plane, *, rules, radius):
-    """Fit from a first match on and judge the result, with the tolerance that tells most."""
-    found, tolerance = None, rules.tolerance
-    while found is None or (found.chance > _CERTAIN and tolerance >= _FINEST * rules.tolerance):
-        try:
-            finer = _settled(lists, start, plane, rules=rules, tolerance=tolerance)
-        except AlignmentError:
-            if found is None:
-                raise
-            break
-        finer = dataclasses.replace(_with_odds(finer, tolerance, rules, radius), match=found.match if found else start)
-        if found and not finer.chance < found.chance:
-            break
-        found, start, tolerance = finer, Match(finer.image_index, finer.ref_index, start.offset, np.nan), tolerance / 2
-    return _judged(found, rules)
-
-
-def _with_odds(found, tolerance, rules, radius):
-    """Work out the odds; pairs of one source of the reference count once, and all transforms that could be found do."""
-    distinct = len(np.unique(found.ref_index))
-    chance, expected = chance_of(distinct, found.fit(found.lists.image_xy), found.lists.ref_xy, tolerance)
-    trials = max(1.0, (2 * radius) ** 2 / (np.pi * tolerance**2)) if rules.use2dhist else 1.0
-    if rules.fitgeometry != "shift":
-        trials *= _TURNS * (rules.tolerance / tolerance) ** 2
-    return dataclasses.replace(found, chance=min(1.0, chance * trials), expected=expected)
-
-
-def _judged(found, rules):
-    """Return a solution; NotEnoughMatches where its matches are what chance would give."""
-    if found.chance > rules.maxchance:
-        raise _failed(NotEnoughMatches, f"{len(found.image_index)} matches, as unrelated sources would give with "
-                      f"probability {found.chance:.2g}", found)
-    return found
+def _judge(rules):
+    return Judge(rules.maxchance, rules.tolerance)
 
 
 def _failed(kind, text, attempt):
@@ -369,58 +183,235 @@ def _failed(kind, text, attempt):
     return failure
 
 
-def _by_pattern(lists, plane, rules):
-    """Fit from the transform of a pattern; of several exposures the one with most sources has to show it."""
-    _, counts = np.unique(lists.owner, return_counts=True)
-    some = lists.owner == np.unique(lists.owner)[np.argmax(counts)]
-    pattern = match_pattern(lists.image_xy[some], lists.ref_xy, tolerance=rules.tolerance,
-                            image_flux=lists.image_flux[some], ref_flux=lists.ref_flux)
-    start = match(pattern(lists.image_xy), lists.ref_xy, tolerance=rules.tolerance, separation=rules.separation,
-                  owner=lists.owner, use2dhist=False, odds=False)
-    found = dataclasses.replace(_settled(lists, start, plane, rules=rules, tolerance=rules.tolerance),
-                                chance=pattern.chance)
-    return dataclasses.replace(_judged(found, rules), how=_told(found, plane, rules, "found by pattern match"))
-
-
-def _settled(lists, pairs, plane, *, rules, tolerance):
-    """Fit, match again with the fit applied, until the pairs stay; NotEnoughMatches where they are too few."""
-    def rematched(fit):
-        return match(fit(lists.image_xy), lists.ref_xy, tolerance=tolerance, separation=rules.separation,
-                     owner=lists.owner, use2dhist=False, odds=False)
-
-    rounds, step = _REMATCHES, len(lists.image_xy) // _PLENTY
-    if step > 1:
-        own = np.flatnonzero(pairs.image_index % step == 0)
-        some = dataclasses.replace(pairs, image_index=pairs.image_index[own] // step, ref_index=pairs.ref_index[own])
-        pairs = rematched(_settled(lists.every(step), some, plane, rules=rules, tolerance=tolerance).fit)
-        rounds = 1
-    for remaining in reversed(range(rounds)):
-        i, r = pairs.image_index, pairs.ref_index
-        alike = _alike(lists.image_flux[i], lists.ref_flux[r], rules.magclip)
-        i, r = i[alike], r[alike]
-        fit = fit_linear(lists.image_xy[i], lists.ref_xy[r], geometry=rules.fitgeometry, nclip=rules.nclip,
-                         sigma=rules.sigma, errors=np.hypot(lists.image_error[i], lists.ref_error[r]),
-                         centre=plane.centre, loss=rules.loss)
-        if not remaining:
-            break
-        again = rematched(fit)
-        if np.array_equal(again.image_index, pairs.image_index) and np.array_equal(again.ref_index, pairs.ref_index):
-            break
-        pairs = again
-    found = Found(None, fit, i, r, lists)
-    if fit.nmatches < rules.minobj:
-        raise _failed(NotEnoughMatches, f"{fit.nmatches} matches within tolerance={tolerance:g} pixel, "
-                      f"minobj={rules.minobj} are needed", found)
+def _unique(found, rules):
+    """Return a fit; AmbiguousMatch where its sources repeat themselves, as a regular grid does."""
+    step = _judge(rules).repetition(found.image_xy)
+    if step is not None:
+        x, y = step
+        raise _failed(
+            AmbiguousMatch, f"its sources repeat themselves at a step of ({x:.1f}, {y:.1f}) "
+            "pixels, so that more than one offset explains them", found)
     return found
+
+
+def _without_fixed(image, reference, least_dither):
+    """Leave out sources that stay on their pixel though the plane says that they moved.
+
+    Returns the rest of the image and of the reference, and the number left out of the image.
+    """
+    i, r = pairs_on_same_pixel(image.pixel, reference.pixel)
+    moved = np.hypot(*(image.xy[i] - reference.xy[r]).T) > least_dither
+    of_image = np.ones(len(image), bool)
+    of_image[i[moved]] = False
+    of_ref = np.ones(len(reference), bool)
+    of_ref[r[moved]] = False
+    return image[of_image], reference[of_ref], int((~of_image).sum())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Search:
+    """The search for one transform: what is matched, where, and how."""
+
+    image: PointSet
+    reference: PointSet
+    plane: TangentPlane
+    rules: Rules
+
+    @property
+    def _spacing(self):
+        """Keywords of all matchers."""
+        return {"tolerance": self.rules.tolerance, "separation": self.rules.separation}
+
+    def run(self):
+        """Try offsets, in wider and wider boxes, then patterns; return the first fit believed."""
+        rules = self.rules
+        match_by_pattern = functools.partial(match_patterns, judge=_judge(rules), **self._spacing)
+        if rules.matching == "triangles":
+            return self._told(self._best_fit(match_by_pattern), "found by pattern match")
+        failure = None
+        for searchrad in self._search_radii():
+            try:
+                found = self._best_fit(self._offset_matcher(searchrad))
+            except NotEnoughMatches as error:
+                failure = failure or error
+                continue
+            offset = found.candidate.offset + (rules.xoffset, rules.yoffset)
+            if np.abs(offset).max() > rules.searchrad:
+                box = searchrad * self.plane.pixel_scale
+                return self._told(found, f"found in a box of {box:.3g} arcsec")
+            return found
+        if rules.matching == "tolerance":
+            raise failure
+        log.info("%s; trying patterns", failure)
+        try:
+            return self._told(self._best_fit(match_by_pattern), "found by pattern match")
+        except (NotEnoughMatches, NotEnoughSources) as error:
+            raise failure from error  # of the search that was asked for
+
+    def _search_radii(self) -> Iterator[float]:
+        """Yield half sides of search boxes, pixels, as far as the sources reach."""
+        searchrad = self.rules.searchrad
+        yield searchrad
+        if self.rules.matching == "auto" and self.rules.use2dhist:
+            extent = max(np.ptp(xy, axis=0).max() for xy in (self.image.xy, self.reference.xy))
+            radius = searchrad * _WIDER
+            while radius < min(extent, searchrad * _WIDEST * 1.01):  # and rounding
+                yield radius
+                radius *= _WIDER
+
+    def _offset_matcher(self, searchrad):
+        """Return the matcher that finds an offset in a box, or takes the one that is given."""
+        first_guess = (-self.rules.xoffset, -self.rules.yoffset)
+        if not self.rules.use2dhist:
+            return functools.partial(match_given_offset, offset=first_guess, **self._spacing)
+        return functools.partial(match_offsets, searchrad=searchrad, first_guess=first_guess,
+                                 **self._spacing)
+
+    def _best_fit(self, matcher):
+        """Fit the candidates of a matcher that stand out; AmbiguousMatch for two equally good."""
+        best = None
+        first = None
+        failure = None
+        for candidate in matcher(self.image, self.reference):
+            if best and candidate.prominence < _RIVAL_HEIGHT:
+                break
+            first = first or candidate
+            try:
+                fitted = self._fitted(candidate)
+            except (NotEnoughMatches, DegenerateFit) as error:
+                failure = failure or error
+                continue
+            best = self._better(best, fitted) if best else fitted
+        if best:
+            return best
+        failure = failure or no_pairs(self.rules.tolerance)
+        failure.attempt = failure.attempt or first
+        raise failure
+
+    def _better(self, one, other):
+        """Return the better of two fits; AmbiguousMatch where that can't be told."""
+        distance = np.hypot(*(one.fit(one.image_xy) - other.fit(one.image_xy)).T).max()
+        best, second = sorted((one, other), key=lambda fitted: -fitted.n_beyond_chance)
+        is_rival = _judge(self.rules).is_rival
+        if is_rival(distance, second.n_beyond_chance, best.n_beyond_chance):
+            middle = best.image_xy.mean(axis=0)
+            shifts = [fitted.fit(best.image_xy).mean(axis=0) - middle for fitted in (best, second)]
+            first, other = (f"({x:.1f}, {y:.1f})" for x, y in shifts)
+            raise _failed(
+                AmbiguousMatch, f"offsets {first} and {other} pixels explain the sources about as "
+                f"well, with {len(best)} and {len(second)} matches", best)
+        return best
+
+    def _fitted(self, candidate):
+        """Fit from a candidate on; NotEnoughMatches where chance would give as many matches."""
+        fitted = self._settled(candidate, self.rules.tolerance)
+        if np.isfinite(candidate.chance_probability):  # of a pattern, by all that was tried for it
+            fitted = dataclasses.replace(fitted, chance_probability=candidate.chance_probability)
+        else:
+            fitted = self._with_odds(fitted, candidate, self.rules.tolerance)
+            fitted = self._finer(fitted, candidate)
+        if not _judge(self.rules).believes(fitted.chance_probability):
+            raise _failed(
+                NotEnoughMatches, f"{len(fitted)} matches, as unrelated sources would give with "
+                f"probability {fitted.chance_probability:.2g}", fitted)
+        return fitted
+
+    def _finer(self, fitted, candidate):
+        """Fit with smaller tolerances, as long as that makes chance less probable."""
+        tolerance = self.rules.tolerance / 2
+        finest = _FINEST * self.rules.tolerance
+        while fitted.chance_probability > _CERTAIN and tolerance >= finest:
+            try:
+                finer = self._settled(fitted, tolerance)
+            except AlignmentError:
+                break
+            finer = self._with_odds(finer, candidate, tolerance)
+            if not finer.chance_probability < fitted.chance_probability:
+                break
+            fitted = finer
+            tolerance /= 2
+        return fitted
+
+    def _with_odds(self, fitted, candidate, tolerance):
+        """Work out the odds; pairs of one source of the reference count once."""
+        n_distinct = len(np.unique(fitted.ref_index))
+        image_xy = fitted.fit(self.image.xy)
+        one, n_expected = chance_of_pairs(n_distinct, image_xy, self.reference.xy, tolerance)
+        n_trials = n_trials_of_offset(candidate.half_box, tolerance,
+                                      geometry=self.rules.fitgeometry,
+                                      first_tolerance=self.rules.tolerance)
+        return dataclasses.replace(fitted, candidate=candidate, n_expected=n_expected,
+                                   chance_probability=min(1.0, one * n_trials))
+
+    def _settled(self, pairs, tolerance):
+        """Fit, and match again with the fit applied, until the pairs stay the same.
+
+        `pairs` is a Candidate or a FittedCandidate. NotEnoughMatches where they are too few.
+        """
+        rules = self.rules
+        n_rounds = _MOST_REMATCHES
+        step = len(self.image) // _PLENTY
+        if step > 1:
+            pairs = self._rematched(self._settled_on_part(pairs, step, tolerance).fit, tolerance)
+            n_rounds = 1
+        for remaining in reversed(range(n_rounds)):
+            i = pairs.image_index
+            r = pairs.ref_index
+            alike = _alike(self.image.flux[i], self.reference.flux[r], rules.magclip)
+            i = i[alike]
+            r = r[alike]
+            errors = np.hypot(self.image.error[i], self.reference.error[r])
+            fit = fit_linear(self.image.xy[i], self.reference.xy[r], geometry=rules.fitgeometry,
+                             nclip=rules.nclip, sigma=rules.sigma, errors=errors,
+                             centre=self.plane.centre, loss=rules.loss)
+            again = self._rematched(fit, tolerance) if remaining else pairs
+            if _are_same(again, pairs):
+                break
+            pairs = again
+        found = FittedCandidate(self.image, self.reference, i, r, fit)
+        if fit.nmatches < rules.minobj:
+            raise _failed(
+                NotEnoughMatches, f"{fit.nmatches} matches within tolerance={tolerance:g} pixel, "
+                f"minobj={rules.minobj} are needed", found)
+        return found
+
+    def _settled_on_part(self, pairs, step, tolerance):
+        """Settle on one of `step` sources of the image."""
+        own = np.flatnonzero(pairs.image_index % step == 0)
+        some = Candidate(pairs.image_index[own] // step, pairs.ref_index[own], np.zeros(2))
+        part = dataclasses.replace(self, image=self.image[::step])
+        return part._settled(some, tolerance)
+
+    def _rematched(self, fit, tolerance):
+        """Pair mutual nearest neighbours after a fit."""
+        return pair_at(self.image.at(fit(self.image.xy)), self.reference, (0, 0),
+                       tolerance=tolerance, separation=self.rules.separation)
+
+    def _told(self, found, how):
+        """Say how a fit was found that is not where it was expected."""
+        middle = self.image.xy.mean(axis=0)
+        offset = np.hypot(*(found.fit(middle) - middle + (self.rules.xoffset, self.rules.yoffset)))
+        where = f"offset {offset * self.plane.pixel_scale:.2f} arcsec"
+        if offset > self.rules.searchrad:
+            searchrad = self.rules.searchrad * self.plane.pixel_scale
+            where += f" is outside searchrad={searchrad:.3g} arcsec"
+        how = (f"{where}; {how}, rotation {found.fit.rotation:.3f} degree, {len(found)} matches, "
+               f"chance {found.chance_probability:.0e}")
+        return dataclasses.replace(found, how=how)
+
+
+def _are_same(one, other):
+    return (np.array_equal(one.image_index, other.image_index)
+            and np.array_equal(one.ref_index, other.ref_index))
 
 
 def _alike(flux, ref_flux, magclip):
     """Tell the pairs whose difference in magnitude is that of the others, or is not known."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        step = 2.5 * np.log10(flux / ref_flux)
-    known = np.isfinite(step)
-    if magclip is None or known.sum() < _FEW:
-        return np.ones(len(step), bool)
-    step = np.abs(step - np.median(step[known]))
-    scatter = max(1.4826 * np.median(step[known]), 0.02)  # variable stars and rounding are no mismatches
-    return ~known | (step <= magclip * scatter)
+        difference = 2.5 * np.log10(flux / ref_flux)
+    known = np.isfinite(difference)
+    if magclip is None or known.sum() < _FEW_FLUXES:
+        return np.ones(len(difference), bool)
+    deviation = np.abs(difference - np.median(difference[known]))
+    scatter = max(1.4826 * np.median(deviation[known]), _LEAST_SCATTER)  # sigma of a normal one
+    return ~known | (deviation <= magclip * scatter)

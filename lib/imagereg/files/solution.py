@@ -6,7 +6,6 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -100,19 +99,6 @@ class ExposureRecord:
         return np.array([[self.x_first, self.y_first], [self.x_last, self.y_last]])
 
 
-def solution_of(alignment: Alignment, reference: str) -> Solution:
-    """Return what is known of an alignment with the reference of that name."""
-    facts: dict[str, Any] = {"status": alignment.status.value, "reason": alignment.reason,
-                             "reference": reference, "chance": float(alignment.chance)}
-    fit = alignment.fit
-    if alignment.changes and fit:
-        ra_rms, dec_rms = map(float, alignment.sky_rms)
-        return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry,
-                                nmatches=fit.nmatches, ra_rms=ra_rms, dec_rms=dec_rms, **facts)
-    unmoved = Solution.mapping(np.eye(2), np.zeros(2), alignment.plane.centre, **facts)
-    return unmoved if unmoved.stays else Solution(**facts)
-
-
 @dataclasses.dataclass(frozen=True)
 class SolvedExposure(Solution, ExposureRecord):
     """An exposure with its solution: a row of the solution file."""
@@ -123,7 +109,7 @@ class SolvedExposure(Solution, ExposureRecord):
         exposure = alignment.exposure
         record = ExposureRecord.of(exposure.name, exposure.metadata, exposure.chips,
                                    alignment.plane)
-        solution = solution_of(alignment, reference)
+        solution = alignment.solution(reference)
         return cls(**dataclasses.asdict(record), **dataclasses.asdict(solution))
 
     @classmethod

@@ -85,7 +85,7 @@ class Result:
         return (alignment.name, alignment.status.value, alignment.reason,
                 *alignment.offset, alignment.rotation, alignment.scale, *alignment.errors,
                 *alignment.rms, *(mas_per_pixel * np.append(alignment.rms, alignment.spread)),
-                len(alignment.exposure.sources), alignment.nmatches, alignment.chance)
+                len(alignment.exposure.sources), alignment.nmatches, alignment.chance_probability)
 
     def __str__(self) -> str:
         """Return the shift table, the reasons, and what a dry run has to say."""

@@ -23,7 +23,7 @@ from imagereg.files.fits import write_reference_wcs
 from imagereg.files.inputs import InputFile
 from imagereg.files.instruments import root_name
 from imagereg.files.rewrite import check_updatable, check_wcsname, update_header
-from imagereg.files.solution import Solutions, SolvedExposure, solution_of
+from imagereg.files.solution import Solutions, SolvedExposure
 from imagereg.parameters.spec import ParameterSet
 from imagereg.report import plots
 from imagereg.report.summary import Result
@@ -257,7 +257,7 @@ class Output:
             See `rewrite`.
         """
         task = self.task
-        solved = [(_new_wcss(a), solution_of(a, reference))
+        solved = [(_new_wcss(a), a.solution(reference))
                   for a in alignments if a.status is not Status.FAILED]
         how = {"claim": self.claim, "dry_run": self.dry_run}
         written, differences = [], []

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fields import MATRICES, rotated, scattered
+from fields import MATRICES, fit_linear, rotated, scattered
 
-from imagereg.alignment.fit import GEOMETRIES, LinearFit, fit_linear
+from imagereg.alignment.fit import GEOMETRIES, LinearFit
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 # x and y of the reference, x and y of the input: the rows of an input file of IRAF's immatch.geomap, and what
@@ -446,21 +446,21 @@ def test_needlessness_is_uniform_where_nothing_is_needed(geometry):
         image_xy = random.uniform(0, 1000, (40, 2))
         ref_xy = image_xy + random.normal(0, 0.02, image_xy.shape)
         found.append(fit_linear(image_xy, ref_xy, geometry=geometry, errors=np.full(image_xy.shape, 0.02), nclip=0,
-                                centre=(500, 500)).needlessness)
+                                centre=(500, 500)).p_value_unchanged)
     assert 0.4 < np.mean(found) < 0.62 and np.mean(np.array(found) < 0.1) < 0.2
 
 
 def test_needlessness_sees_small_changes():
     image_xy, ref_xy, errors = contaminated(0.0)
     fit = fit_linear(image_xy, image_xy + (ref_xy - image_xy - (3, -2)) + (0.006, 0), geometry="shift", errors=errors)
-    assert fit.needlessness < 1e-3  # six times its error
+    assert fit.p_value_unchanged < 1e-3  # six times its error
     turned = image_xy @ np.array([[1, 1e-5], [-1e-5, 1]]) + (ref_xy - image_xy - (3, -2))
-    assert fit_linear(image_xy, turned, geometry="rshift", errors=errors, centre=(500, 500)).needlessness < 0.01
+    assert fit_linear(image_xy, turned, geometry="rshift", errors=errors, centre=(500, 500)).p_value_unchanged < 0.01
 
 
 def test_needlessness_of_what_is_not_known():
     fit = fit_linear([[0.0, 0.0]], [[1.0, 1.0]], geometry="shift")
-    assert np.isnan(fit.needlessness)
+    assert np.isnan(fit.p_value_unchanged)
 
 
 def test_fit_of_some_pairs():

@@ -4,8 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from fields import candidates, match
 
-from imagereg.alignment.match import candidates, match
 from imagereg.errors import NotEnoughMatches, NotEnoughSources
 
 
@@ -35,7 +35,7 @@ def test_offset_and_pairs(offset, tolerance):
     np.testing.assert_allclose(found.offset, offset, atol=0.05)
     assert len(found) == 60
     np.testing.assert_array_equal(order[found.ref_index], found.image_index)
-    assert found.chance < 1e-30
+    assert found.chance_probability < 1e-30
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -46,7 +46,7 @@ def test_nine_of_ten_sources_are_others(seed):
     true = (found.image_index == found.ref_index) & (found.image_index < 60)
     assert true.sum() >= 57
     assert (~true).sum() <= 5
-    assert found.chance < 1e-20
+    assert found.chance_probability < 1e-20
 
 
 def test_offset_between_bins_among_very_many_others():
@@ -68,8 +68,8 @@ def test_offset_outside_the_search_box_where_sources_are_sparse():
 @pytest.mark.parametrize("seed", range(5))
 def test_offset_outside_the_search_box_where_sources_are_dense(seed):
     image, ref = shared_field((40, 0), shared=500, seed=seed)
-    assert match(image, ref, searchrad=20, tolerance=1).chance > 1e-6
-    assert match(image, ref, searchrad=50, tolerance=1).chance < 1e-100
+    assert match(image, ref, searchrad=20, tolerance=1).chance_probability > 1e-6
+    assert match(image, ref, searchrad=50, tolerance=1).chance_probability < 1e-100
 
 
 @pytest.mark.parametrize("searchrad", [0.5, 1.0, 1.7, 2.0, 5.5, 100.0])
@@ -181,7 +181,7 @@ def test_one_source_each(shift):
     found = match([(50.3, 60.1)], np.add((50.3, 60.1), [shift]), searchrad=3.5, tolerance=1)
     assert (found.image_index.tolist(), found.ref_index.tolist()) == ([0], [0])
     np.testing.assert_allclose(found.offset, shift, atol=1e-9)
-    assert found.chance > 1e-3
+    assert found.chance_probability > 1e-3
 
 
 def test_one_source_each_too_far_apart():
@@ -193,7 +193,7 @@ def test_all_points_are_one():
     found = match(np.full((5, 2), 7.0), np.full((9, 2), 8.0), searchrad=3, tolerance=1)
     np.testing.assert_allclose(found.offset, (1, 1))
     assert len(found) == 1
-    assert found.chance > 1e-6
+    assert found.chance_probability > 1e-6
 
 
 def test_identical_lists():
@@ -211,7 +211,8 @@ def test_input_is_not_changed():
     np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(ref, before[1])
     np.testing.assert_array_equal(offset, (1, 1))
-    found.offset[:] = 99
+    with pytest.raises(ValueError, match="read-only"):
+        found.offset[:] = 99
     np.testing.assert_array_equal(offset, (1, 1))
     assert image.flags.writeable
     for array in (image, ref, offset):
@@ -248,7 +249,7 @@ def test_unrelated_lists_are_not_taken_for_a_match(count, size):
         random = np.random.default_rng((count, seed))
         image, ref = random.uniform(0, size, (count, 2)), random.uniform(0, size, (count + seed % 5, 2))
         try:
-            chances.append(match(image, ref, searchrad=20, tolerance=1).chance)
+            chances.append(match(image, ref, searchrad=20, tolerance=1).chance_probability)
         except NotEnoughMatches:
             chances.append(1.0)
     assert min(chances) > 1e-6
@@ -264,7 +265,7 @@ def test_unrelated_sources_of_a_cluster(count, width):
         image, ref = random.normal(2000, width, (2, count, 2))
         field = random.uniform(0, 4000, (2, count // 4, 2))
         found = match(np.concatenate([image, field[0]]), np.concatenate([ref, field[1]]), searchrad=20, tolerance=1)
-        chances.append(found.chance)
+        chances.append(found.chance_probability)
     assert min(chances) > 1e-6
 
 
@@ -275,7 +276,7 @@ def test_unrelated_sources_in_columns():
         random = np.random.default_rng(seed)
         image, ref = (np.column_stack([random.choice([100, 300, 500], 200), random.uniform(0, 1000, 200)])
                       + random.normal(0, 0.1, (200, 2)) for _ in range(2))
-        chances.append(match(image, ref, searchrad=20, tolerance=1).chance)
+        chances.append(match(image, ref, searchrad=20, tolerance=1).chance_probability)
     assert min(chances) > 1e-6
 
 
@@ -285,7 +286,7 @@ def test_true_matches_of_a_cluster(width):
     image = random.normal(2000, width, (1000, 2))
     found = match(image, image + random.normal((9, -3), 0.1, image.shape), searchrad=20, tolerance=1)
     np.testing.assert_allclose(found.offset, (9, -3), atol=0.1)
-    assert found.chance < 1e-100
+    assert found.chance_probability < 1e-100
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -297,7 +298,7 @@ def test_unrelated_lists_that_barely_overlap(seed):
         found = match(image, ref, searchrad=10, tolerance=1)
     except NotEnoughMatches:
         return
-    assert found.chance > 1e-6
+    assert found.chance_probability > 1e-6
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -307,20 +308,20 @@ def test_unrelated_sources_on_a_line(axis):
     for seed in range(50):
         image, ref = scattered(12, seed), scattered(12, 1000 + seed)
         image[:, axis] = ref[:, axis] = 500
-        chances.append(match(image, ref, searchrad=20, tolerance=1).chance)
+        chances.append(match(image, ref, searchrad=20, tolerance=1).chance_probability)
     assert min(chances) > 1e-6
 
 
 @pytest.mark.parametrize("number", [6, 10, 15])
 def test_few_but_true_matches(number):
     image, ref = shared_field((4, 4), shared=number, others=5)
-    assert match(image, ref, searchrad=10, tolerance=1).chance < 1e-8
+    assert match(image, ref, searchrad=10, tolerance=1).chance_probability < 1e-8
 
 
 def test_chance_grows_with_what_was_tried():
     image, ref = shared_field((0.1, 0.1), shared=5, others=40, size=300)
-    small, large = (match(image, ref, searchrad=r, tolerance=1).chance for r in (3, 6))
-    given = match(image, ref, searchrad=3, tolerance=1, use2dhist=False).chance
+    small, large = (match(image, ref, searchrad=r, tolerance=1).chance_probability for r in (3, 6))
+    given = match(image, ref, searchrad=3, tolerance=1, use2dhist=False).chance_probability
     assert given < small < large
 
 
@@ -331,11 +332,11 @@ def test_candidates_come_by_height():
     image = scattered(60, seed=3)
     ref = np.concatenate([image + (5, -7), image[:25] + (-12, 9), scattered(40, seed=8)])
     found = list(candidates(image, ref, searchrad=20, tolerance=1))
-    assert [len(one) for _, one in found[:2]] == [60, 25]
-    assert found[0][0] == 1 and 0.3 < found[1][0] < 0.6
-    np.testing.assert_allclose([one.offset for _, one in found[:2]], [(5, -7), (-12, 9)], atol=1e-9)
-    shares = [share for share, _ in found]
-    assert shares == sorted(shares, reverse=True) and len(found) <= 6
+    assert [len(one) for one in found[:2]] == [60, 25]
+    assert found[0].prominence == 1 and 0.3 < found[1].prominence < 0.6
+    np.testing.assert_allclose([one.offset for one in found[:2]], [(5, -7), (-12, 9)], atol=1e-9)
+    prominences = [one.prominence for one in found]
+    assert prominences == sorted(prominences, reverse=True) and len(found) <= 6
 
 
 def test_exposures_that_share_an_offset_have_partners_of_their_own():
@@ -352,8 +353,8 @@ def test_more_pairs_than_are_counted_give_the_same_offset(monkeypatch):
     ref = image + (3.25, -8.5)
     whole = match(image, ref, searchrad=20, tolerance=1)
     monkeypatch.setattr("imagereg.alignment.match._MOST_PAIRS", 300)
-    monkeypatch.setattr("imagereg.alignment.match._MOST_COUNTED", 90)
+    monkeypatch.setattr("imagereg.alignment.significance._MOST_COUNTED", 90)
     thinned = match(image, ref, searchrad=20, tolerance=1)
     np.testing.assert_allclose(thinned.offset, (3.25, -8.5), atol=1e-9)
-    assert len(thinned) == len(whole) == 400 and thinned.chance < 1e-100
+    assert len(thinned) == len(whole) == 400 and thinned.chance_probability < 1e-100
     assert thinned.histogram.sum() < whole.histogram.sum()

@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
+from fields import match_pattern
 
-from imagereg.alignment.pattern import match_pattern
 from imagereg.errors import AmbiguousMatch, NotEnoughMatches, NotEnoughSources, ParameterError
 
 FIELD = 4096.0
@@ -44,8 +44,8 @@ def clustered(random, shape):
 def assert_found(found, truth, *, stars, size=FIELD):
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]])
     np.testing.assert_allclose(found(corners), corners @ truth[0].T + truth[1], atol=3.0)
-    assert found.matches >= stars
-    assert found.chance < 1e-6
+    assert len(found) >= stars
+    assert found.chance_probability < 1e-6
     assert found.parity == np.sign(np.linalg.det(truth[0])) == np.sign(np.linalg.det(found.matrix))
 
 
@@ -68,7 +68,7 @@ def test_scale_out_of_range_is_not_found():
     lists = shared_field(uniform, similarity(scale=1.4), shared=15, total=30)
     with pytest.raises(NotEnoughMatches):
         match_pattern(**lists, tolerance=1.0)
-    assert match_pattern(**lists, tolerance=1.0, scale_range=0.3).matches >= 15
+    assert len(match_pattern(**lists, tolerance=1.0, scale_range=0.3)) >= 15
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -107,9 +107,9 @@ def test_equal_lists():
     xy = uniform(np.random.default_rng(3), (40,))
     found = match_pattern(xy, xy, tolerance=0.5)
     np.testing.assert_allclose(found.matrix, np.eye(2), atol=1e-9)
-    np.testing.assert_allclose(found.shift, 0, atol=1e-6)
-    assert found.matches == 40
-    assert found.chance < 1e-30
+    np.testing.assert_allclose(found.offset, 0, atol=1e-6)
+    assert len(found) == 40
+    assert found.chance_probability < 1e-30
 
 
 @pytest.mark.parametrize("side", [4, 7, 20])
@@ -174,11 +174,11 @@ def test_input_is_unchanged_and_output_cannot_be():
     for name, value in lists.items():
         np.testing.assert_array_equal(value, before[name])
     np.testing.assert_array_equal(found.matrix, again.matrix)
-    np.testing.assert_array_equal(found.shift, again.shift)
+    np.testing.assert_array_equal(found.offset, again.offset)
     with pytest.raises(ValueError, match="read-only"):
         found.matrix[0, 0] = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
-        found.chance = 0.0
+        found.chance_probability = 0.0
 
 
 @pytest.mark.parametrize("wrong", [{"tolerance": 0}, {"tolerance": np.nan}, {"tolerance": 1, "scale_range": 0.7}])
@@ -188,5 +188,5 @@ def test_wrong_parameters(wrong):
 
 
 def test_fluxes_of_another_length():
-    with pytest.raises(ValueError, match="5 positions and fluxes of shape"):
+    with pytest.raises(ValueError, match="5 positions and a column flux of shape"):
         match_pattern(np.ones((5, 2)), np.ones((5, 2)), tolerance=1.0, image_flux=[1, 2])

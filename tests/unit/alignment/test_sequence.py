@@ -16,12 +16,13 @@ from planes import (
     exposure_at,
     noise,
     pair,
+    rules_with,
     stars,
     verdicts,
 )
 
 from imagereg.alignment import solve as solve_module
-from imagereg.alignment.sequence import Alignment, Chip, Exposure, Metadata, Rules, Status, align
+from imagereg.alignment.sequence import Alignment, Chip, Exposure, Metadata, Status, align
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.errors import AlignmentError
@@ -40,7 +41,7 @@ def test_shift_has_the_sign_of_drizzlepac(shift, rot, scale):
     assert result.rotation == pytest.approx(rot, abs=0.002)
     assert result.scale == pytest.approx(scale, abs=4e-5)
     assert result.nmatches >= 55
-    assert result.chance < 1e-6
+    assert result.chance_probability < 1e-6
 
 
 def test_equation_of_the_docstring():
@@ -145,7 +146,7 @@ def test_rotation_brings_in_pairs_that_the_offset_alone_did_not():
 
 @pytest.mark.parametrize("rounds", [1, 2, 3])
 def test_fit_is_of_the_pairs_even_where_they_did_not_settle(monkeypatch, rounds):
-    monkeypatch.setattr(solve_module, "_REMATCHES", rounds)
+    monkeypatch.setattr(solve_module, "_MOST_REMATCHES", rounds)
     result = verdicts(pair((3, 3), 0.4, 1.0, count=200), PLANE, EASY)[1]
     assert len(result.fit.residuals) == len(result.fit.used) == len(result.rows) == len(result.image_xy)
     np.testing.assert_allclose(result.fit.residuals, result.ref_xy - result.fit(result.image_xy), atol=1e-9)
@@ -190,6 +191,26 @@ def test_two_chips():
         np.testing.assert_allclose(found, ref_xy[rows], atol=0.15)
 
 
+def test_solution_says_what_was_found():
+    reference, result = verdicts(pair((4, -6), 0.1), PLANE, EASY)
+    solution = result.solution("a_flt.fits")
+    assert (solution.status, solution.reason, solution.reference) == ("aligned", "", "a_flt.fits")
+    assert (solution.geometry, solution.nmatches) == ("rscale", result.nmatches)
+    assert solution.chance == result.chance_probability
+    assert (solution.ra_rms, solution.dec_rms) == tuple(result.sky_rms)
+    np.testing.assert_array_equal(solution(result.image_xy), result.fit(result.image_xy))
+    unmoved = reference.solution("a_flt.fits")
+    np.testing.assert_array_equal(unmoved([(3.0, 4.0)]), [(3.0, 4.0)])
+    assert unmoved.stays and unmoved.status == "reference" and unmoved.geometry == ""
+
+
+def test_solution_of_a_failure_has_no_map():
+    result = verdicts(pair((4, -6), count=5), PLANE, EASY)[1]
+    solution = result.solution("a_flt.fits")
+    assert solution.status == "failed" and solution.reason == result.reason
+    assert np.isnan([solution.xx, solution.x_shift, solution.x_centre]).all() and not solution.is_applied
+
+
 # Failures
 
 
@@ -202,13 +223,13 @@ def test_too_few_sources(count):
     assert_failed(few, str(count), "minobj=10")
     assert (reference.status, after.status) == (Status.REFERENCE, Status.ALIGNED)
     assert np.isnan(few.offset).all()
-    assert np.isnan([few.rotation, few.scale, few.chance, *few.rms, *few.errors]).all()
+    assert np.isnan([few.rotation, few.scale, few.chance_probability, *few.rms, *few.errors]).all()
     assert few.nmatches == 0
 
 
 def test_no_source_and_no_least_number():
     good, bad = pair()
-    result = verdicts([good, dataclasses.replace(bad, sources=bad.sources[:0])], PLANE, Rules(minobj=0))[1]
+    result = verdicts([good, dataclasses.replace(bad, sources=bad.sources[:0])], PLANE, rules_with(minobj=0))[1]
     assert_failed(result, "0 sources")
 
 
@@ -246,7 +267,7 @@ def test_offset_outside_the_search_box():
 @pytest.mark.parametrize("matching", ["auto", "triangles"])
 def test_pattern_finds_what_is_outside_the_search_box(matching):
     result = verdicts(pair((35, 0), count=12), PLANE, dataclasses.replace(EASY, matching=matching))[1]
-    assert result.status is Status.ALIGNED and result.chance < 1e-6
+    assert result.status is Status.ALIGNED and result.chance_probability < 1e-6
     assert result.reason.startswith("offset 1.75 arcsec is outside searchrad=1 arcsec; found ")
     assert ("by pattern match" in result.reason) == (matching == "triangles")
     np.testing.assert_allclose(result.offset, (35, 0), atol=0.05)
@@ -307,7 +328,7 @@ def test_no_other_error_is_hidden(monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(solve_module, "match", broken)
+    monkeypatch.setattr(solve_module, "match_offsets", broken)
     with pytest.raises(ZeroDivisionError):
         align(pair(), PLANE, EASY)
 
@@ -465,7 +486,7 @@ def test_exposure_without_sources(demo_chips):
     assert exposure.sources.sky.shape == (0, 2)
 
 
-@pytest.mark.parametrize("value", [Rules(), CHIP, pair()[0], Alignment(pair()[0], Status.FAILED, "", PLANE)],
+@pytest.mark.parametrize("value", [rules_with(), CHIP, pair()[0], Alignment(pair()[0], Status.FAILED, "", PLANE)],
                          ids=lambda value: type(value).__name__)
 def test_values_are_frozen(value):
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -71,8 +71,9 @@ def test_stars_win_over_more_defects(matching):
     assert result.nmatches <= 25
 
 
-def test_defects_alone_are_no_solution():
-    result = verdicts(dithered(0, 60), PLANE, replace(searchrad=60))[1]
+@pytest.mark.parametrize("matching", ["auto", "tolerance", "triangles"])
+def test_defects_alone_are_no_solution(matching):
+    result = verdicts(dithered(0, 60), PLANE, replace(searchrad=60, matching=matching))[1]
     assert result.status is FAILED
     assert "stay on the same pixels" in result.reason and f"{np.hypot(*DITHER):.1f} pixels" in result.reason
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from astropy.table import Table
+from fields import fit_linear
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagereg.alignment.fit import fit_linear
 from imagereg.errors import InputError
 from imagereg.files.instruments import metadata_of
 from imagereg.files.solution import ExposureRecord, Solutions, SolvedExposure

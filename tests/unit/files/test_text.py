@@ -5,9 +5,8 @@ import io
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+from fields import fit_linear, match
 
-from imagereg.alignment.fit import fit_linear
-from imagereg.alignment.match import match
 from imagereg.alignment.sequence import Alignment, Chip, Exposure, Status
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+from fields import fit_linear
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.quiver import QuiverKey
+from planes import rules_with
 
-from imagereg.alignment.fit import fit_linear
-from imagereg.alignment.match import Match
-from imagereg.alignment.sequence import Alignment, Chip, Exposure, Rules, Status, align
+from imagereg.alignment.match import Candidate
+from imagereg.alignment.sequence import Alignment, Chip, Exposure, Status, align
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.report import plots
 from imagereg.wcs.plane import TangentPlane
@@ -63,7 +64,7 @@ def aligned(number=60, outliers=OUTLIERS, name="j8bt06o1q_flt.fits"):
     flux = random.uniform(100, 1e5, number)
     reference, image = exposure("first_flt.fits", truth, flux), exposure(name, moved, flux)
     plane = TangentPlane.around(reference.outlines)
-    return align([reference, image], plane, Rules(minobj=5))[0][1]
+    return align([reference, image], plane, rules_with(minobj=5))[0][1]
 
 
 @pytest.fixture(scope="module")
@@ -430,7 +431,7 @@ assert "matplotlib.pyplot" not in sys.modules
 def test_match_without_histogram_comes_from_use2dhist_off(alignment):
     reference = exposure("first_flt.fits", np.array([[10.0, 10], [500, 100], [900, 400]]), np.ones(3))
     image = exposure("second_flt.fits", np.array([[10.1, 10], [500, 100.1], [900, 400]]), np.ones(3))
-    found = align([reference, image], alignment.plane, Rules(minobj=1, use2dhist=False))[0][1]
-    assert isinstance(found.match, Match)
+    found = align([reference, image], alignment.plane, rules_with(minobj=1, use2dhist=False))[0][1]
+    assert isinstance(found.match, Candidate)
     with pytest.raises(ValueError, match="no histogram"):
         plots.histogram_png(found)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
+from fields import fit_linear
 
-from imagereg.alignment.fit import fit_linear
 from imagereg.errors import InputError
 from imagereg.wcs import keywords
 from imagereg.wcs.correction import Solution

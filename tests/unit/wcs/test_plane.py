@@ -5,8 +5,8 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
+from fields import fit_linear
 
-from imagereg.alignment.fit import fit_linear
 from imagereg.errors import DegenerateFit
 from imagereg.wcs.plane import TangentPlane, border, corrected_wcs, orientation, pixel_scale, pixel_to_sky
 
