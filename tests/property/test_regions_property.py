@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from regions import PixCoord, Regions
 
 from imagereg.demo import tangent_plane
-from imagereg.detection.exclusions import is_region_text, mask_from_regions, parse_regions
+from imagereg.detection.ds9 import is_region_text
+from imagereg.detection.exclusions import mask_from_regions, parse_regions
 from imagereg.errors import InputError
 from imagereg.files.exclusion_lists import parse_exclusions
 

@@ -1,77 +1,58 @@
-"""Region files: which pixels of a chip they exclude from source finding.
+"""Exclude pixels of a chip from source finding, by region files and mask images.
 
-What a file means
------------------
-A region is one line of DS9's form (also as CIAO and funtools write it), or three numbers, ``x y radius``.
+What a region file means
+------------------------
+A region is one line of DS9's form (also as CIAO and funtools write it), or three numbers,
+``x y radius``.
 
 - Three numbers are a circle to ignore.
 - A region with ``-`` or ``!`` before it, or with ``include=0``, is an area to ignore.
-- Any other region is an area to search, as in DS9 and in drizzlepac 3.11. Where a file has one, all that lies outside
-  such areas is ignored; where it has none, all that lies outside its regions is searched.
+- Any other region is an area to search, as in DS9 and in drizzlepac 3.11. Where a file has one,
+  all that lies outside such areas is ignored; where it has none, all that lies outside its
+  regions is searched.
 - Regions count in their order: of two that overlap the later one wins.
 
-The help text of tweakreg 1.0.2 had every region of a file ignored; so it is with ``plain='exclude'``, except for
-regions with ``+`` before them.
+The help text of tweakreg 1.0.2 had every region of a file ignored; so it is with
+``plain='exclude'``, except for regions with ``+`` before them.
 
-Positions are FITS pixels until a line names another system. On the sky a size without unit is in degrees, or, among
-three numbers, in arcsec. Shapes on the sky keep their shape there; on the chip they are distorted as the chip is.
-A pixel belongs to a region if its centre lies inside.
+Positions are FITS pixels until a line names another system. On the sky a size without unit is in
+degrees, or, among three numbers, in arcsec. Shapes on the sky keep their shape there; on the chip
+they are distorted as the chip is. A pixel belongs to a region if its centre lies inside.
+
+How pixels are found
+--------------------
+Every region lives in a flat plane about its centre, of pixels or of degrees on the sky. The pixel
+centres around it are put into that plane, and the package `regions` says which are inside.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
 import itertools
-import logging
-import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from astropy.coordinates import Angle, SkyCoord
+from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
+from scipy.spatial import cKDTree
 
-from imagereg.detection.outlines import (
-    LARGEST_ANGLE,
-    PIXEL_SYSTEMS,
-    ChipPlane,
-    Outline,
-    direction,
-    excluded_pixels,
-    offsets,
-    position,
-)
+from imagereg.detection.ds9 import PIXEL_SYSTEMS, Region, RegionReader, offsets, unit_vectors
 from imagereg.errors import InputError
 
-_log = logging.getLogger(__name__)
-
-_SYSTEMS = {"image": "image", "pixel": "image", "pixels": "image", "logical": "image", "physical": "physical",
-            "fk4": "fk4", "b1950": "fk4", "fk5": "fk5", "j2000": "fk5", "icrs": "icrs", "sky": "icrs",
-            "galactic": "galactic", "ecliptic": "ecliptic"}
-_ALIASES = {"rotbox": "box"}
-_FORMS = {"circle": "circle(x,y,radius)", "ellipse": "ellipse(x,y,a,b[,a,b...],angle)",
-          "box": "box(x,y,width,height[,width,height...],angle)", "annulus": "annulus(x,y,radius,radius[,radius...])",
-          "polygon": "polygon(x,y,x,y,x,y[,x,y...])", "rectangle": "rectangle(x,y,x,y)"}
-_COUNTS = {"circle": (3, 3, 1), "ellipse": (5, None, 2), "box": (5, None, 2), "annulus": (4, None, 1),
-           "polygon": (6, None, 2), "rectangle": (4, 4, 1)}  # least, most, and step of the number of values
-_WITHOUT_AREA = ("point", "line", "text", "vector", "ruler", "compass", "projection", "segment")
-_EXPECTED = f"x y radius, a coordinate system, or one of {', '.join(_FORMS)}"
-_SIGNS = {"": None, "||": None, "|": None, "+": False, "-": True, "!": True, "&-": True, "&!": True}
-
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
-_PLACE = re.compile(rf"(?P<number>{_NUMBER})(?P<unit>[drip]?)|(?P<sign>[-+]?)(?:(?P<whole>\d+):(?P<minutes>[0-5]?\d):"
-                    r"(?P<seconds>[0-5]?\d(?:\.\d*)?)|(?P<WHOLE>\d+)(?P<letter>[hd])(?P<MINUTES>[0-5]?\d)m"
-                    r"(?P<SECONDS>[0-5]?\d(?:\.\d*)?)s)", re.I)
-_SIZE = re.compile(rf"(?P<number>{_NUMBER})(?P<unit>''|[\"'drip]?)", re.I)
-_ANGLE = re.compile(rf"({_NUMBER})([dr]?)", re.I)
-_DEGREES = {'"': 1 / 3600, "''": 1 / 3600, "'": 1 / 60, "d": 1.0, "": 1.0, "r": float(np.rad2deg(1.0))}
-_STATEMENT = re.compile(r"(?P<sign>[-+!&|\s]*)(?P<shape>[a-z]\w*)(?:\s*\((?P<inner>[^()]*)\)|(?P<bare>[\s,][^()]*)?)",
-                        re.I)
-_BARE_NUMBERS = re.compile(r"[-+]?\.?\d")
-_GLOBAL = re.compile(r"\s*(?:global\b|\w+\s*=)", re.I)
-_BEHIND_COMMENT = re.compile(rf"\s*(?:(?:{'|'.join(_SYSTEMS)})\s*(?:#|$)|[-+!]?\s*(?:{'|'.join(_FORMS)})\s*\()", re.I)
-_COMMENTED = re.compile(rf"\s*#\s*[-+]?(?P<shape>{'|'.join(_WITHOUT_AREA)})\s*\(", re.I)
-_QUOTED = re.compile(r"\{[^}]*\}?|\"[^\"]*\"?|'[^']*'?")
-_LONGEST_WORD = 40
-_LARGEST_NUMBER = 1e9
-_MOST_REGIONS = 200_000
-_SQUARE = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+_ASTROPY_FRAMES = {"ecliptic": "barycentricmeanecliptic"}
+# Pixels between knots at which the WCS is asked; between them positions are interpolated. With
+# distortions as strong as those of ACS/WFC that errs by less than 0.001 pixel.
+_STEP = 16
+_SMALL = 24  # pixels; so near a centre the map to the sky is linear to 0.01 pixel
+_TOGETHER = 500  # small circles that are drawn together
+# Boxes and polygons are nudged by this much, pixels or degrees: a pixel centre on the edge that two
+# of them share is then in one of the two, and a box of 20 by 10 pixels has 200 of them.
+_EDGE = 1e-9
+_BAND_PIXELS = 2**20  # pixels that are looked at together: bounds the memory
+_MOST_WORK = 2e10  # pixels times corners of a polygon: some minutes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,26 +61,58 @@ class RegionList:
 
     Parameters
     ----------
-    outlines : tuple of Outline
-        Theirs; a ring has two.
+    regions : tuple of Region
+        The regions.
     where : str
         Name of the file, for errors.
     elsewhere : bool
         Whether pixels outside of all regions are excluded.
     """
 
-    outlines: tuple
+    regions: tuple[Region, ...]
     where: str
     elsewhere: bool = False
 
-    def mask(self, shape, *, wcs=None, ltm=(1.0, 1.0), ltv=(0.0, 0.0)):
-        """Mask of the pixels of a chip that the regions exclude; see `mask_from_regions`."""
-        chip = ChipPlane(tuple(shape), wcs, ltm, ltv, self.where)
-        return excluded_pixels(self.outlines, chip, elsewhere=self.elsewhere)
+    def mask(
+        self,
+        shape: Sequence[int],
+        *,
+        wcs: WCS | None = None,
+        ltm: Sequence[float] = (1.0, 1.0),
+        ltv: Sequence[float] = (0.0, 0.0),
+    ) -> np.ndarray:
+        """Return the mask of the pixels of a chip that are excluded; see `mask_from_regions`."""
+        chip = _Chip((shape[0], shape[1]), wcs, np.asarray(ltm), np.asarray(ltv), self.where)
+        mask = np.full(chip.shape, self.elsewhere)
+        work = 0
+        for excluded, run in itertools.groupby(self.regions, lambda region: region.excluded):
+            for region in _draw_small_circles(mask, chip, list(run)):
+                plane = chip.plane(region)
+                rows, columns = plane.window(region.reach)
+                corners = 1 if region.corners is None else len(region.corners)
+                work += len(rows) * len(columns) * corners
+                if work > _MOST_WORK:
+                    raise InputError(
+                        f"{self.where}: the regions up to line {region.line} cover the chip "
+                        "too often"
+                    )
+                for band in _bands(rows, columns):
+                    inside = _inside(region, plane.coordinates(band, columns))
+                    mask[band.start:band.stop, columns.start:columns.stop][inside] = excluded
+        return mask
 
 
-def mask_from_regions(text, shape, *, wcs=None, where="", plain="include", ltm=(1.0, 1.0), ltv=(0.0, 0.0)):
-    """Pixels of a chip that a region file excludes.
+def mask_from_regions(
+    text: str,
+    shape: Sequence[int],
+    *,
+    wcs: WCS | None = None,
+    where: str = "",
+    plain: str = "include",
+    ltm: Sequence[float] = (1.0, 1.0),
+    ltv: Sequence[float] = (0.0, 0.0),
+) -> np.ndarray:
+    """Mark the pixels of a chip that a region file excludes.
 
     Parameters
     ----------
@@ -108,7 +121,7 @@ def mask_from_regions(text, shape, *, wcs=None, where="", plain="include", ltm=(
     shape : (int, int)
         Rows and columns of the chip.
     wcs : astropy.wcs.WCS, optional
-        Of the chip, distortion included; regions on the sky need it.
+        WCS of the chip, distortion included; regions on the sky need it.
     where : str
         Name of the file, for errors.
     plain : {'include', 'exclude'}
@@ -129,12 +142,21 @@ def mask_from_regions(text, shape, *, wcs=None, where="", plain="include", ltm=(
     return parse_regions(text, where, plain=plain).mask(shape, wcs=wcs, ltm=ltm, ltv=ltv)
 
 
-def mask_from_image(data, shape, where=""):
-    """Pixels that a mask image excludes: as in drizzlepac those of value 0, and those that are not a number.
+def parse_regions(text: str, where: str = "", *, plain: str = "include") -> RegionList:
+    """Read a region file once, for any number of chips; see `mask_from_regions`."""
+    reader = RegionReader(where or "regions", plain_excludes=plain == "exclude")
+    for number, line in enumerate(text.splitlines(), 1):
+        reader.read_line(number, line)
+    reader.log_notices()
+    return RegionList(tuple(reader.regions), reader.where, reader.searches_only)
+
+
+def mask_from_image(data: np.ndarray, shape: Sequence[int], where: str = "") -> np.ndarray:
+    """Mark the pixels that a mask image excludes: as in drizzlepac those of value 0, and NaN.
 
     Parameters
     ----------
-    data : ndarray
+    data : (ny, nx) array_like
         The mask.
     shape : (int, int)
         Rows and columns of the chip.
@@ -149,253 +171,308 @@ def mask_from_image(data, shape, where=""):
     data = np.asarray(data)
     if data.shape != tuple(shape):
         sizes = " and ".join(" x ".join(map(str, size)) for size in (data.shape, shape))
-        raise InputError(f"{where}: the mask and the chip differ in size, rows x columns: {sizes}")
+        raise InputError(
+            f"{where}: the mask and the chip differ in size, rows x columns: {sizes}"
+        )
     return ~(np.abs(data) > 0)
 
 
-def is_region_text(text):
-    """Whether a text is a region file, and not a list of them.
+def _bands(rows: range, columns: range) -> Iterator[range]:
+    """Cut rows into bands of not much more than `_BAND_PIXELS` pixels."""
+    height = max(_BAND_PIXELS // max(len(columns), 1), _STEP)
+    for start in range(rows.start, rows.stop, height):
+        yield range(start, min(start + height, rows.stop))
 
-    The first line that is neither empty nor a comment decides: in a region file it begins with a number, a coordinate
-    system, the name of a shape, or ``global``. Where there is no such line, DS9's or CIAO's own first comment decides.
+
+def _inside(region: Region, xy: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Whether positions in the plane of a region are inside."""
+    from regions import PixCoord
+
+    # Shapes of 1e-300 pixels overflow; nothing is inside them.
+    with np.errstate(all="ignore"):
+        return _package_shape(region).contains(PixCoord(*xy))
+
+
+def _package_shape(region: Region):
+    """Return the shape of a region as one of the package `regions`, about (0, 0).
+
+    Of a ring of several sizes the innermost and the outermost count: the others lie between them.
     """
-    for line in text.splitlines():
-        first = line.partition("#")[0].partition(";")[0].strip()
-        if first:
-            match, words = _STATEMENT.fullmatch(first), _words(first)
-            known = (*_SYSTEMS, "global", *_FORMS, *_ALIASES, *_WITHOUT_AREA)
-            return match["shape"].lower() in known if match else len(words) > 2 and bool(_PLACE.fullmatch(words[0]))
-    return "region file format" in text[:1000].lower()
+    import regions
+
+    origin, nudged = regions.PixCoord(0.0, 0.0), regions.PixCoord(-_EDGE, -_EDGE)
+    if region.corners is not None:
+        return regions.PolygonPixelRegion(regions.PixCoord(*(region.corners.T - _EDGE)))
+    if region.shape == "circle":
+        return regions.CirclePixelRegion(origin, *region.sizes)
+    if region.shape == "annulus":
+        return regions.CircleAnnulusPixelRegion(origin, region.sizes[0], region.sizes[-1])
+    sizes = np.array(region.sizes).reshape(-1, 2)
+    angle = Angle(region.angle, "deg")
+    if region.shape == "ellipse":
+        sizes *= 2
+        if len(sizes) == 1:
+            return regions.EllipsePixelRegion(origin, *sizes[0], angle)
+        inner_outer = (*sizes[[0, -1], 0], *sizes[[0, -1], 1])
+        return regions.EllipseAnnulusPixelRegion(origin, *inner_outer, angle)
+    if len(sizes) == 1:
+        return regions.RectanglePixelRegion(nudged, *sizes[0], angle)
+    inner_outer = (*sizes[[0, -1], 0], *sizes[[0, -1], 1])
+    return regions.RectangleAnnulusPixelRegion(nudged, *inner_outer, angle)
 
 
-def parse_regions(text, where="", *, plain="include"):
-    """Read a region file once, for any number of chips; parameters and errors are those of `mask_from_regions`.
+def _draw_small_circles(mask: np.ndarray, chip: _Chip, run: list[Region]) -> list[Region]:
+    """Draw the small circles among regions of one sign, many at a time; return the other regions.
 
-    Returns
-    -------
-    RegionList
+    One by one the package `regions` takes several times as long: see tests/bench/region_speed.py.
     """
-    reader = _Reader(where or "regions", plain == "exclude")
-    for number, line in enumerate(text.splitlines(), 1):
-        reader.read_line(number, line)
-    reader.report()
-    return RegionList(tuple(reader.outlines), reader.where, reader.searches_only)
-
-
-class _Reader:
-    """Reads lines one after the other; what one says of the coordinate system holds for those that follow."""
-
-    def __init__(self, where, plain_excludes):
-        self.where, self.plain_excludes = where, plain_excludes
-        self.system, self.included = None, True
-        self.number, self.text = 0, ""
-        self.outlines, self.without_area, self.signed = [], [], plain_excludes
-
-    def fault(self, expected):
-        text = self.text if len(self.text) < 100 else self.text[:97] + "..."
-        return InputError(f"{self.where}, line {self.number}: {text!r}, expected {expected}")
-
-    @property
-    def searches_only(self):
-        """Whether nothing but what the regions bring in is searched."""
-        return not self.plain_excludes and any(not outline.excluded for outline in self.outlines)
-
-    def report(self):
-        """Log what the user may not expect."""
-        if self.without_area:
-            lines = ", ".join(map(str, self.without_area[:10])) + (", ..." if len(self.without_area) > 10 else "")
-            _log.info("%s: %d without area exclude nothing (line %s)", self.where, len(self.without_area), lines)
-        if self.searches_only and not self.signed:
-            _log.warning("%s: only its regions are searched for sources; one with - before it is ignored", self.where)
-
-    def read_line(self, number, line):
-        self.number, self.text = number, line.strip()
-        if _GLOBAL.match(line):
-            self.read_global(line)
-        elif commented := _COMMENTED.match(line):
-            self.text = commented["shape"]
-            self.without_area.append(number)
-        elif self.text and not self.text.startswith("#"):
-            for statement, properties in _statements(line):
-                self.read_statement(statement, properties)
-
-    def read_global(self, line):
-        found = re.search(r"\binclude\s*=\s*([01])", _QUOTED.sub("", line))
-        self.included = found[1] == "1" if found else self.included
-        found = re.search(r"\bcoordsys\s+(\w+)", line, re.I)
-        if found:
-            self.read_system(found[1])
-
-    def read_system(self, word):
-        if word.lower() not in _SYSTEMS:
-            raise self.fault(f"one of the coordinate systems {', '.join(_SYSTEMS)}")
-        self.system = _SYSTEMS[word.lower()]
-
-    def read_statement(self, statement, properties):
-        if _BARE_NUMBERS.match(statement):
-            self.read_numbers(_words(statement))
-            return
-        match = _STATEMENT.fullmatch(statement.removesuffix("||").strip())
-        sign = match and re.sub(r"\s", "", match["sign"])
-        if not match or sign not in _SIGNS:
-            raise self.fault(_EXPECTED)
-        shape = match["shape"].lower()
-        content = (match["bare"] or "").strip() if match["inner"] is None else match["inner"]
-        if match["inner"] is None and not content:
-            self.read_system(shape)
-        elif shape in _WITHOUT_AREA:
-            self.without_area.append(self.number)
-        elif shape != "composite":
-            self.read_shape(_ALIASES.get(shape, shape), _words(content), self.is_excluded(_SIGNS[sign], properties))
-
-    def is_excluded(self, signed, properties):
-        found = re.search(r"\binclude\s*=\s*([01])", properties)
-        if found:
-            signed = found[1] == "0"
-        self.signed |= signed is not None
-        return (self.plain_excludes or not self.included) if signed is None else signed
-
-    def read_numbers(self, words):
-        if len(words) != 3:
-            raise self.fault(_EXPECTED)
-        system, centre = self.places(words[:2])
-        radius, angular = self.size(words[2], system, 1 / 3600)
-        self.add(system, centre, _round(radius), angular, excluded=True)
-
-    def read_shape(self, shape, words, excluded):
-        if shape not in _FORMS:
-            raise self.fault(_EXPECTED)
-        if shape in ("ellipse", "box") and len(words) == 4:
-            words = [*words, "0"]
-        least, most, step = _COUNTS[shape]
-        if not least <= len(words) <= (most or len(words)) or (len(words) - least) % step:
-            raise self.fault(_FORMS[shape])
-        if shape == "circle":
-            system, centre = self.places(words[:2])
-            radius, angular = self.size(words[2], system)
-            self.add(system, centre, _round(radius), angular, excluded=excluded)
-        elif shape == "polygon":
-            self.read_polygon(words, excluded)
-        elif shape == "rectangle":
-            self.read_polygon([words[k] for k in (0, 1, 2, 1, 2, 3, 0, 3)], excluded)
+    others = []
+    by_system = collections.defaultdict(list)
+    for region in run:
+        if region.shape == "circle" and region.angular != (region.system in PIXEL_SYSTEMS):
+            by_system[region.system].append(region)
         else:
-            self.read_with_package(shape, words, excluded)
-
-    def read_polygon(self, words, excluded):
-        system, values = self.places(words)
-        corners = np.reshape(values, (-1, 2))
-        if system in PIXEL_SYSTEMS:
-            self.add(system, (0.0, 0.0), _round(1.0), False, corners=corners, excluded=excluded)
-            return
-        centre = position(direction(corners).mean(axis=0))
-        steps = offsets(centre, corners)
-        reach = max(float(np.hypot(*steps.T).max()), 1e-12)
-        if reach > LARGEST_ANGLE:
-            raise self.fault(f"corners within {LARGEST_ANGLE:g} degrees of their middle")
-        self.add(system, tuple(centre), _round(reach), True, corners=steps / reach, excluded=excluded)
-
-    def read_with_package(self, shape, words, excluded):
-        """Have the package `regions` read a shape, in a plane about its centre: on the sky that is too slow there."""
-        from regions import Regions
-
-        system, centre = self.places(words[:2])
-        angle = [] if shape == "annulus" else [_ANGLE.fullmatch(words.pop())]
-        sizes = [self.size(word, system) for word in words[2:]]
-        angular = system not in PIXEL_SYSTEMS
-        if any(size[1] != angular for size in sizes) or not all(angle):
-            raise self.fault(f"{_FORMS[shape]} with sizes in {'units of angle' if angular else 'pixels'}")
-        values = ["0", "0", *(repr(size[0]) for size in sizes)]
-        values += [repr(self.small(float(match[1]))) + match[2].lower() for match in angle]
-        try:
-            found = Regions.parse(f"image\n{shape}({','.join(values)})", format="ds9")
-        except ValueError as error:
-            raise self.fault(f"{_FORMS[shape]} with sizes that grow") from error
-        for axes, corners, weight in itertools.chain.from_iterable(map(_parts, found)):
-            self.add(system, centre, axes, angular, corners=corners, weight=weight, excluded=excluded)
-
-    def add(self, system, centre, axes, angular, **more):
-        if len(self.outlines) >= _MOST_REGIONS:
-            raise InputError(f"{self.where} has more than {_MOST_REGIONS} regions")
-        self.outlines.append(Outline(self.number, system=system, centre=centre, axes=axes, angular=angular, **more))
-
-    def places(self, words):
-        """Coordinate system and values, pixels or degrees, of x, y, x, y, ..."""
-        matches = [_PLACE.fullmatch(word) if len(word) <= _LONGEST_WORD else None for word in words]
-        if not all(matches):
-            raise self.fault("positions as numbers, degrees, or h:m:s d:m:s")
-        kinds = {":" if match["number"] is None else match["unit"].lower() for match in matches}
-        system = self.system or ("fk5" if kinds & {":", "d", "r"} else "image")
-        if kinds in ({"i"}, {"p"}):
-            system = "image" if kinds == {"i"} else "physical"
-        elif kinds & {"i", "p"} or system in PIXEL_SYSTEMS and kinds != {""}:
-            raise self.fault(f"positions in the system {system}, or one named before them")
-        if system in PIXEL_SYSTEMS:
-            values = [self.small(float(match["number"])) for match in matches]
-        else:
-            hours = system not in ("galactic", "ecliptic")
-            values = [_degrees(match, hours and k % 2 == 0) for k, match in enumerate(matches)]
-            if not (np.abs(values[::2]) <= 360).all() or not (np.abs(values[1::2]) <= 90).all():
-                raise self.fault("a longitude of at most 360 and a latitude of at most 90 degrees")
-        return system, values
-
-    def size(self, word, system, default=1.0):
-        """Read a size: value, and whether it is an angle, in degrees; `default` is the unit of numbers on the sky."""
-        match = _SIZE.fullmatch(word) if len(word) <= _LONGEST_WORD else None
-        value = float(match["number"]) if match else 0.0
-        if not value > 0:
-            raise self.fault("sizes above 0, as numbers or with one of the units \" ' d r i p")
-        unit = match["unit"].lower()
-        if unit == ("i" if system == "physical" else "p"):
-            raise self.fault(f"sizes in the system {system}")
-        if unit in ("i", "p") or not unit and system in PIXEL_SYSTEMS:
-            return self.small(value), False
-        value *= _DEGREES[unit] if unit else default
-        if value > LARGEST_ANGLE:
-            raise self.fault(f"a size of at most {LARGEST_ANGLE:g} degrees (a unit such as \" may be missing)")
-        return value, True
-
-    def small(self, value):
-        if not abs(value) <= _LARGEST_NUMBER:
-            raise self.fault(f"numbers of at most {_LARGEST_NUMBER:g}")
-        return value
+            others.append(region)
+    size = np.array(chip.shape[::-1])
+    for circles in by_system.values():
+        centre, matrix = chip.linear_planes(circles)
+        radius = np.array([circle.sizes[0] for circle in circles])
+        with np.errstate(all="ignore"):
+            to_pixels = np.nan_to_num(np.linalg.inv(matrix), nan=np.inf)
+            reach = radius * np.sqrt((to_pixels**2).sum(axis=2).max(axis=1))
+            on_chip = (np.abs(centre - size / 2) <= size / 2).all(axis=1)
+        small = on_chip & (reach < _SMALL)
+        others += [circle for circle, is_small in zip(circles, small, strict=True) if not is_small]
+        drawn = np.flatnonzero(small)
+        drawn = drawn[np.argsort(reach[drawn])]  # those drawn together have boxes of one size
+        for part in np.array_split(drawn, len(drawn) // _TOGETHER + 1):
+            half = int(reach[part].max(initial=0)) + 1
+            y, x = _pixels_inside(centre[part], matrix[part], radius[part], half)
+            within = (y >= 1) & (y <= size[1]) & (x >= 1) & (x <= size[0])
+            mask[y[within] - 1, x[within] - 1] = run[0].excluded
+    return others
 
 
-def _statements(line):
-    """Pairs of a statement and what is said of it behind the #."""
-    content, _, said = line.partition("#")
-    properties, *more = _QUOTED.sub("", said).split(";")
-    yield from ((part.strip(), properties) for part in content.split(";") if part.strip())
-    for part in itertools.takewhile(_BEHIND_COMMENT.match, more):
-        content, _, properties = part.partition("#")
-        yield content.strip(), properties
+def _pixels_inside(centre, matrix, radius, half):
+    """Return y and x, FITS pixels, of the pixels inside small circles of linear planes.
+
+    A pixel lies at matrix (N, 2, 2) @ (pixel - centre (N, 2)) in the plane of its circle; pixels
+    farther than `half` along an axis from the central one are not looked at.
+    """
+    step = np.arange(-half, half + 1)
+    x, y = np.moveaxis(np.rint(centre).astype(int)[:, :, None] + step, 1, 0)
+    dx = (x - centre[:, :1])[:, None, :]
+    dy = (y - centre[:, 1:])[:, :, None]
+    m = matrix[..., None, None]
+    distance = np.hypot(m[:, 0, 0] * dx + m[:, 0, 1] * dy, m[:, 1, 0] * dx + m[:, 1, 1] * dy)
+    circle, row, column = np.nonzero(distance < radius[:, None, None])
+    return y[circle, row], x[circle, column]
 
 
-def _words(text):
-    return re.split(r"\s*,\s*|\s+", text.strip())
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Chip:
+    """The pixels of a chip, and how other coordinate systems lead there."""
+
+    shape: tuple[int, int]
+    wcs: WCS | None
+    ltm: np.ndarray
+    ltv: np.ndarray
+    where: str
+
+    def plane(self, region: Region) -> _PixelPlane | _SkyPlane:
+        """Return the plane of a region."""
+        centre = np.array(region.centre)
+        in_pixels = region.system in PIXEL_SYSTEMS
+        if region.system == "physical":
+            centre = centre * self.ltm + self.ltv
+        if region.angular:
+            if in_pixels:
+                centre = self._wcs(region).all_pix2world([centre], 1)[0]
+            return _SkyPlane(self._knots(region), centre)
+        if not in_pixels:
+            centre = self._to_pixel(region)
+        scale = self.ltm if region.system == "physical" else np.ones(2)
+        return _PixelPlane(self.shape, centre, scale)
+
+    def linear_planes(self, circles: list[Region]) -> tuple[np.ndarray, np.ndarray]:
+        """Return centres (N, 2), FITS pixels, and matrices (N, 2, 2) that lead to the planes.
+
+        The circles are all of one system; on the sky the matrix is that of the cell of knots
+        around the centre, which is NaN where the centre is not near the chip.
+        """
+        centre = np.array([circle.centre for circle in circles])
+        system = circles[0].system
+        if system == "physical":
+            return centre * self.ltm + self.ltv, np.broadcast_to(
+                np.diag(1 / self.ltm), (len(centre), 2, 2)
+            )
+        if system == "image":
+            return centre, np.broadcast_to(np.eye(2), (len(centre), 2, 2))
+        return self._knots(circles[0]).linear_planes(centre)
+
+    def _to_pixel(self, region: Region) -> np.ndarray:
+        """Return the centre, FITS pixels, of a circle on the sky whose radius is in pixels."""
+        wcs = self._wcs(region)
+        frame = _ASTROPY_FRAMES.get(region.system, region.system)
+        own = SkyCoord(*region.centre, unit="deg", frame=frame).transform_to(self._own_frame)
+        lonlat = [own.spherical.lon.deg, own.spherical.lat.deg]
+        centre = wcs.all_world2pix([lonlat], 1, quiet=True)[0]
+        if not np.isfinite(centre).all():
+            raise self._error(region, "the WCS of the image does not reach this region")
+        return centre
+
+    def _wcs(self, region: Region) -> WCS:
+        if self.wcs is None:
+            raise self._error(region, "a region on the sky, but the image has no WCS")
+        return self.wcs
+
+    def _error(self, region: Region, problem: str) -> InputError:
+        return InputError(f"{self.where}, line {region.line}: {problem}")
+
+    @functools.cached_property
+    def _own_frame(self):
+        return wcs_to_celestial_frame(self.wcs)
+
+    @functools.cached_property
+    def _knots_by_system(self) -> dict:
+        return {}
+
+    def _knots(self, region: Region) -> _Knots:
+        """Return the knots in the system of a region; in the own one of the WCS for pixels."""
+        system = region.system
+        if system not in self._knots_by_system:
+            wcs = self._wcs(region)
+            y, x = (1 + _STEP * np.arange((size - 1) // _STEP + 2) for size in self.shape)
+            pixels = np.stack(np.meshgrid(x, y), axis=-1)
+            lonlat = wcs.all_pix2world(pixels.reshape(-1, 2), 1)
+            if system not in PIXEL_SYSTEMS:
+                own = SkyCoord(*lonlat.T, unit="deg", frame=self._own_frame)
+                found = own.transform_to(_ASTROPY_FRAMES.get(system, system)).spherical
+                lonlat = np.column_stack([found.lon.deg, found.lat.deg])
+            vectors = unit_vectors(lonlat).reshape(len(y), len(x), 3)
+            self._knots_by_system[system] = _Knots(self.shape, vectors)
+        return self._knots_by_system[system]
 
 
-def _degrees(match, hours):
-    if match["number"] is not None:
-        return float(match["number"]) * _DEGREES["r" if match["unit"].lower() == "r" else "d"]
-    whole, minutes, seconds = (float(match[name] or match[name.upper()]) for name in ("whole", "minutes", "seconds"))
-    hours = match["letter"].lower() == "h" if match["letter"] else hours
-    return (-1 if match["sign"] == "-" else 1) * (15 if hours else 1) * (whole + minutes / 60 + seconds / 3600)
+@dataclasses.dataclass(frozen=True, eq=False)
+class _PixelPlane:
+    """The plane of the pixels about a centre, FITS pixels; a unit of it is `scale` pixels."""
+
+    shape: tuple[int, int]
+    centre: np.ndarray
+    scale: np.ndarray
+
+    def window(self, reach: float) -> tuple[range, range]:
+        """Return rows and columns (from 0) that hold all pixels within a reach of the centre."""
+        half = reach * np.abs(self.scale)
+        first = np.floor(self.centre - half) - 1
+        stop = np.ceil(self.centre + half)
+        return _within(self.shape, (first[1], stop[1]), (first[0], stop[0]))
+
+    def coordinates(self, rows: range, columns: range) -> tuple[np.ndarray, np.ndarray]:
+        """Return x and y (rows, columns) of pixels in the plane."""
+        with np.errstate(all="ignore"):
+            x = (np.array(columns) + 1 - self.centre[0]) / self.scale[0]
+            y = (np.array(rows) + 1 - self.centre[1]) / self.scale[1]
+        x, y = np.meshgrid(x, y)
+        return x, y
 
 
-def _round(radius):
-    return (radius, 0.0), (0.0, radius)
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Knots:
+    """Directions on the sky at every `_STEP`-th pixel of a chip, and beyond its last ones.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the chip.
+    vectors : (n, m, 3) ndarray
+        Unit vectors; NaN where the WCS knows no position.
+    """
+
+    shape: tuple[int, int]
+    vectors: np.ndarray
+
+    @functools.cached_property
+    def tree(self) -> cKDTree:
+        """Search tree of the knots; those without a position are far from all others."""
+        return cKDTree(np.nan_to_num(self.vectors.reshape(-1, 3), nan=0.0))
+
+    @functools.cached_property
+    def gap(self) -> float:
+        """Largest distance of a pixel from its nearest knot: half the longest diagonal."""
+        v = self.vectors
+        diagonals = np.concatenate([v[1:, 1:] - v[:-1, :-1], v[1:, :-1] - v[:-1, 1:]])
+        return float(np.nan_to_num(np.linalg.norm(diagonals, axis=-1)).max()) / 2
 
 
-def _parts(region):
-    """Axes, corners and weight of the outlines of a region of the package `regions`."""
-    turn = region.angle.to_value("rad") if hasattr(region, "angle") else 0.0
-    cos, sin = float(np.cos(turn)), float(np.sin(turn))
-    corners = _SQUARE if "Rectangle" in type(region).__name__ else None
-    for prefix, weight in (("", 1), ("outer_", 1), ("inner_", -1)):
-        if hasattr(region, prefix + "width"):
-            x, y = (getattr(region, prefix + name) / 2 for name in ("width", "height"))
-        elif hasattr(region, prefix + "radius"):
-            x = y = getattr(region, prefix + "radius")
-        else:
-            continue
-        yield ((x * cos, -y * sin), (x * sin, y * cos)), corners, weight
+    def linear_planes(self, sky: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return pixels (N, 2) of positions near the chip, and matrices (N, 2, 2) from pixels."""
+        distance, nearest = self.tree.query(unit_vectors(sky))
+        row, column = np.divmod(nearest, self.vectors.shape[1])
+        row = np.minimum(row, self.vectors.shape[0] - 2)
+        column = np.minimum(column, self.vectors.shape[1] - 2)
+        corners = np.stack(
+            [self.vectors[row + j, column + i] for j in (0, 1) for i in (0, 1)], axis=1
+        )
+        first, right, up, diagonal = np.moveaxis(offsets(sky, corners), 1, 0)
+        along_x = (right - first + diagonal - up) / (2 * _STEP)
+        along_y = (up - first + diagonal - right) / (2 * _STEP)
+        matrix = np.stack([along_x, along_y], axis=2)
+        matrix[distance > 1.1 * self.gap] = np.nan
+        middle = (first + right + up + diagonal) / 4
+        knot = np.column_stack([column, row]) * _STEP + 1.0 + _STEP / 2
+        return knot - (np.linalg.inv(matrix) @ middle[:, :, None])[:, :, 0], matrix
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _SkyPlane:
+    """The plane on the sky about a centre, degrees, in which x is west and y is north."""
+
+    knots: _Knots
+    centre: np.ndarray
+
+    def window(self, reach: float) -> tuple[range, range]:
+        """Return rows and columns (from 0) that hold all pixels within a reach of the centre."""
+        chord = 2 * np.sin(np.deg2rad(reach) / 2)
+        # A tenth more than the gap: distortion is not the same at both ends of a diagonal.
+        near = self.knots.tree.query_ball_point(
+            unit_vectors(self.centre), chord + 1.1 * self.knots.gap
+        )
+        if not near:
+            return range(0), range(0)
+        row, column = np.divmod(near, self.knots.vectors.shape[1])
+        bounds = (
+            ((index.min() - 1) * _STEP, (index.max() + 1) * _STEP + 1) for index in (row, column)
+        )
+        return _within(self.knots.shape, *bounds)
+
+    def coordinates(self, rows: range, columns: range) -> tuple[np.ndarray, np.ndarray]:
+        """Return x and y (rows, columns) of pixels in the plane."""
+        knots = self.knots.vectors[_cells(rows), _cells(columns)]
+        values = np.nan_to_num(offsets(self.centre, knots), nan=180.0)  # nowhere
+        values = _interpolated(_interpolated(values, rows).swapaxes(0, 1), columns)
+        return values[..., 0].T, values[..., 1].T
+
+
+def _within(shape: tuple[int, int], rows, columns) -> tuple[range, range]:
+    """Return the rows and columns, each from first to stop, that a chip has."""
+    clipped = (
+        np.clip(bounds, 0, size).astype(int).tolist()
+        for bounds, size in zip((rows, columns), shape, strict=True)
+    )
+    row_range, column_range = (range(*bounds) for bounds in clipped)
+    return row_range, column_range
+
+
+def _cells(pixels: range) -> slice:
+    """Return the knots between which pixels (from 0) lie."""
+    return slice(pixels[0] // _STEP, pixels[-1] // _STEP + 2)
+
+
+def _interpolated(values: np.ndarray, pixels: range) -> np.ndarray:
+    """Interpolate values at the knots around pixels, along the first axis."""
+    knot, step = np.divmod(np.array(pixels), _STEP)
+    knot -= knot[0]
+    share = (step / _STEP)[:, None, None]
+    return values[knot] * (1 - share) + values[knot + 1] * share

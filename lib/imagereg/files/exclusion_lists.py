@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imagereg.catalogs.user import parse_chip_files
-from imagereg.detection.exclusions import is_region_text
+from imagereg.detection.ds9 import is_region_text
 from imagereg.errors import InputError
 
 _EXPECTED = "the name of an image and one region file, None or INDEF for each of its chips"

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from imagereg.alignment.exposure import Chip, Exposure, Metadata
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.reference import Reference
-from imagereg.catalogs.sources import Flag, SourceCatalog
+from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.surveys import ReferenceCatalog
 from imagereg.catalogs.user import limited
-from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
 from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions
-from imagereg.detection.sextractor import find_sources_sextractor
+from imagereg.detection.measure import (
+    Finding,
+    best_of_chip,
+    brightest,
+    leave_out,
+    measure_chip,
+    noise_from_inverse_variance,
+)
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import read_bytes
 from imagereg.files.fits import read_image, read_ivm
@@ -29,12 +33,6 @@ from imagereg.files.instruments import quality_file
 from imagereg.files.lists import Exclusions, UserCatalogs
 from imagereg.parameters.spec import ParameterSet, Spec
 from imagereg.wcs.plane import TangentPlane
-
-_KERNEL = ("conv_width", "nsigma", "ratio", "theta")
-_LIMITS = ("peakmin", "peakmax", "fluxmin", "fluxmax")
-_SHAPES = ("sharplo", "sharphi", "roundlo", "roundhi")
-# As many sources are compared with the PSF, cosmic rays among them: times nsources, and at least.
-_CANDIDATES, _LEAST = 4, 20_000
 
 log = logging.getLogger(__name__)
 
@@ -193,15 +191,19 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
 def _detect(image, parameters, exclusions, catalogs):
     """Return a `Detection` for each exposure in a file; an InputError becomes a problem of one."""
     name = os.path.basename(image.path)
+    finding = _finding(parameters)
 
     def sources_of(opened, chip, metadata):
         number = opened.chips.index(chip)
         pixels = opened.pixels(chip, parameters.dqbits)
         mask = exclusions.mask(name, number, pixels) if exclusions else None
-        outside = functools.partial(_outside, mask=mask, where=f"{name}[SCI,{chip.extver}]")
+        where = f"{name}[SCI,{chip.extver}]"
         if catalogs is not None:
-            return outside(catalogs.read(name, number, chip.extver, metadata.exptime)), None
-        return _find_chip(pixels, parameters, _relative_noise(image, chip), outside)
+            given = catalogs.read(name, number, chip.extver, metadata.exptime)
+            return leave_out(given, mask, where), None
+        return measure_chip(pixels.data, finding, bad=pixels.bad, gain=pixels.gain,
+                            relative_noise=_relative_noise(image, chip), excluded=mask,
+                            chip=chip.extver, where=where)
 
     try:
         detections = []
@@ -246,8 +248,9 @@ def _exposure(detection, limits, nsources):
     if nbright is not None or nsources is not None:
         parts = []
         for chip in detection.chips:
-            best = _best(sources[sources.chip == chip.extver], nsources, name, chip)
-            parts.append(_brightest(best, nbright))
+            best = best_of_chip(sources[sources.chip == chip.extver], nsources, chip.shape,
+                                name=name, chip=chip.extver)
+            parts.append(brightest(best, nbright))
         sources = SourceCatalog.concat(parts)
     return Exposure.measured(name, detection.chips, sources, path=path, metadata=metadata)
 
@@ -258,79 +261,21 @@ def _defined(parameters, name):
     return Spec.load(parameters.task)[name].default if value is None else value
 
 
-def _settings(parameters):
-    """Return what the parameters say to `find.find_sources`."""
-    settings = {key: _defined(parameters, key) for key in (*_KERNEL, "threshold")}
-    settings.update({key: parameters[key] for key in _LIMITS})
-    settings.update({key: parameters[key] if parameters.use_sharp_round else None for key in _SHAPES})
-    return settings | {"skysigma": None if parameters.computesig else parameters.skysigma}
+def _finding(parameters):
+    """Return how the parameters want sources to be found."""
+    same = ("findmode", "sexconfig", "centroid", "nsources",
+            "peakmin", "peakmax", "fluxmin", "fluxmax")  # fmt: skip
+    values = {name: parameters[name] for name in same}
+    for name in ("conv_width", "nsigma", "ratio", "theta", "threshold"):
+        values[name] = _defined(parameters, name)
+    for name in ("sharplo", "sharphi", "roundlo", "roundhi"):
+        values[name] = parameters[name] if parameters.use_sharp_round else None
+    skysigma = None if parameters.computesig else parameters.skysigma
+    return Finding(skysigma=skysigma, **values)
 
 
 def _relative_noise(image, chip):
-    """Noise of the pixels of a chip relative to the typical one, from the inverse-variance map; None without."""
+    """Return the relative noise of pixels from the inverse-variance map of an image, if any."""
     if image.ivm is None:
         return None
-    variance = read_ivm(image.ivm, chip.extver, chip.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        noise = np.where(variance > 0, variance, np.nan) ** -0.5
-    return noise / np.nanmedian(noise) if np.isfinite(noise).any() else np.full(chip.shape, np.nan)
-
-
-def _find_chip(pixels, parameters, relative_noise, outside):
-    """Find the sources of one chip; returns them and their stamps, None where their positions are to stay.
-
-    Of those that `outside` leaves, the PSF is compared with some times as many as are asked for: that bounds time and
-    memory, and there are stars among them even where cosmic rays are far more.
-    """
-    settings, bad = _settings(parameters), pixels.bad
-    if relative_noise is not None:
-        bad = ~np.isfinite(relative_noise) | (False if bad is None else bad)
-        relative_noise = np.where(bad, 1.0, relative_noise)
-    sky = level, noise = sky_sigma(pixels.data, bad, relative_noise)
-    more = {"gain": pixels.gain, "chip": pixels.chip.extver, "relative_noise": relative_noise, "sky": sky}
-    if parameters.findmode == "sextractor":
-        for key in _SHAPES:
-            settings.pop(key)
-        sources = find_sources_sextractor(pixels.data, bad=bad, config=parameters.sexconfig or None, **more, **settings)
-    else:
-        sources = find_sources(pixels.data, bad=bad, **more, **settings)
-    sources = outside(sources)
-    if parameters.centroid == "marginal" or not len(sources):
-        return sources, None
-    if parameters.nsources is not None:
-        sources = sources.best(max(_CANDIDATES * parameters.nsources, _LEAST), pixels.chip.shape)
-    half = max(Kernel(*(settings[key] for key in _KERNEL)).half)
-    stamps = Stamps.cut(pixels.data, sources.xy, half=half, level=level, noise=noise, gain=pixels.gain, bad=bad)
-    if relative_noise is not None:
-        x, y = (stamps.centre - 1).T
-        stamps = dataclasses.replace(stamps, noise=noise * relative_noise[y, x])
-    return sources, stamps
-
-
-def _outside(sources, mask, where):
-    """Leave out the sources whose central pixel is excluded; says how many that were and how many there are."""
-    if mask is not None:
-        ny, nx = mask.shape
-        x, y = (np.rint(sources.xy).astype(int) - 1).T
-        good = ~mask[np.clip(y, 0, ny - 1), np.clip(x, 0, nx - 1)]
-        log.info("%s: %d pixels and %d sources are excluded", where, mask.sum(), (~good).sum())
-        sources = sources[good]
-    log.info("%s: %d sources", where, len(sources))
-    return sources
-
-
-def _best(sources, number, name, chip):
-    """Return the best sources of a chip, spread over it; says how many that are, and how faint."""
-    kept = sources.best(number, chip.shape)
-    if len(kept) < len(sources):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            faintest = np.nanmin(kept.flux / kept.flux_error)
-        log.info("%s: the best %d sources of chip %d are kept (nsources=%d), the faintest at %.1f sigma", name,
-                 len(kept), chip.extver, number, faintest)
-    return kept
-
-
-def _brightest(sources, number):
-    """Return the brightest sources; those that are not to be relied on come after all others."""
-    order = np.lexsort((-sources.flux, (sources.flags & Flag.UNRELIABLE) > 0))
-    return sources[np.sort(order[:number])]
+    return noise_from_inverse_variance(read_ivm(image.ivm, chip.extver, chip.shape))

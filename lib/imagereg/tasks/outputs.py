@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
@@ -9,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
-from astropy.table import Table
 from astropy.wcs import WCS
 
 from imagereg.alignment.exposure import Alignment
@@ -26,6 +26,7 @@ from imagereg.files.rewrite import check_updatable, check_wcsname, update_header
 from imagereg.files.solution import Solutions, SolvedExposure
 from imagereg.parameters.spec import ParameterSet
 from imagereg.report import plots
+from imagereg.report.summary import Result
 from imagereg.tasks.updatewcs import check_recomputable
 from imagereg.wcs.correction import Status
 from imagereg.wcs.plane import TangentPlane
@@ -87,12 +88,22 @@ class Output:
         Of the run that holds the images.
     dry_run : bool
         Of the headers, only find out what would differ.
+
+    Attributes
+    ----------
+    remarks : dict of str to str
+        By path, what else is to be said of an image.
+    written : list of str
+        Names of the files that were written or updated.
+    differences : list of str
+        What headers would get.
     """
 
     def __init__(self, task: ParameterSet, *, claim: Claim | None = None, dry_run: bool = False):
         self.task = task
         self.claim = claim
         self.dry_run = dry_run
+        self.remarks: dict[str, str] = {}
         self.written: list[str] = []
         self.differences: list[str] = []
 
@@ -110,9 +121,12 @@ class Output:
                 if choice.startswith(answer):
                     return choice
 
-    def write(self, alignments: Sequence[Alignment], plane: TangentPlane, reference: Reference, *,
-              summary: Table) -> None:
-        """Write all that the parameters ask for; `summary` is the table of results."""
+    def write(self, alignments: Sequence[Alignment], plane: TangentPlane,
+              reference: Reference) -> Result:
+        """Write all that the parameters ask for, and return the result of the run."""
+        alignments = [self._remarked(alignment) for alignment in alignments]
+        epoch = alignments[0].exposure.metadata.epoch
+        result = Result(tuple(alignments), plane, reference.at(epoch))
         if self.task.writecat and not self.task.clean:
             for alignment in alignments:
                 self._write_catalogs(alignment)
@@ -122,12 +136,21 @@ class Output:
             self._plot(alignment)
         if not self.dry_run:
             rows = tuple(SolvedExposure.from_alignment(a, reference.name) for a in alignments)
-            text = Solutions("", plane, rows).text(summary)
+            text = Solutions("", plane, rows).text(result.table())
             self._text(product(self.task, "solution.ecsv"), text)
         if self.task.shiftfile:
             self._write_shifts(alignments, plane)
         if self.task.headerlet or self.task.updatehdr:
             self._write_solutions(alignments, reference.name)
+        differences = self.differences if self.dry_run else []
+        return dataclasses.replace(result, written=tuple(self.written),
+                                   differences=tuple(differences))
+
+    def _remarked(self, alignment):
+        """Return an alignment whose reason has what else is to be said of its image."""
+        remark = self.remarks.get(alignment.exposure.path, "")
+        reason = "; ".join(filter(None, (alignment.reason, remark)))
+        return dataclasses.replace(alignment, reason=reason)
 
     def _write_reference(self, reference):
         """Write the reference catalog that has grown."""

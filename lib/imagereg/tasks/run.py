@@ -21,7 +21,7 @@ from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
 from imagereg.files.atomic import Claim
-from imagereg.files.inputs import expand_input, mef_inputs
+from imagereg.files.inputs import InputFile, expand_input, mef_inputs
 from imagereg.parameters.spec import ParameterSet
 from imagereg.report.summary import Result
 from imagereg.tasks.exposures import measure_images, measure_reference
@@ -62,78 +62,47 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
     """
     if dry_run:
         task = without_outputs(task)
+    changing = changes_images(task) and not dry_run
     inputs = expand_input(given)
-    with _claimed(inputs, task, dry_run) as claim, _scratch(task, dry_run) as folder:
+    with Claim(file.path for file in inputs if changing) as claim:
         images = mef_inputs(inputs, dry_run=dry_run)
-        claim.take(image.path for image in images if changes_images(task) and not dry_run)
+        claim.take(image.path for image in images if changing)
         check_outputs(images, task, dry_run=dry_run)
-        with _logged(task):
-            _log_parameters(images, task, finding)
-            if task.updatewcs:
-                images, task, remarks, differences = _recomputed(images, task, claim, folder)
-            else:
-                remarks, differences = {}, []
+        output = Output(task, claim=claim, dry_run=dry_run)
+        with _logged(images, task, finding), _new_wcs(images, task, output) as (images, task):
             exposures = measure_images(task, finding, images)
             _check_companions(exposures, task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
                                                  dry_run=dry_run)
-            output = Output(task, claim=claim, dry_run=dry_run)
             alignments, reference = align(exposures, plane, rules_of(task, plane),
                                           reference=reference,
                                           review=output.review if task.interactive else None)
-            alignments = [_remarked(alignment, remarks) for alignment in alignments]
-            epoch = alignments[0].exposure.metadata.epoch
-            result = Result(tuple(alignments), plane, reference.at(epoch))
-            output.write(alignments, plane, reference, summary=result.table())
-            result = dataclasses.replace(result, written=tuple(output.written))
-            if dry_run:
-                differences += output.differences
-                result = dataclasses.replace(result, differences=tuple(differences))
+            result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
     return result
 
 
-def _claimed(inputs, task, dry_run):
-    """Keep other runs from the files that this one is going to change."""
-    changing = changes_images(task) and not dry_run
-    return Claim(file.path for file in inputs if changing)
-
-
-def _scratch(task, dry_run):
-    """Open a folder for what updatewcs makes in a dry run, else None."""
-    if dry_run and task.updatewcs:
-        return tempfile.TemporaryDirectory(prefix="imagereg-")
-    return contextlib.nullcontext()
-
-
-def _log_parameters(images, task, finding):
-    now = datetime.datetime.now().isoformat(" ", "seconds")
-    log.info("tweakreg %s, %s", __version__, now)
-    log.info("%s\n%s\ninput: %s", task, finding, ", ".join(image.path for image in images))
-
-
-def _recomputed(images, task, claim, folder):
-    """Make the WCS of images anew, in a dry run that of copies in a folder.
-
-    Returns
-    -------
-    images, task
-        Those to go on with.
-    remarks : dict of str to str
-        By path, what is to be said of an image.
-    differences : list of str
-        Of a dry run, what differs.
-    """
-    warned, differences = recompute([image.path for image in images], claim=claim, folder=folder)
-    if not folder:
-        return list(images), task, warned, []
-    copies = {os.path.realpath(image.path): os.path.join(folder, os.path.basename(image.path))
-              for image in images}
-    remarks = {copies[os.path.realpath(path)]: remark for path, remark in warned.items()}
-    moved = [dataclasses.replace(image, path=copies[os.path.realpath(image.path)])
-             for image in images]
-    refimage = copies.get(os.path.realpath(task.refimage), task.refimage)
-    return moved, task.replace(refimage=refimage), remarks, differences
+@contextlib.contextmanager
+def _new_wcs(images, task, output):
+    """Yield images and task once updatewcs is done, if it is asked for; in a dry run on copies."""
+    if not task.updatewcs:
+        yield images, task
+        return
+    paths = [image.path for image in images]
+    if not output.dry_run:
+        output.remarks, _ = recompute(paths, claim=output.claim)
+        yield images, task
+        return
+    with tempfile.TemporaryDirectory(prefix="imagereg-") as folder:
+        remarks, output.differences = recompute(paths, claim=output.claim,
+                                                folder=folder)
+        copies = {os.path.realpath(path): os.path.join(folder, os.path.basename(path))
+                  for path in paths}
+        output.remarks = {copies[os.path.realpath(path)]: text for path, text in remarks.items()}
+        images = [dataclasses.replace(image, path=copies[os.path.realpath(image.path)])
+                  for image in images]
+        refimage = copies.get(os.path.realpath(task.refimage), task.refimage)
+        yield images, task.replace(refimage=refimage)
 
 
 def _check_companions(exposures, task):
@@ -150,13 +119,6 @@ def rules_of(task: ParameterSet, plane: TangentPlane) -> Rules:
     same = {name: task[name] for name in _RULES}
     return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0,
                  yoffset=task.yoffset or 0.0, **same)
-
-
-def _remarked(alignment, remarks):
-    """Return an alignment whose reason has what else is to be said of its image."""
-    remark = remarks.get(alignment.exposure.path, "")
-    reason = "; ".join(filter(None, (alignment.reason, remark)))
-    return dataclasses.replace(alignment, reason=reason)
 
 
 def align_catalogs(image: SourceCatalog, reference: SourceCatalog, *, wcs: WCS | None = None,
@@ -196,8 +158,9 @@ def align_catalogs(image: SourceCatalog, reference: SourceCatalog, *, wcs: WCS |
 
 
 @contextlib.contextmanager
-def _logged(task: ParameterSet) -> Iterator[None]:
-    """Log into the run file, and, where verbose, to the standard output."""
+def _logged(images: Sequence[InputFile], task: ParameterSet,
+            finding: ParameterSet) -> Iterator[None]:
+    """Log into the run file, and, where verbose, to the standard output; parameters first."""
     root = logging.getLogger("imagereg")
     handlers: list[logging.Handler] = []
     if task.runfile:
@@ -209,6 +172,9 @@ def _logged(task: ParameterSet) -> Iterator[None]:
     for handler in handlers:
         root.addHandler(handler)
     try:
+        now = datetime.datetime.now().isoformat(" ", "seconds")
+        log.info("tweakreg %s, %s", __version__, now)
+        log.info("%s\n%s\ninput: %s", task, finding, ", ".join(image.path for image in images))
         yield
     except Exception as error:
         log.error("%s", error)

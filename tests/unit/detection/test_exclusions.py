@@ -9,7 +9,8 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS, FITSFixedWarning
 from regions import PixCoord, Regions
 
-from imagereg.detection.exclusions import is_region_text, mask_from_image, mask_from_regions, parse_regions
+from imagereg.detection.ds9 import is_region_text
+from imagereg.detection.exclusions import mask_from_image, mask_from_regions, parse_regions
 from imagereg.errors import InputError
 from imagereg.files.exclusion_lists import parse_exclusions
 
@@ -119,7 +120,7 @@ def test_include_is_a_property_too():
 
 
 def test_notices_are_logged_once(caplog):
-    caplog.set_level(logging.INFO, logger="imagereg.detection.exclusions")
+    caplog.set_level(logging.INFO, logger="imagereg.detection.ds9")
     regions = parse_regions("image\npoint(3,4)\ncircle(50,50,20)\n# text(5,6) text={a; b}\nline(1,2,3,4)", "a.reg")
     regions.mask(SHAPE), regions.mask(SHAPE)
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]

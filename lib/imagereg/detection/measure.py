@@ -1,0 +1,182 @@
+"""Measure one chip: find its sources, cut their stamps for the PSF, and choose the best of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import numpy as np
+
+from imagereg.catalogs.sources import Flag, SourceCatalog
+from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
+from imagereg.detection.epsf import Stamps
+from imagereg.detection.sextractor import find_sources_sextractor
+
+_log = logging.getLogger(__name__)
+
+# The PSF is compared with this many times the sources asked for, and with at least so many: that
+# bounds time and memory, and leaves stars among them where cosmic rays are far more.
+_CANDIDATES_PER_SOURCE = 4
+_FEWEST_CANDIDATES = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """How the sources of a chip are found: the values of the parameters of imagefindpars.
+
+    Parameters
+    ----------
+    findmode : {'daofind', 'sextractor'}
+        Which finder.
+    sexconfig : str
+        SExtractor configuration file of the user; '' for none.
+    centroid : str
+        'marginal' where the positions of the finder are to stay.
+    nsources : int or None
+        How many sources of a chip are wanted.
+    conv_width, nsigma, ratio, theta, threshold
+        As in `find_sources`.
+    skysigma, sharplo, sharphi, roundlo, roundhi, peakmin, peakmax, fluxmin, fluxmax : float or None
+        As in `find_sources`.
+    """
+
+    findmode: str
+    sexconfig: str
+    centroid: str
+    nsources: int | None
+    conv_width: float
+    nsigma: float
+    ratio: float
+    theta: float
+    threshold: float
+    skysigma: float | None
+    sharplo: float | None
+    sharphi: float | None
+    roundlo: float | None
+    roundhi: float | None
+    peakmin: float | None
+    peakmax: float | None
+    fluxmin: float | None
+    fluxmax: float | None
+
+    @property
+    def kernel(self) -> Kernel:
+        """Convolution kernel of the finder."""
+        return Kernel(self.conv_width, self.nsigma, self.ratio, self.theta)
+
+    def settings(self, *names: str) -> dict:
+        """Return values by name."""
+        return {name: getattr(self, name) for name in names}
+
+
+_COMMON = ("conv_width", "nsigma", "ratio", "theta", "threshold", "skysigma",
+           "peakmin", "peakmax", "fluxmin", "fluxmax")  # fmt: skip
+_SHAPE_LIMITS = ("sharplo", "sharphi", "roundlo", "roundhi")
+
+
+def measure_chip(
+    data: np.ndarray,
+    finding: Finding,
+    *,
+    bad: np.ndarray | None,
+    relative_noise: np.ndarray | None,
+    excluded: np.ndarray | None,
+    gain: float,
+    chip: int,
+    where: str,
+) -> tuple[SourceCatalog, Stamps | None]:
+    """Find the sources of one chip.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray
+        Pixels, counts.
+    finding : Finding
+        How to find them.
+    bad : (ny, nx) ndarray of bool or None
+        Pixels not to be used.
+    relative_noise : (ny, nx) ndarray or None
+        See `noise_from_inverse_variance`; pixels where it is not finite are not used.
+    excluded : (ny, nx) ndarray of bool or None
+        Pixels on which no source is wanted.
+    gain : float
+        Electrons per count.
+    chip : int
+        EXTVER, for the catalog.
+    where : str
+        Name of the chip, for the log.
+
+    Returns
+    -------
+    sources : SourceCatalog
+        The sources.
+    stamps : Stamps or None
+        Pixels around them for the PSF; None where their positions are to stay.
+    """
+    if relative_noise is not None:
+        bad = ~np.isfinite(relative_noise) | (False if bad is None else bad)
+        relative_noise = np.where(bad, 1.0, relative_noise)
+    level, noise = sky_sigma(data, bad, relative_noise)
+    settings = finding.settings(*_COMMON)
+    settings |= {"bad": bad, "relative_noise": relative_noise, "sky": (level, noise),
+                 "gain": gain, "chip": chip}
+    if finding.findmode == "sextractor":
+        sources = find_sources_sextractor(data, config=finding.sexconfig or None, **settings)
+    else:
+        sources = find_sources(data, **settings, **finding.settings(*_SHAPE_LIMITS))
+    sources = leave_out(sources, excluded, where)
+    if finding.centroid == "marginal" or not len(sources):
+        return sources, None
+    if finding.nsources is not None:
+        candidates = max(_CANDIDATES_PER_SOURCE * finding.nsources, _FEWEST_CANDIDATES)
+        sources = sources.best(candidates, data.shape)
+    half = max(finding.kernel.half)
+    stamps = Stamps.cut(
+        data, sources.xy, half=half, level=level, noise=noise, gain=gain, bad=bad
+    )
+    if relative_noise is not None:
+        x, y = (stamps.centre - 1).T
+        stamps = dataclasses.replace(stamps, noise=noise * relative_noise[y, x])
+    return sources, stamps
+
+
+def noise_from_inverse_variance(inverse_variance: np.ndarray) -> np.ndarray:
+    """Return the noise of pixels relative to the typical one; NaN where there is no weight."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise = np.where(inverse_variance > 0, inverse_variance, np.nan) ** -0.5
+    if not np.isfinite(noise).any():
+        return np.full(noise.shape, np.nan)
+    return noise / np.nanmedian(noise)
+
+
+def leave_out(sources: SourceCatalog, excluded: np.ndarray | None, where: str) -> SourceCatalog:
+    """Leave out the sources whose central pixel is excluded, and log how many are left."""
+    if excluded is not None:
+        ny, nx = excluded.shape
+        x, y = (np.rint(sources.xy).astype(int) - 1).T
+        good = ~excluded[np.clip(y, 0, ny - 1), np.clip(x, 0, nx - 1)]
+        _log.info("%s: %d pixels and %d sources are excluded", where, excluded.sum(), (~good).sum())
+        sources = sources[good]
+    _log.info("%s: %d sources", where, len(sources))
+    return sources
+
+
+def best_of_chip(
+    sources: SourceCatalog, number: int | None, shape: tuple[int, int], *, name: str, chip: int
+) -> SourceCatalog:
+    """Return the best sources of a chip, spread over it; log how many they are, and how faint."""
+    kept = sources.best(number, shape)
+    if len(kept) < len(sources):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            faintest = np.nanmin(kept.flux / kept.flux_error)
+        _log.info(
+            "%s: the best %d sources of chip %d are kept (nsources=%d), the faintest at %.1f sigma",
+            name, len(kept), chip, number, faintest,
+        )  # fmt: skip
+    return kept
+
+
+def brightest(sources: SourceCatalog, number: int | None) -> SourceCatalog:
+    """Return the brightest sources; those that are `Flag.UNRELIABLE` come after all others."""
+    order = np.lexsort((-sources.flux, (sources.flags & Flag.UNRELIABLE) > 0))
+    return sources[np.sort(order[:number])]
