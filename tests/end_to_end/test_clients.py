@@ -23,8 +23,8 @@ from imagereg.demo import PointingError, simulate_visit
 from imagereg.files import fits as files
 from imagereg.tasks.apply import apply_solution
 from imagereg.tweakreg import TweakReg
-from imagereg.wcs.correction import Solution
-from imagereg.wcs.plane import TangentPlane, corrected_wcs
+from imagereg.wcs.correction import Solution, corrected_wcs
+from imagereg.wcs.plane import TangentPlane
 
 PEER = os.environ.get("IMAGEREG_PEER", "")
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10, "interactive": False}

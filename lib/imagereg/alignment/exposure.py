@@ -12,8 +12,8 @@ from astropy.wcs import WCS
 from imagereg.alignment.fit import LinearFit
 from imagereg.alignment.match import Match
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.wcs.correction import Status
-from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
+from imagereg.wcs.correction import Status, corrected_wcs
+from imagereg.wcs.plane import TangentPlane, pixel_scale, pixel_to_sky
 
 _HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")  # instrument, programme, visit, exposure, kind: IPPPSSOOT
 

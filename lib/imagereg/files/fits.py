@@ -9,13 +9,11 @@ import gzip
 import io
 import os
 import re
-import threading
 import warnings
 import zlib
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 from stsci.tools import bitmask
 
 from imagereg.alignment.exposure import root_of, visit_of
@@ -25,14 +23,16 @@ from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import Claim, copy_bytes, reason, replacing
 from imagereg.files.checksum import as_bytes, with_checksum
 from imagereg.files.disk import protected, write_bytes
-from imagereg.wcs import history as wcscorr
-from imagereg.wcs import keywords as headers
+from imagereg.wcs import history
+from imagereg.wcs.alternates import wcs_names
+from imagereg.wcs.correction import corrected_header
+from imagereg.wcs.distortion import read_wcs
+from imagereg.wcs.keywords import header_differences
 from imagereg.wcs.plane import orientation, pixel_scale
 
 _SPACE_TELESCOPES = ("HST", "JWST")
 _GZIP = b"\x1f\x8b"
 _FITS_BLOCK = 2880
-_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def opened(path):
 
 def _quietly_opened(path):
     """Open a FITS file; what astropy would warn of is found out, and said, by `opened`."""
-    with _ONE_AT_A_TIME, warnings.catch_warnings():  # which is not safe among threads
+    with history.SILENCE, warnings.catch_warnings():  # which is not safe among threads
         warnings.simplefilter("ignore")
         return fits.open(path, mode="readonly", lazy_load_hdus=False)
 
@@ -151,27 +151,12 @@ def _read_wcs(hdus, index, path, key=" "):
     if f"CTYPE1{key}".strip() not in header:
         raise InputError(f"{path}[{index}] has no celestial WCS")
     try:
-        wcs = wcs_of(header, hdus, key)
+        wcs = read_wcs(header, hdus, key)
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
         raise InputError(f"{path}[{index}] has a WCS that can't be read: {reason(error)}") from error
     if not usable:
         raise InputError(f"{path}[{index}] has no celestial WCS")
-    return wcs
-
-
-def wcs_of(header, hdus, key=" "):
-    """Return the WCS that stands in a header under a letter; its tables are among the HDUs, its pixels need not be."""
-    if not header.get("NAXIS"):
-        header = header.copy()
-        header.remove("NAXIS", ignore_missing=True)
-    if [str(header[f"CTYPE1{of}".strip()]).endswith("-SIP") for of in (" ", key)] == [True, False]:
-        wcs = headers.linear_wcs(header, key)  # HST's WCS of before any calibration is such a one
-    else:
-        wcs = WCS(header, hdus, fix=False, key=key)
-    wcs.wcs.alt = " "  # which letter it stood under matters no more
-    wcs.wcs.fix()
-    wcs.wcs.set()
     return wcs
 
 
@@ -273,7 +258,7 @@ def check_wcsname(path, wcsname):
     """Raise InputError where a file has a WCS of that name; of a file that can't be read nothing is said here."""
     try:
         with opened(path) as hdus:
-            names = {index: headers.wcs_names(hdus[index].header) for index in science(hdus, path)}
+            names = {index: wcs_names(hdus[index].header) for index in science(hdus, path)}
     except InputError:
         return
     for index, taken in names.items():
@@ -311,13 +296,12 @@ def update_header(path, wcss, solution, *, wcsname, reuse=False, claim=None, dry
         The file can't be read, or can't be replaced; it is then as it was.
     """
     def change(hdus, old):
-        changed = {index: headers.corrected_header(old[index], wcss[extver], solution, wcsname=wcsname, reuse=reuse)
+        changed = {index: corrected_header(old[index], wcss[extver], solution, wcsname=wcsname, reuse=reuse)
                    for index, extver in science(hdus, path).items() if extver in wcss}
         parts = list(range(len(hdus)))
-        if wcscorr.keeps_history(hdus):
+        if history.keeps_history(hdus):
             place = hdus.index_of("WCSCORR") if "WCSCORR" in hdus else len(hdus)
-            with _ONE_AT_A_TIME:
-                changed, table = wcscorr.record(hdus, changed)
+            changed, table = history.record(hdus, changed)
             parts[place:place + 1] = [table] if table else parts[place:place + 1]
         return [(part, changed[part]) if isinstance(part, int) and part in changed else part for part in parts]
 
@@ -367,13 +351,6 @@ def rewrite(path, change, *, claim=None, dry_run=False, target=None):
     return []
 
 
-@contextlib.contextmanager
-def quiet_stwcs():
-    """Let stwcs do its work in silence, in one thread at a time."""
-    with _ONE_AT_A_TIME, wcscorr.quietly():
-        yield
-
-
 def _differences(part, old, name):
     """Return the lines in which `rewrite` says what differs in one HDU."""
     if isinstance(part, int):
@@ -382,7 +359,7 @@ def _differences(part, old, name):
         return [f"{name}[{part.name},{part.ver}]: a new table or image"]
     index, new = part
     new = fits.Header.fromstring(as_bytes(new))  # numbers as they are going to be read
-    lines = headers.differences(old[index], new)
+    lines = header_differences(old[index], new)
     where = f"{new['EXTNAME']},{new.get('EXTVER', 1)}" if "EXTNAME" in new else index
     return [f"{name}[{where}]:", *lines] if lines else []
 

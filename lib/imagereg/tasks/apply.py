@@ -14,8 +14,9 @@ from imagereg.files import text as formats
 from imagereg.files.atomic import WRITERS, Claim
 from imagereg.files.inputs import expand_input
 from imagereg.files.solution import Solutions, Solved
-from imagereg.wcs import keywords as headers
-from imagereg.wcs.plane import corrected_wcs
+from imagereg.wcs.alternates import wcs_names
+from imagereg.wcs.correction import corrected_wcs
+from imagereg.wcs.distortion import linear_wcs
 
 log = logging.getLogger(__name__)
 
@@ -195,8 +196,8 @@ def _rows(path, source, solutions):
 
 def _check_new(row, frame, header, plane):
     """Raise InputError where the WCS is what this very solution has made of the one before."""
-    shape, names = (header.get("NAXIS2", 2), header.get("NAXIS1", 2)), headers.wcs_names(header)
-    places = {key: plane.sky_to_plane(headers.linear_wcs(header, key).wcs_pix2world([[1, 1], shape[::-1]], 1))
+    shape, names = (header.get("NAXIS2", 2), header.get("NAXIS1", 2)), wcs_names(header)
+    places = {key: plane.sky_to_plane(linear_wcs(header, key).wcs_pix2world([[1, 1], shape[::-1]], 1))
               for key in {" ": "", **names}}
     archived = any(row.leads(place, places[" "]) for key, place in places.items() if key != " ")
     if archived or (row.path == frame.path and row.leads(row.corners, frame.corners)):

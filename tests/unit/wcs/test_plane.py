@@ -8,7 +8,8 @@ from astropy.wcs import WCS
 
 from imagereg.alignment.fit import fit_linear
 from imagereg.errors import DegenerateFit
-from imagereg.wcs.plane import TangentPlane, border, corrected_wcs, orientation, pixel_scale, pixel_to_sky
+from imagereg.wcs.correction import corrected_wcs
+from imagereg.wcs.plane import TangentPlane, border, orientation, pixel_scale, pixel_to_sky
 
 SHAPE = (400, 700)
 
