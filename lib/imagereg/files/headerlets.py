@@ -81,23 +81,22 @@ def _check_file(name, path, images, task):
 
 def _check_image(path, task):
     """Raise InputError where an image can't have a headerlet, or has one of that name."""
-    try:
-        with files.opened(path) as hdus:
-            files.read_chips(hdus, path)
-    except InputError as error:
-        log.debug("%s", error)
-        return
-    with files.opened(path) as hdus:
-        _check_trial(hdus, path)
+    with contextlib.ExitStack() as stack:
+        try:
+            hdus = stack.enter_context(files.opened(path))
+            chips = files.read_chips(hdus, path)
+        except InputError as error:
+            log.debug("%s", error)
+            return
+        _check_trial(path, hdus, chips)
         taken = headerlets.place_of(hdus, _hdrname(task)) < len(hdus)
     if task.attach and taken and not task.clobber:
         raise InputError(f"{path} has a headerlet named {_hdrname(task)!r} already: give another "
                          "hdrname, or clobber=yes")
 
 
-def _check_trial(hdus, path):
+def _check_trial(path, hdus, chips):
     """Raise InputError unless a headerlet of the present WCS, once applied, gives that again."""
-    chips = files.read_chips(hdus, path)
     extvers = [chip.extver for chip in chips]
     try:
         headerlets.check_can_have_headerlet(headerlets.without_pixels(hdus, extvers))
@@ -107,17 +106,13 @@ def _check_trial(hdus, path):
         applied = headerlets.trial_wcss(hdus, extvers)
     off = max(max_separation(chip.wcs, applied[chip.extver], chip.shape) for chip in chips)
     if not off < SAME_SKY:
-        raise InputError(f"{path}: a headerlet would be off by {off:.3g} pixel when stwcs applies "
-                         "it")
+        raise InputError(
+            f"{path}: a headerlet would be off by {off:.3g} pixel when stwcs applies it")
 
 
 def write(
-    path: str,
-    solved: Iterable[tuple[dict[int, WCS | None], Solution]],
-    task: Any,
-    *,
-    claim: Any = None,
-    dry_run: bool = False,
+    path: str, solved: Iterable[tuple[dict[int, WCS | None], Solution]], task: Any, *,
+    claim: Any = None, dry_run: bool = False,
 ) -> list[str]:
     """Write the headerlet of an image, and attach it where the task says so.
 

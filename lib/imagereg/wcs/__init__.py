@@ -1,8 +1,8 @@
 """Pixels and sky: the tangent plane, the WCS that follows a fit, and the headers that hold it.
 
 In come the WCSs of chips and the map that an alignment found; out come corrected WCSs, and headers
-with the new WCS and an archive of the old ones. Read `plane` first, then `correction`. Those who
-work on headers import the modules `keywords`, `alternates`, `headerlet`, `history` and `distortion`.
+with the new WCS and an archive of the old ones. Read `plane` first, then `correction`. Who works on
+headers imports the modules `keywords`, `alternates`, `headerlet`, `history` and `distortion`.
 """
 
 import lazy_loader

@@ -11,17 +11,6 @@ from .sphere import directions as directions
 from .sphere import sky_offsets as sky_offsets
 from .sphere import unit_vectors as unit_vectors
 
-__all__ = [
-    "Solution",
-    "Status",
-    "TangentPlane",
-    "border",
-    "corrected_header",
-    "corrected_wcs",
-    "directions",
-    "orientation",
-    "pixel_scale",
-    "pixel_to_sky",
-    "sky_offsets",
-    "unit_vectors",
-]
+__all__ = ["Solution", "Status", "TangentPlane", "border", "corrected_header", "corrected_wcs",
+           "directions", "orientation", "pixel_scale", "pixel_to_sky", "sky_offsets",
+           "unit_vectors"]

@@ -40,6 +40,7 @@ _UNNAMED = "PRE-TWEAKREG"
 _RELATIVE, _ABSOLUTE = 1e-10, 1e-15  # within which numbers are equal: stwcs archives some 13 digits
 
 ReadWCS = Callable[[fits.Header], WCS]
+Cards = dict[str, fits.Card]
 
 
 def wcs_names(header: fits.Header) -> dict[str, str]:
@@ -191,9 +192,7 @@ def _archived_cards(header, key):
     return cards
 
 
-def with_primary(
-    header: fits.Header, cards: dict[str, fits.Card], read_wcs: ReadWCS
-) -> fits.Header:
+def with_primary(header: fits.Header, cards: Cards, read_wcs: ReadWCS) -> fits.Header:
     """Give a header another primary WCS; the present one is archived.
 
     Parameters

@@ -127,16 +127,14 @@ class Solution:
 
 
 def corrected_wcs(
-    wcs: WCS,
-    shape: tuple[int, int],
-    plane: TangentPlane,
-    fit: Callable[[np.ndarray], np.ndarray],
+    wcs: WCS, shape: tuple[int, int], plane: TangentPlane, fit: Callable[[np.ndarray], np.ndarray]
 ) -> WCS:
     """Return the WCS of a chip that follows a fit.
 
     The sky position of every pixel moves as the fit says, to `SAME_SKY`: the reference point moves
     to its new place, and the rotation and scale that are left go into the CD (or PC) matrix, or,
-    where distortion comes after that matrix (TPV), into the coefficients of the distortion.
+    where distortion comes after that matrix (TPV), into the coefficients of the distortion. All
+    else stays as it was.
 
     Parameters
     ----------
@@ -148,11 +146,6 @@ def corrected_wcs(
         Where the fit was made.
     fit : callable
         Maps plane pixels (N, 2) of the image to those of the reference, as a `Solution` does.
-
-    Returns
-    -------
-    astropy.wcs.WCS
-        With new CRVAL and CD (or PC, or PV) and all else as it was.
 
     Raises
     ------
@@ -206,12 +199,7 @@ def _with_changed_matrix(wcs, change):
 
 
 def corrected_header(
-    header: fits.Header,
-    wcs: WCS | None,
-    solution: Solution,
-    *,
-    wcsname: str,
-    reuse: bool = False,
+    header: fits.Header, wcs: WCS | None, solution: Solution, *, wcsname: str, reuse: bool = False
 ) -> fits.Header:
     """Give a science header a new primary WCS; the one before is archived.
 

@@ -134,9 +134,7 @@ def without_pixels(hdus: fits.HDUList, extvers: Collection[int]) -> fits.HDUList
     return light
 
 
-def make_headerlet(
-    hdus: fits.HDUList, hdrname: str, history: str, **words: str
-) -> fits.HDUList:
+def make_headerlet(hdus: fits.HDUList, hdrname: str, history: str, **words: str) -> fits.HDUList:
     """Make a headerlet of the primary WCSs.
 
     Parameters
@@ -238,5 +236,5 @@ def _stwcs_at_work() -> Iterator[None]:
             yield
     except Exception as error:  # of all kinds: stwcs checks little beforehand
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError("stwcs makes no headerlet that it can apply to such a file: "
-                         f"{reason}") from error
+        raise InputError(
+            f"stwcs makes no headerlet that it can apply to such a file: {reason}") from error
