@@ -36,6 +36,12 @@ CHIP = Chip(1, chip_wcs(), SHAPE)
 PLANE = TangentPlane.around([(CHIP.wcs, CHIP.shape)])
 
 
+def fine_grid(shape):
+    """Return FITS pixels all over a chip, edges included, that are not those the code itself looks at."""
+    x, y = np.meshgrid(np.linspace(0.5, shape[1] + 0.5, 23), np.linspace(0.5, shape[0] + 0.5, 19))
+    return np.column_stack([x.ravel(), y.ravel()])
+
+
 def exposure_at(plane_xy, name, chip=CHIP, **columns):
     """Return an exposure that has its sources at given places of the plane."""
     sky = PLANE.plane_to_sky(plane_xy)

@@ -13,8 +13,8 @@ from tkinter import filedialog, messagebox
 from types import SimpleNamespace
 
 from imagereg.errors import InputError
-from imagereg.interfaces.epar.window import editor as module
 from imagereg.interfaces.epar.model import Model
+from imagereg.interfaces.epar.window import editor as module
 
 KEYSYMS = {".": "period", ",": "comma", "-": "minus", "*": "asterisk", "_": "underscore", "/": "slash", " ": "space"}
 PATIENCE = 20  # seconds

@@ -24,8 +24,8 @@ from imagereg.files.fits import read_image
 from imagereg.files.rewrite import update_header
 from imagereg.tasks.apply import apply_solution
 from imagereg.tweakreg import TweakReg
-from imagereg.wcs.correction import Solution
-from imagereg.wcs.plane import TangentPlane, corrected_wcs
+from imagereg.wcs.correction import Solution, corrected_wcs
+from imagereg.wcs.plane import TangentPlane
 
 PEER = os.environ.get("IMAGEREG_PEER", "")
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10, "interactive": False}

@@ -23,8 +23,8 @@ from imagereg.interfaces.cli import main
 from imagereg.tasks import outputs
 from imagereg.tasks.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
+from imagereg.wcs.alternates import wcs_names
 from imagereg.wcs.correction import Solution
-from imagereg.wcs.keywords import wcs_names
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10}
 WORDS = ["see2dplot=no", "residplot=No plot", "threshold=10"]

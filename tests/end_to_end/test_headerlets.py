@@ -18,7 +18,7 @@ from imagereg.tasks.compare import compare_solutions
 from imagereg.tasks.listing import stored_solutions
 from imagereg.tasks.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
-from imagereg.wcs.keywords import wcs_names
+from imagereg.wcs.alternates import wcs_names
 
 QUIET = {"threshold": 10, "see2dplot": False, "residplot": "No plot", "interactive": False, "writecat": False}
 SCALE = 0.05  # arcsec per pixel

@@ -15,7 +15,7 @@ from imagereg.interfaces.cli import main
 from imagereg.tasks import updatewcs as recompute_module
 from imagereg.tasks.restore import restore_wcs
 from imagereg.tasks.updatewcs import check_recomputable, recompute
-from imagereg.wcs.keywords import wcs_names
+from imagereg.wcs.alternates import wcs_names
 
 WORDS = ["see2dplot=no", "residplot=No plot", "threshold=10", "writecat=no"]
 SHAPE = (256, 512)

@@ -3,11 +3,12 @@
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-from fields import fit_linear
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagereg.wcs.plane import TangentPlane, corrected_wcs, orientation, pixel_scale, pixel_to_sky
+from imagereg.alignment.fit import fit_linear
+from imagereg.wcs.correction import corrected_wcs
+from imagereg.wcs.plane import TangentPlane, orientation, pixel_scale, pixel_to_sky
 
 SHAPE = (300, 500)
 places = st.tuples(st.floats(0, 360), st.floats(-90, 90))

@@ -12,8 +12,8 @@ from astropy.wcs import WCS
 from imagereg.alignment.fit import LinearFit
 from imagereg.alignment.match import Candidate
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.wcs.correction import Solution, Status
-from imagereg.wcs.plane import TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
+from imagereg.wcs.correction import Solution, Status, corrected_wcs
+from imagereg.wcs.plane import TangentPlane, pixel_scale, pixel_to_sky
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import io
 import os
-import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -22,11 +21,10 @@ from imagereg.alignment.exposure import Chip, Metadata
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import reason, write_bytes
 from imagereg.files.instruments import electrons_per_count, instrument_of, metadata_of
-from imagereg.wcs import keywords as headers
+from imagereg.wcs import alternates
+from imagereg.wcs.distortion import read_wcs
+from imagereg.wcs.history import SILENCE
 from imagereg.wcs.plane import TangentPlane, orientation, pixel_scale
-
-#: Held where the filters of warnings are changed, which threads share.
-WARNINGS_LOCK = threading.Lock()
 
 _GZIP = b"\x1f\x8b"
 
@@ -204,7 +202,7 @@ def _as_input_error(path):
 
 def _open_whole(path):
     """Open a FITS file that is not truncated."""
-    with WARNINGS_LOCK, warnings.catch_warnings():
+    with SILENCE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what astropy warns of is an error here, or harmless
         hdus = fits.open(path, mode="readonly", lazy_load_hdus=False)
     with contextlib.ExitStack() as stack:
@@ -255,7 +253,7 @@ def _read_wcs(hdus, index, path, key):
     if f"CTYPE1{key}".strip() not in header:
         raise InputError(f"{path}[{index}] has no celestial WCS")
     try:
-        wcs = wcs_of(header, hdus, key)
+        wcs = read_wcs(header, hdus, key)
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
         raise InputError(f"{path}[{index}] has a WCS that can't be read: "
@@ -265,25 +263,9 @@ def _read_wcs(hdus, index, path, key):
     return wcs
 
 
-def wcs_of(header: fits.Header, hdus: fits.HDUList, key: str = " ") -> WCS:
-    """Return the WCS under a letter of a header; `hdus` have its tables, they need no pixels."""
-    if not header.get("NAXIS"):
-        header = header.copy()
-        header.remove("NAXIS", ignore_missing=True)
-    is_sip = [str(header[f"CTYPE1{letter}".strip()]).endswith("-SIP") for letter in (" ", key)]
-    if is_sip == [True, False]:
-        wcs = headers.linear_wcs(header, key)  # as HST's WCS from before any calibration
-    else:
-        wcs = WCS(header, hdus, fix=False, key=key)
-    wcs.wcs.alt = " "  # its letter matters no more
-    wcs.wcs.fix()
-    wcs.wcs.set()
-    return wcs
-
-
 def wcs_names(hdus: fits.HDUList, path: str) -> dict[int, list[str]]:
     """Return the names of all WCSs of each science HDU, by its index."""
-    return {index: list(headers.wcs_names(hdus[index].header).values())
+    return {index: list(alternates.wcs_names(hdus[index].header).values())
             for index in science(hdus, path)}
 
 

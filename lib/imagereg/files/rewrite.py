@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,10 +15,10 @@ from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.files.atomic import Claim, copy_bytes, is_protected, replacing
-from imagereg.files.fits import WARNINGS_LOCK, is_compressed, opened, science
+from imagereg.files.fits import is_compressed, opened, science
 from imagereg.wcs import history
-from imagereg.wcs import keywords as headers
-from imagereg.wcs.correction import Solution
+from imagereg.wcs.correction import Solution, corrected_header
+from imagereg.wcs.keywords import header_differences
 
 #: An HDU of the new file, see `rewrite`.
 Part: TypeAlias = int | tuple[int, fits.Header] | Any
@@ -76,14 +76,13 @@ def update_header(path: str, wcss: Mapping[int, WCS | None], solution: Solution,
         The file can't be read, or can't be replaced; it is then as it was.
     """
     def change(hdus, old):
-        changed = {index: headers.corrected_header(old[index], wcss[extver], solution,
-                                                   wcsname=wcsname, reuse=reuse)
+        changed = {index: corrected_header(old[index], wcss[extver], solution,
+                                           wcsname=wcsname, reuse=reuse)
                    for index, extver in science(hdus, path).items() if extver in wcss}
         parts = list(range(len(hdus)))
         if history.keeps_history(hdus):
             place = hdus.index_of("WCSCORR") if "WCSCORR" in hdus else len(hdus)
-            with WARNINGS_LOCK:
-                changed, table = history.record(hdus, changed)
+            changed, table = history.record(hdus, changed)
             if table:
                 parts[place:place + 1] = [table]
         return [(part, changed[part]) if isinstance(part, int) and part in changed else part
@@ -142,13 +141,6 @@ def rewrite(path: str, change: Callable[[fits.HDUList, list[fits.Header]], list[
     return []
 
 
-@contextlib.contextmanager
-def quiet_stwcs() -> Iterator[None]:
-    """Let stwcs do its work in silence, in one thread at a time."""
-    with WARNINGS_LOCK, history.quietly():
-        yield
-
-
 def _differences(part, old, name):
     """Return the lines in which `rewrite` says what differs in one HDU."""
     if isinstance(part, int):
@@ -157,7 +149,7 @@ def _differences(part, old, name):
         return [f"{name}[{part.name},{part.ver}]: a new table or image"]
     index, new = part
     new = fits.Header.fromstring(_as_bytes(new))  # numbers as they are going to be read
-    lines = headers.differences(old[index], new)
+    lines = header_differences(old[index], new)
     where = f"{new['EXTNAME']},{new.get('EXTVER', 1)}" if "EXTNAME" in new else index
     return [f"{name}[{where}]:", *lines] if lines else []
 

@@ -17,8 +17,9 @@ from imagereg.files.instruments import metadata_of
 from imagereg.files.rewrite import check_updatable, check_wcsname, update_header
 from imagereg.files.solution import ExposureRecord, Solutions, SolvedExposure
 from imagereg.files.text import parse_shiftfile
-from imagereg.wcs import keywords as headers
-from imagereg.wcs.plane import corrected_wcs
+from imagereg.wcs.alternates import wcs_names
+from imagereg.wcs.correction import corrected_wcs
+from imagereg.wcs.distortion import linear_wcs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,8 +218,8 @@ def _check_new(row, record, header, plane):
     """Raise InputError where the WCS is what this very solution has made of the one before."""
     corners = [[1, 1], [header.get("NAXIS1", 2), header.get("NAXIS2", 2)]]
     places = {}
-    for key in {" ": "", **headers.wcs_names(header)}:
-        sky = headers.linear_wcs(header, key).wcs_pix2world(corners, 1)
+    for key in {" ": "", **wcs_names(header)}:
+        sky = linear_wcs(header, key).wcs_pix2world(corners, 1)
         places[key] = plane.sky_to_plane(sky)
     is_archived = any(row.leads(place, places[" "]) for key, place in places.items() if key != " ")
     is_own = row.filename == record.filename

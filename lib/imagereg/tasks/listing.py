@@ -13,10 +13,10 @@ import numpy as np
 from imagereg.alignment.exposure import Chip
 from imagereg.errors import InputError
 from imagereg.files import fits as files
-from imagereg.files import headerlets
 from imagereg.files.inputs import expand_input
-from imagereg.wcs import keywords as headers
-from imagereg.wcs.plane import apart
+from imagereg.wcs.alternates import wcs_names
+from imagereg.wcs.headerlet import attached_headerlets
+from imagereg.wcs.plane import same_sky
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -91,14 +91,13 @@ def _same_sky(chips, others):
     wcs_of = {chip.extver: chip.wcs for chip in others}
     if {chip.extver for chip in chips} != wcs_of.keys():
         return False
-    return all(apart(chip.wcs, wcs_of[chip.extver], chip.shape) < headerlets.SAME
-               for chip in chips)
+    return all(same_sky(chip.wcs, wcs_of[chip.extver], chip.shape) for chip in chips)
 
 
 def _primary_and_alternates(hdus, path):
     """Yield what the science headers hold."""
     header = hdus[next(iter(files.science(hdus, path)))].header
-    for letter, name in ({" ": ""} | headers.wcs_names(header)).items():
+    for letter, name in ({" ": ""} | wcs_names(header)).items():
         key = letter.strip()
         try:
             chips = files.read_chips(hdus, path, letter)
@@ -114,7 +113,7 @@ def _primary_and_alternates(hdus, path):
 def _headerlets(hdus, path):
     """Yield the attached headerlets."""
     shapes = {chip.extver: chip.shape for chip in files.read_chips(hdus, path)}
-    for one in headerlets.attached(hdus):
+    for one in attached_headerlets(hdus):
         chips = tuple(Chip(extver, wcs, shapes[extver]) for extver, wcs in one.wcss.items()
                       if extver in shapes)
         author = str(one.about.get("AUTHOR") or "")

@@ -1,118 +1,120 @@
-"""The way back: another WCS that a file holds, in its archive or in a headerlet, becomes the primary one."""
+"""Make another WCS that files hold, in their archive or in a headerlet, the primary one again."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from imagereg.errors import InputError
 from imagereg.files import fits as files
-from imagereg.files import headerlets
 from imagereg.files.atomic import WRITERS, Claim
 from imagereg.files.inputs import expand_input
 from imagereg.files.rewrite import check_updatable, rewrite
-from imagereg.wcs import keywords as headers
-from imagereg.wcs.plane import apart
+from imagereg.wcs.alternates import find_letter, last_archived, restored_header, with_primary
+from imagereg.wcs.distortion import read_wcs
+from imagereg.wcs.headerlet import attached_headerlets
+from imagereg.wcs.plane import same_sky
 
 
-def restore_wcs(given, *, to="", dry_run=False):
-    """Make an archived WCS of every chip, or that of an attached headerlet, the primary one, to the last bit.
+def restore_wcs(given: str | Sequence[str], *, to: str = "", dry_run: bool = False) -> list[str]:
+    """Make an archived WCS of every chip, or that of a headerlet, the primary one, to the last bit.
 
-    The present one takes its place in the archive, so that a second restore takes the first one back. Files that have
-    the WCS already stay as they are.
+    The present one takes its place in the archive, so that a second restore takes the first one
+    back. Files that have the WCS already stay as they are.
 
     Parameters
     ----------
     given : str or list of str
         Names, wildcards, @lists, association tables.
     to : str
-        WCSNAME of the WCS, or else its letter; of a headerlet HDRNAME, or ``HDRLET,n`` with its EXTVER. Where not
-        given, the WCS that was archived last.
+        WCSNAME of the WCS, or else its letter; of an attached headerlet HDRNAME, or ``HDRLET,n``
+        with its EXTVER. Where not given, the WCS that was archived last.
     dry_run : bool
         Write nothing.
 
     Returns
     -------
     list of str
-        What differs: a line for each extension, and one for each of its keywords; a line for each file that has the
-        WCS already.
+        What differs: a line for each extension, and one for each of its keywords; a line for each
+        file that has the WCS already.
 
     Raises
     ------
     InputError
-        A file can't be read or written, or has no such WCS: then all are as they were. Or they are in different
-        states, as an interrupted restore leaves them, and `to` is not given.
+        A file can't be read or written, or has no such WCS: then all are as they were. Or they are
+        in different states, as an interrupted restore leaves them, and `to` is not given.
     """
     paths = [file.path for file in expand_input(given)]
     for path in paths:
         check_updatable(path)
     with Claim(() if dry_run else paths) as claim:
-        targets = _targets(paths, to)
-        planned = {path: rewrite(path, _Restored(path, name), dry_run=True) for path, name in targets.items()}
+        names = dict.fromkeys(paths, to) if to else _last_archived(paths)
+        changes = {path: functools.partial(_restored, path, name) for path, name in names.items()}
+        planned = {path: rewrite(path, changes[path], dry_run=True) for path in names}
+        changed = [path for path, differences in planned.items() if differences and not dry_run]
         with ThreadPoolExecutor(WRITERS) as pool:
-            list(pool.map(lambda path: rewrite(path, _Restored(path, targets[path]), claim=claim),
-                          [path for path, differences in planned.items() if differences and not dry_run]))
-    return [line for path in paths for line in planned[path] or [f"{path}: has the WCS {targets[path]} already"]]
+            list(pool.map(lambda path: rewrite(path, changes[path], claim=claim), changed))
+    return [line for path in paths
+            for line in planned[path] or [f"{path}: has the WCS {names[path]} already"]]
 
 
-def _targets(paths, to):
-    """Return the name of the WCS to restore, by path."""
-    if to:
-        return dict.fromkeys(paths, to)
-    present, last = {}, {}
+def _last_archived(paths):
+    """Return the name of the WCS that was archived last, by path."""
+    last, users = {}, {}
     for path in paths:
         with files.opened(path) as hdus:
             science = [hdus[index].header for index in files.science(hdus, path)]
         try:
-            names = {headers.last_archived(header) for header in science}
+            names = {last_archived(header) for header in science}
         except InputError as error:
             raise InputError(f"{path} {error}") from error
         if len(names) > 1:
-            raise InputError(f"{path} has chips that were archived as {' and '.join(sorted(names))}: say with --to "
-                             "which one they are to have")
-        last[path], = names
-        present.update((header.get("WCSNAME"), path) for header in science)
+            raise InputError(f"{path} has chips that were archived as "
+                             f"{' and '.join(sorted(names))}: say with --to which one they are to "
+                             "have")
+        last[path] = names.pop()
+        users.update((header.get("WCSNAME"), path) for header in science)
     for path, name in last.items():
-        if name in present:
-            raise InputError(f"{present[name]} has the WCS {name} now, which {path} would get: say with --to which one "
-                             "all are to have")
+        if name in users:
+            raise InputError(f"{users[name]} has the WCS {name} now, which {path} would get: "
+                             "say with --to which one all are to have")
     return last
 
 
-class _Restored:
-    """The change of one file for `rewrite`."""
-
-    def __init__(self, path, name):
-        self.path, self.name = path, name
-
-    def __call__(self, hdus, old):
-        parts, science = list(range(len(hdus))), files.science(hdus, self.path)
-        archived = any(headers.find_wcs(old[index], self.name) for index in science)
-        attached = [] if archived else headerlets.attached(hdus)
-        headerlet = next((one for one in attached if self.name.upper() in (one.name.upper(), one.place)), None)
-
-        def read_wcs(header):
-            return files.wcs_of(header, hdus)
-
-        for index in science:
-            try:
-                header = (_from_headerlet(old[index], headerlet, hdus[index], read_wcs) if headerlet else
-                          headers.restored_header(old[index], self.name, read_wcs))
-            except InputError as error:
-                besides = ", ".join(one.name for one in attached if not headerlet)
-                raise InputError(f"{self.path}[{index}] {error}{besides and f', and headerlets {besides}'}") from error
-            parts[index] = index if header is old[index] else (index, header)
-        return parts
+def _restored(path, name, hdus, old):
+    """Return the HDUs of a file with another primary WCS, see `rewrite`."""
+    science = files.science(hdus, path)
+    archived = any(find_letter(old[index], name) for index in science)
+    attached = [] if archived else attached_headerlets(hdus)
+    headerlet = next((one for one in attached if name.upper() in (one.name.upper(), one.place)),
+                     None)
+    read = functools.partial(read_wcs, hdus=hdus)
+    parts = list(range(len(hdus)))
+    for index in science:
+        try:
+            if headerlet:
+                header = _from_headerlet(old[index], headerlet, hdus[index], read)
+            else:
+                header = restored_header(old[index], name, read)
+        except InputError as error:
+            others = ", ".join(one.name for one in attached)
+            besides = f", and headerlets {others}" if others and not headerlet else ""
+            raise InputError(f"{path}[{index}] {error}{besides}") from error
+        if header is not old[index]:
+            parts[index] = (index, header)
+    return parts
 
 
-def _from_headerlet(header, headerlet, hdu, read_wcs):
-    """Return the header of a chip with the WCS of a headerlet; the same one where it has that already."""
+def _from_headerlet(header, headerlet, hdu, read):
+    """Return the header of a chip with the WCS of a headerlet; the same one if it has that."""
     if hdu.ver not in headerlet.wcss:
         raise InputError(f"has no WCS in the headerlet {headerlet.name}")
     cards = headerlet.cards(hdu.ver)
     if all(header.get(keyword) == card.value for keyword, card in cards.items()):
         return header
-    new = headers.with_primary(header, cards, read_wcs)
-    if not apart(read_wcs(new), headerlet.wcss[hdu.ver], hdu.shape) < headerlets.SAME:
-        raise InputError(f"has another distortion than the headerlet {headerlet.name}, which stwcs can apply with "
-                         "force=True")
+    new = with_primary(header, cards, read)
+    if not same_sky(read(new), headerlet.wcss[hdu.ver], hdu.shape):
+        raise InputError(f"has another distortion than the headerlet {headerlet.name}, "
+                         "which stwcs can apply with force=True")
     return new

@@ -1,16 +1,46 @@
-"""What an alignment says about the WCS of an exposure."""
+"""From an alignment to a new WCS: the solution, the WCS of a chip that follows it, the header."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
 from numpy.typing import ArrayLike
 
-# Pixels of the plane: positions closer than this are the same. A corrected WCS may deviate from its fit by half of it.
-SAME_POSITION = 2e-3
+from imagereg.errors import DegenerateFit
+from imagereg.version import __version__
+from imagereg.wcs.alternates import archive_primary
+from imagereg.wcs.distortion import has_pv_distortion, is_tpv, pv_terms, transformed_tpv
+from imagereg.wcs.keywords import (
+    NOT_ALIGNED,
+    matrix_keywords,
+    named,
+    s_region,
+    wcs_type,
+    with_comment,
+)
+from imagereg.wcs.plane import (
+    SAME_SKY,
+    TangentPlane,
+    celestial_axes,
+    orientation,
+    pixel_grid,
+    pixel_scale,
+    pixel_to_sky,
+    tangent_wcs,
+)
+
+# Pixels of the plane: positions closer than this are the same. Twice what a corrected WCS may
+# deviate from its fit, as two of them are compared.
+SAME_POSITION = 2 * SAME_SKY
+
+_ARCSEC, _MAS = 3600, 3.6e6  # in a degree
 
 
 class Status(enum.Enum):
@@ -22,12 +52,9 @@ class Status(enum.Enum):
     FAILED = "failed"
 
 
-_KEEPS_WCS = (Status.REFERENCE.value, Status.UNCHANGED.value)
-
-
 @dataclasses.dataclass(frozen=True)
 class Solution:
-    """What is known of the alignment of one exposure; as a function, its map from image to reference plane.
+    """What is known of the alignment of one exposure; as a function, its map of plane positions.
 
     Parameters
     ----------
@@ -39,12 +66,9 @@ class Solution:
         Name of what the exposure was aligned with.
     geometry : str
         Geometry of the fit.
-    xx, xy, yx, yy : float
-        Matrix of the map; NaN where there is none, as in all numbers of the map.
-    x_shift, y_shift : float
-        Shift of the map, pixels of the plane.
-    x_centre, y_centre : float
-        Position about which the matrix rotates and scales, pixels of the plane.
+    xx, xy, yx, yy, x_shift, y_shift, x_centre, y_centre : float
+        Matrix of the map from image to reference, its shift, and the position about which it
+        rotates and scales, pixels of the plane; NaN where there is no map.
     ra_rms, dec_rms : float
         Scatter of the matches in right ascension and declination, arcsec on the sky.
     nmatches : int
@@ -71,11 +95,14 @@ class Solution:
     chance: float = np.nan
 
     @classmethod
-    def mapping(cls, matrix: ArrayLike, shift: ArrayLike, centre: ArrayLike, **facts: Any) -> Solution:
-        """Return the solution ``centre + matrix @ (xy - centre) + shift``; `facts` are its other fields."""
+    def mapping(
+        cls, matrix: ArrayLike, shift: ArrayLike, centre: ArrayLike, **facts: Any
+    ) -> Solution:
+        """Return the solution ``centre + matrix @ (xy - centre) + shift`` with other `facts`."""
         names = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")
         numbers = [*np.ravel(matrix), *np.ravel(shift), *np.ravel(centre)]
-        return cls(**dict(zip(names, map(float, numbers), strict=True)), **facts)
+        facts.update(zip(names, map(float, numbers), strict=True))
+        return cls(**facts)
 
     def __call__(self, image_xy: ArrayLike) -> np.ndarray:
         """Transform (N, 2) image-plane positions to the reference plane."""
@@ -90,10 +117,174 @@ class Solution:
 
     @property
     def stays(self) -> bool:
-        """Whether the WCS stays: that of the reference, and one that a new one would not improve."""
-        return self.status in _KEEPS_WCS
+        """Whether the WCS stays: that of the reference, or one that a fit would not improve."""
+        return self.status in (Status.REFERENCE.value, Status.UNCHANGED.value)
 
     def leads(self, before: np.ndarray, now: np.ndarray) -> bool:
-        """Whether positions (N, 2) on the plane have moved as the map says, and by more than nothing."""
+        """Whether positions (N, 2) on the plane have moved, and as the map says."""
         moved = np.abs(now - before).max() > SAME_POSITION
         return bool(moved and np.abs(self(before) - now).max() < SAME_POSITION)
+
+
+def corrected_wcs(
+    wcs: WCS, shape: tuple[int, int], plane: TangentPlane, fit: Callable[[np.ndarray], np.ndarray]
+) -> WCS:
+    """Return the WCS of a chip that follows a fit.
+
+    The sky position of every pixel moves as the fit says, to `SAME_SKY`: the reference point moves
+    to its new place, and the rotation and scale that are left go into the CD (or PC) matrix, or,
+    where distortion comes after that matrix (TPV), into the coefficients of the distortion. All
+    else stays as it was.
+
+    Parameters
+    ----------
+    wcs : astropy.wcs.WCS
+        Of the chip, distortion included; it is not changed.
+    shape : (int, int)
+        Rows and columns of the chip.
+    plane : TangentPlane
+        Where the fit was made.
+    fit : callable
+        Maps plane pixels (N, 2) of the image to those of the reference, as a `Solution` does.
+
+    Raises
+    ------
+    DegenerateFit
+        No such WCS follows the fit.
+    """
+    def moved(sky):
+        return plane.plane_to_sky(fit(plane.sky_to_plane(sky)))
+
+    grid = pixel_grid(shape)
+    old_sky = pixel_to_sky(wcs, grid)
+    new_sky = moved(old_sky)
+    axes = celestial_axes(wcs)  # a permutation of two, which is its own inverse
+    crval = moved(wcs.wcs.crval[None, axes])[0, axes]
+    old_world = _intermediate(wcs, wcs.wcs.crval, old_sky[:, axes])
+    new_world = _intermediate(wcs, crval, new_sky[:, axes])
+    change = np.linalg.lstsq(old_world, new_world, rcond=None)[0].T
+    new = transformed_tpv(wcs, change) if is_tpv(wcs) else _with_changed_matrix(wcs, change)
+    new.wcs.crval = crval
+    new.wcs.set()
+    error = plane.sky_to_plane(pixel_to_sky(new, grid)) - plane.sky_to_plane(new_sky)
+    deviation = np.hypot(*error.T).max() * (plane.pixel_scale / pixel_scale(wcs))
+    if not deviation < SAME_SKY:
+        raise DegenerateFit(f"a WCS of type {wcs.wcs.ctype[0]} can't follow the fit: "
+                            f"off by {deviation:.3g} pixel")
+    return new
+
+
+def _intermediate(wcs, crval, sky):
+    """Return projection-plane coordinates (N, 2), degrees, about `crval`, as `wcs` projects."""
+    projection = tangent_wcs(crval, np.eye(2))
+    if list(wcs.wcs.ctype) != ["RA---TPV", "DEC--TPV"]:
+        projection.wcs.ctype = [name.removesuffix("-SIP") for name in wcs.wcs.ctype]
+        projection.wcs.set_pv(wcs.wcs.get_pv())
+    projection.wcs.lonpole = wcs.wcs.lonpole
+    projection.wcs.set()
+    return projection.wcs_world2pix(sky, 0) + 1
+
+
+def _with_changed_matrix(wcs, change):
+    """Return a copy of a WCS in which `change` (2, 2) acts after the CD or PC matrix."""
+    new = wcs.deepcopy()
+    if wcs.wcs.has_cd():
+        new.wcs.cd = change @ wcs.wcs.cd
+        return new
+    cdelt = np.diag(wcs.wcs.cdelt)
+    if wcs.wcs.has_crota():
+        del new.wcs.crota
+    new.wcs.pc = np.linalg.inv(cdelt) @ change @ cdelt @ wcs.wcs.get_pc()
+    return new
+
+
+def corrected_header(
+    header: fits.Header, wcs: WCS | None, solution: Solution, *, wcsname: str, reuse: bool = False
+) -> fits.Header:
+    """Give a science header a new primary WCS; the one before is archived.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        It is not changed.
+    wcs : astropy.wcs.WCS or None
+        The new one, which differs from that of `header` in CRVAL and CD, PC or PV; None leaves the
+        numbers alone.
+    solution : Solution
+        What is known of it.
+    wcsname : str
+        Name of the new WCS.
+    reuse : bool
+        Replace a primary WCS of the same name instead of archiving it.
+
+    Raises
+    ------
+    InputError
+        No letter is left for the archive.
+    """
+    header = archive_primary(header, wcsname if reuse else "")
+    if wcs is not None:
+        _put_numbers(header, wcs)
+    for keyword in ("HDRNAME", "CATALOG"):  # of the headerlet that the WCS of before came with
+        header.remove(keyword, ignore_missing=True)
+    kind = NOT_ALIGNED + solution.status if solution.stays else wcs_type(wcsname)
+    header["WCSNAME"] = named(wcsname)
+    header.set("WCSTYPE", *with_comment(kind, "kind of this coordinate description"),
+               after="WCSNAME")
+    if wcs is not None:
+        _put_fit(header, solution, wcsname)
+    header.add_history(_history(wcsname, solution))
+    return header
+
+
+def _put_numbers(header, wcs):
+    """Give a header, in place, the numbers in which a corrected WCS differs; comments stay."""
+    for i in (1, 2):
+        header[f"CRVAL{i}"] = float(wcs.wcs.crval[i - 1])
+    if "LONPOLE" not in header and wcs.wcs.lonpole != 180:
+        header["LONPOLE"] = float(wcs.wcs.lonpole)  # at the pole its default is another one
+    if has_pv_distortion(header):
+        numbers = pv_terms(wcs)
+    elif wcs.wcs.has_cd():
+        numbers = matrix_keywords("CD", wcs.wcs.cd)
+    else:
+        numbers = matrix_keywords("PC", wcs.wcs.get_pc())
+        for name in ("CROTA1", "CROTA2"):
+            header.remove(name, ignore_missing=True)
+    for name, value in numbers.items():
+        header[name] = value
+    if "ORIENTAT" in header:
+        header["ORIENTAT"] = orientation(wcs)
+    if "S_REGION" in header:
+        header["S_REGION"] = s_region(header, wcs)
+
+
+def _put_fit(header, solution, wcsname):
+    """Enter, in place, what is known of a fit after WCSTYPE."""
+    ra_rms, dec_rms = solution.ra_rms / _ARCSEC, solution.dec_rms / _ARCSEC
+    after = "WCSTYPE"
+    for keyword, value, comment in (
+        ("FITNAME", *with_comment(wcsname, "name of the fit that led to it")),
+        ("NMATCH", solution.nmatches, "sources the fit is based on"),
+        ("FITGEOM", solution.geometry, "geometry of the fit"),
+        ("RMS_RA", ra_rms, "[deg] rms of the fit in right ascension"),
+        ("RMS_DEC", dec_rms, "[deg] rms of the fit in declination"),
+    ):
+        header.set(keyword, value, comment, after=after)
+        after = keyword
+    header["CRDER1"] = (ra_rms, "[deg] random error of axis 1")
+    header["CRDER2"] = (dec_rms, "[deg] random error of axis 2")
+
+
+def _history(wcsname, solution):
+    """Return the line of HISTORY about a new WCS."""
+    facts = [f"tweakreg {__version__}: {wcsname}"]
+    if not solution.stays:
+        if solution.reference:
+            facts.append(f"reference {solution.reference}")
+        if solution.nmatches:
+            ra_rms, dec_rms = (rms / _ARCSEC * _MAS for rms in (solution.ra_rms, solution.dec_rms))
+            facts += [f"{solution.nmatches} matches", f"rms {ra_rms:.2f} {dec_rms:.2f} mas"]
+        if math.isfinite(solution.chance):
+            facts.append(f"chance {solution.chance:.1e}")
+    return ", ".join(facts).encode("ascii", "replace").decode()

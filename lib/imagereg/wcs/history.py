@@ -1,58 +1,70 @@
-"""The table WCSCORR, in which HST files keep the history of their WCS. stwcs writes its rows."""
+"""The table WCSCORR, in which HST files keep the history of their WCS; stwcs writes its rows."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import logging
-import re
+import threading
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import astropy
 from astropy.io import fits
 
-from imagereg.wcs.keywords import with_original, without_alternates
+from imagereg.wcs.alternates import with_original, without_alternates
+from imagereg.wcs.distortion import without_sip_and_tables
 
-_DISTORTION = re.compile(r"[AB]P?_(ORDER|DMAX|\d_\d)$|(CPDIS|D2IMDIS|CPERR|D2IMERR)[12]$|(DP|D2IM)[12](\.|$)")
+# Held while warnings or the standard output are turned off: that is done for all threads at once.
+SILENCE = threading.Lock()
 
 log = logging.getLogger(__name__)
 
 
-class Unflushed(fits.HDUList):
+class InMemory(fits.HDUList):
     """An HDUList that stays in memory, whatever stwcs thinks."""
 
-    def flush(self, *_, **__):
+    def flush(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
 
 
 @contextlib.contextmanager
-def quietly():
-    """Keep to oneself what stwcs and astropy print, log and warn of; what is printed goes to our own log."""
+def silent_stwcs() -> Iterator[None]:
+    """Keep what stwcs and astropy print, log and warn of from the user; our log has the prints."""
     from stwcs.wcsutil import headerlet
 
-    printed, hushed, loggers = io.StringIO(), lambda record: False, (astropy.log, headerlet.logger)
+    def silence(record):
+        return False
+
+    loggers = (astropy.log, headerlet.logger)
+    printed = io.StringIO()
     try:
-        for logger in loggers:
-            logger.addFilter(hushed)
-        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        with SILENCE, contextlib.redirect_stdout(printed), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of keywords that stwcs makes for its own use
+            for logger in loggers:
+                logger.addFilter(silence)
             yield
     finally:
         for logger in loggers:
-            logger.removeFilter(hushed)
+            logger.removeFilter(silence)
         log.debug("%s", printed.getvalue())
 
 
-def keeps_history(hdus):
+def keeps_history(hdus: fits.HDUList) -> bool:
     """Whether a file is one of HST whose WCS stwcs made."""
     science = [hdu.header for hdu in hdus if hdu.name == "SCI"]
-    return hdus[0].header.get("TELESCOP") == "HST" and bool(science) and all("IDCSCALE" in h for h in science)
+    from_stwcs = bool(science) and all("IDCSCALE" in header for header in science)
+    return from_stwcs and hdus[0].header.get("TELESCOP") == "HST"
 
 
-def record(hdus, changed):
+def record(
+    hdus: fits.HDUList, changed: dict[int, fits.Header]
+) -> tuple[dict[int, fits.Header], fits.BinTableHDU | None]:
     """Enter a new WCS into the history, as ``drizzlepac`` does.
 
-    The table is made where there is none; the WCS of before is then also archived under the letter O.
+    The table is made where there is none; the WCS of before is then also archived under the letter
+    O.
 
     Parameters
     ----------
@@ -68,20 +80,22 @@ def record(hdus, changed):
     table : astropy.io.fits.BinTableHDU or None
         The table; None where stwcs can't make one, which is logged.
     """
-    changed = {index: with_original(header, hdus[index].header) for index, header in changed.items()}
-    before = [with_original(hdus[index].header, hdus[index].header) for index in changed]
-    copy = Unflushed([fits.PrimaryHDU(header=hdus[0].header), *map(_light, before)])
+    old = {index: hdus[index].header for index in changed}
+    changed = {index: with_original(header, old[index]) for index, header in changed.items()}
+    before = [_light(with_original(header, header)) for header in old.values()]
+    copy = InMemory([fits.PrimaryHDU(header=hdus[0].header), *before])
     copy.extend(hdu for hdu in hdus if hdu.name == "WCSCORR")
     try:
-        with quietly():
+        with silent_stwcs():
             from stwcs.wcsutil import wcscorr
 
             wcscorr.init_wcscorr(copy)
             for place, header in enumerate(changed.values(), 1):
-                copy[place] = _light(without_alternates(header))  # those before have their rows
+                copy[place] = _light(without_alternates(header))  # those have their rows
             wcscorr.update_wcscorr(copy)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError) as error:
-        log.warning("the table WCSCORR is left as it is: %s", str(error) or type(error).__name__)
+        reason = str(error) or type(error).__name__
+        log.warning("the table WCSCORR is left as it is: %s", reason)
         return changed, None
     primary = hdus[0].header
     if "NEXTEND" in primary:
@@ -90,10 +104,6 @@ def record(hdus, changed):
 
 
 def _light(header):
-    """Return an HDU with a header less its distortion: rows hold none, and it takes long to read."""
-    header = header.copy()
-    for name in [name for name in header if _DISTORTION.match(name)]:
-        header.remove(name, ignore_missing=True, remove_all=True)
-    for name in [name for name in header if name.startswith("CTYPE")]:
-        header[name] = header[name].removesuffix("-SIP")
+    """Return an HDU without distortion: rows hold none, and it takes long to read."""
+    header = without_sip_and_tables(header)
     return fits.ImageHDU(header=header, name=header["EXTNAME"], ver=header.get("EXTVER", 1))

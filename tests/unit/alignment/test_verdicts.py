@@ -8,7 +8,8 @@ from planes import CHIP, EASY, ERROR, PLANE, SHAPE, exposure_at, noise, pair, st
 
 from imagereg.alignment.sequence import Chip, Exposure, Metadata, Status
 from imagereg.catalogs.sources import Flag, SourceCatalog
-from imagereg.wcs.plane import TangentPlane, corrected_wcs
+from imagereg.wcs.correction import corrected_wcs
+from imagereg.wcs.plane import TangentPlane
 
 FAILED, ALIGNED, UNCHANGED = Status.FAILED, Status.ALIGNED, Status.UNCHANGED
 
