@@ -8,7 +8,7 @@ from regions import PixCoord, Regions
 from imagereg.demo import _tangent_plane
 from imagereg.detection.exclusions import is_region_text, mask_from_regions, parse_regions
 from imagereg.errors import InputError
-from imagereg.files.exclusion_lists import parse_exclusions
+from imagereg.files.lists import parse_exclusions
 
 SHAPE = (40, 50)
 WCS = _tangent_plane((150.0, 30.0))

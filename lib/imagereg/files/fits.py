@@ -20,7 +20,7 @@ from stsci.tools import bitmask
 
 from imagereg.alignment.exposure import root_of, visit_of
 from imagereg.alignment.sequence import Chip
-from imagereg.catalogs.surveys import julian_year
+from imagereg.catalogs.stars import julian_year
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import Claim, copy_bytes, reason, replacing
 from imagereg.files.checksum import as_bytes, with_checksum

@@ -9,7 +9,7 @@ from imagereg.alignment.sequence import Rules
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.catalogs.surveys import ReferenceCatalog
+from imagereg.catalogs.surveys import reference_catalog
 from imagereg.catalogs.user import limited
 from imagereg.errors import InputError
 from imagereg.files import disk
@@ -47,8 +47,8 @@ def reference_of(task, ref_finding, exposures, *, images, dry_run=False):
     if not task.refcat:
         return plane, Reference(name, frame.sources, image=os.path.basename(same)) if task.refimage else None
     table = read_table(disk.read_bytes(task.refcat), task.refcat)
-    stars = ReferenceCatalog.from_table(table, refxcol=task.refxcol, refycol=task.refycol, refxyunits=task.refxyunits,
-                                        rfluxcol=task.rfluxcol, rfluxunits=task.rfluxunits)
+    columns = {name: task[name] for name in ("refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")}
+    stars = reference_catalog(table, **columns)
     stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux, fluxunits=task.rfluxunits,
                     nbright=task.refnbright)
     if task.refxyunits == "pixels":
