@@ -15,7 +15,8 @@ import numpy as np
 
 from imagereg.errors import InputError
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(_DECIMAL.pattern.replace("eE", "eEdD"), re.ASCII)
 _SEXAGESIMAL = re.compile(
     r"([+-]?)(\d{1,3})([:hd ])\s*(\d{1,2})[:m' ]\s*(\d{1,2}(?:\.\d*)?)[s\"]?", re.ASCII)
 _UNDEFINED = frozenset(["", "indef", "nan", "inf", "infinity", "null", "none", "n/a", "masked",
@@ -147,7 +148,8 @@ class Table:
         return values
 
     def _numbers(self, values: np.ndarray, index: int) -> np.ndarray:
-        if values.dtype.kind in "OU":
+        is_text = values.dtype.kind in "OU"
+        if is_text and not all(map(_DECIMAL.fullmatch, values)):
             return self._converted(values, index, _number, expected="a number")
         with np.errstate(invalid="ignore"):
             values = values.astype(np.float64)

@@ -22,7 +22,7 @@ import numpy as np
 from imagereg.catalogs.columns import Table, is_value
 from imagereg.errors import InputError
 
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_CONTROL = bytes([*range(0x09), *range(0x0e, 0x20), 0x7f])
 _GZIP = b"\x1f\x8b"
 # Elements of one cell of a VOTable. astropy takes the memory that a file declares; the largest
 # cells of catalogs, spectra and light curves, have some ten thousand.
@@ -36,8 +36,8 @@ _SEXTRACTOR = re.compile(r"#\s*(\d+)\s+([A-Z][A-Z0-9_]*)(?:\s+(.*?))?\s*(?:\[([^
 # Measurements of SExtractor that may take several columns under one name.
 _VECTORS = ("FLUX_APER", "FLUXERR_APER", "MAG_APER", "MAGERR_APER", "FLUX_RADIUS", "FLUX_GROWTH",
             "MAG_GROWTH", "VECTOR_", "VIGNET")
-# C's strtod, which astropy uses, reads hexadecimal numbers and nan(...); we do not.
-_ONLY_FOR_STRTOD = ("0x", "0X", "(")
+# astropy's fast reader takes hexadecimal numbers for numbers; we do not.
+_HEXADECIMAL = ("0x", "0X")
 
 
 def read_table(content: bytes, where: str) -> Table:
@@ -83,15 +83,16 @@ def read_table(content: bytes, where: str) -> Table:
 
 
 def _read_text(content: bytes, where: str) -> Table:
+    strange = content.translate(None, bytes(set(range(256)) - set(_CONTROL)))
+    if strange:
+        before = content[:content.index(strange[:1])].replace(b"\r\n", b"\n")
+        number = before.count(b"\n") + before.count(b"\r") + 1
+        raise InputError(f"{where}, line {number}: {chr(strange[0])!r}, expected text")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    strange = _CONTROL.search(text)
-    if strange:
-        number = text.count("\n", 0, strange.start()) + 1
-        raise InputError(f"{where}, line {number}: {strange[0]!r}, expected text")
     lines = [line.strip() for line in text.split("\n")]
     data = np.flatnonzero([line != "" and line[0] != "#" for line in lines])
     head = [line for line in lines[:data[0] if len(data) else None] if line]
@@ -161,12 +162,12 @@ def _cells(record: str, delimiter: str, where: str, number: int) -> list[str]:
 
 def _numeric_columns(records: list[str], delimiter: str, width: int,
                      where: str) -> dict[int, np.ndarray]:
-    """Return the columns that hold nothing but numbers and empty cells, by their index.
+    """Return the columns of finite numbers and empty cells, by their index.
 
     The lengths of the records were checked before: astropy fills up short ones.
     """
     text = "\n".join(records)
-    if not text or any(mark in text for mark in _ONLY_FOR_STRTOD):
+    if not text or any(mark in text for mark in _HEXADECIMAL):
         return {}
     if not text.isascii():  # which the fast reader needs; such cells are none of its numbers
         text = text.encode("ascii", "backslashreplace").decode()
@@ -178,8 +179,12 @@ def _numeric_columns(records: list[str], delimiter: str, width: int,
                                    fast_reader={"enable": "force"})
     if len(table) != len(records):
         raise InputError(f"{where} has quotation marks that do not match")
-    columns = enumerate(table.itercols())
-    return {index: _filled(column) for index, column in columns if column.dtype.kind in "if"}
+    columns = {}
+    for index, column in enumerate(table.itercols()):
+        # "info" is infinity and "Nano" is NaN to the fast reader: such columns are read as text
+        if column.dtype.kind in "if" and np.isfinite(column).all():
+            columns[index] = _filled(column)
+    return columns
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
