@@ -98,6 +98,7 @@ class Exclusions:
         `number` counts the chips from 0; `pixels` are those of the chip, with ``chip.shape``,
         ``chip.wcs``, ``ltm`` and ``ltv``.
         """
+        name: str | None = None
         if self.names is None:
             name = next(iter(self.areas))
         else:
