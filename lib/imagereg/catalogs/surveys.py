@@ -311,9 +311,7 @@ def sky_table_text(catalog: SourceCatalog, name: str) -> str:
                "RA_ERROR": catalog.sky_error[:, 0], "DEC_ERROR": catalog.sky_error[:, 1],
                "FLAGS": catalog.flags}
     units = {"RA": "deg", "DEC": "deg", "RA_ERROR": "arcsec", "DEC_ERROR": "arcsec"}
-    formats = {"RA": "%.12f", "DEC": "%.12f", "FLUX": "%.9g", "RA_ERROR": "%.6g",
-               "DEC_ERROR": "%.6g"}
     table = AstropyTable(columns, units=units, meta={"REFERENCE": str(name).replace("\n", " ")})
     text = io.StringIO()
-    table.write(text, format="ascii.ecsv", formats=formats)
+    table.write(text, format="ascii.ecsv")
     return text.getvalue()
