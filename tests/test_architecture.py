@@ -29,8 +29,7 @@ FLOORS = {
 MOVING = set()
 
 # Modules that still give parameters defaults of their own; the rebuild empties this list.
-WITH_DEFAULTS = {"catalogs.surveys", "catalogs.user",
-                 "detection.daofind", "detection.sextractor", "report.plots"}
+WITH_DEFAULTS = {"detection.daofind", "detection.sextractor"}
 # Words that in a room are no parameter but what a file says, which may be nothing.
 NAMESAKES = {("files", "wcsname"): "of a header", ("alignment", "wcsname"): "of a header",
              ("wcs", "wcsname"): "of a header", ("tasks", "wcsname"): "that a header got",
@@ -58,6 +57,7 @@ ONLY_INSIDE_FUNCTIONS = {"matplotlib", "stwcs", "tkinter", "prompt_toolkit", "da
 OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subprocess", "socket", "urllib", "time", "sys",
                  "datetime", "getpass", "readline", "curses", "threading", "multiprocessing", "random", "secrets"}
 EXCUSED = {("catalogs.readers", "io"): "bytes as a file",
+           ("catalogs.surveys", "io"): "text as a file",
            ("wcs.history", "io"): "a place for what stwcs prints",
            ("wcs.history", "threading"): "warnings and standard output are turned off for all threads",
            ("wcs.headerlet", "io"): "bytes as a file",

@@ -9,7 +9,7 @@ from imagereg.demo import tangent_plane
 from imagereg.detection.ds9 import is_region_text
 from imagereg.detection.exclusions import mask_from_regions, parse_regions
 from imagereg.errors import InputError
-from imagereg.files.exclusion_lists import parse_exclusions
+from imagereg.files.lists import parse_exclusions
 
 SHAPE = (40, 50)
 WCS = tangent_plane((150.0, 30.0))

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table as AstropyTable
+from defaults import of
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.catalogs.surveys import ReferenceCatalog, sky_table_text
-from imagereg.catalogs.user import image_catalog, parse_chip_files
+from imagereg.catalogs.surveys import reference_catalog, sky_table_text
+from imagereg.catalogs.user import image_catalog
 from imagereg.errors import InputError
+from imagereg.files.lists import parse_chip_files
 
 TYCHO = Path(os.environ.get("IMAGEREG_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "hatp32"
 
@@ -44,10 +46,19 @@ MANY = {kind: files(kind) for kind in ("csv", "ecsv", "fits", "votable")}
 MANY |= {"sextractor": [SEXTRACTOR], "iraf": [IRAF], "plain": [b"# x y mag\n" + b"1.5 2.5 3.5\n" * 20]}
 
 
+def image_sources(table, **columns):
+    return image_catalog(table, **{**of("tweakreg", "xcol", "ycol", "fluxcol", "xyunits", "fluxunits"), **columns})
+
+
+def reference_stars(table, **columns):
+    defaults = of("tweakreg", "refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")
+    return reference_catalog(table, **{**defaults, **columns})
+
+
 def use(content):
     """Do all that is done with a catalog; an InputError is an answer."""
-    for make in (lambda table: image_catalog(table, fluxcol="3"), lambda table: image_catalog(table, xyunits="degrees"),
-                 ReferenceCatalog.from_table, lambda table: ReferenceCatalog.from_table(table, refxyunits="pixels")):
+    for make in (lambda table: image_sources(table, fluxcol="3"), lambda table: image_sources(table, xyunits="degrees"),
+                 reference_stars, lambda table: reference_stars(table, refxyunits="pixels")):
         try:
             found = make(read_table(content, "cat"))
         except InputError as error:
@@ -135,7 +146,7 @@ def test_written_references_come_back(sky, name):
     except InputError:
         assert not name.isprintable()
     else:
-        np.testing.assert_allclose(ReferenceCatalog.from_table(table).sky, np.reshape(sky, (-1, 2)), atol=1e-12)
+        np.testing.assert_allclose(reference_stars(table).sky, np.reshape(sky, (-1, 2)), atol=1e-12)
 
 
 @given(st.text(max_size=80))

@@ -193,11 +193,11 @@ class _Aligner:
         return reference
 
     def _learned(self, reference, verdict):
-        reference = reference.witnessed(verdict.ref_rows[verdict.fit.used])
+        reference = reference.with_detections(verdict.ref_rows[verdict.fit.used])
         if not (self.rules.expand_refcat and verdict.changes):
             return reference
-        return reference.grown(verdict.exposure, verdict.fit, self.plane, rows=verdict.rows,
-                               ref_rows=verdict.ref_rows)
+        return reference.extended_with(verdict.exposure, verdict.fit, self.plane,
+                                       rows=verdict.rows, ref_rows=verdict.ref_rows)
 
 
 def _reviewed(verdict, review):

@@ -1,12 +1,14 @@
-"""What exposures are aligned with, and how it grows."""
+"""The reference that exposures are aligned with, and how aligned exposures extend it."""
 
 from __future__ import annotations
 
 import dataclasses
+import typing
 
 import numpy as np
 
 from imagereg.catalogs.sources import Flag, SourceCatalog
+from imagereg.catalogs.stars import ReferenceCatalog
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,83 +20,102 @@ class Reference:
     name : str
         Of the image or catalog that they come from.
     sources : SourceCatalog
-        Those that stand still, with `sky` and `sky_error`.
-    moving : reference.ReferenceCatalog or None
-        Those that are to be had for a date, by ``at(epoch)``.
+        Those without proper motion, with `sky` and `sky_error`.
+    moving : ReferenceCatalog or None
+        Stars of a catalog, whose positions depend on the date.
     image : str
-        Name of the exposure that it is, where it is one of those to align.
+        Name of the exposure that serves as reference, where it is one of those to align.
     visit : str
-        Visit whose pointing it has, where exposures of a visit share a correction.
-    seen : (N,) ndarray of int or None
-        How many exposures have seen each of `sources` beside the one it is from; None where there are none yet.
+        Visit whose pointing the reference has, where exposures of a visit share a correction.
+    n_detections : (N,) ndarray of int, optional
+        Number of exposures in which each of `sources` was matched, the one it comes from not
+        counted; 0 where not given.
     """
 
     name: str
     sources: SourceCatalog
-    moving: object = None
+    moving: ReferenceCatalog | None = None
     image: str = ""
     visit: str = ""
-    seen: np.ndarray | None = None
+    n_detections: typing.Any = 0
 
-    def at(self, epoch):
-        """Return all sources as they are at an epoch, a Julian year; those with motions come first."""
+    def __post_init__(self) -> None:
+        """Give every source its number of detections."""
+        counts = np.broadcast_to(self.n_detections, len(self.sources))
+        object.__setattr__(self, "n_detections", counts)
+
+    def at(self, epoch: float | None) -> SourceCatalog:
+        """Return all sources as they are at an epoch, a Julian year; moving stars come first."""
         if self.moving is None:
             return self.sources
         return SourceCatalog.concat([self.moving.at(epoch), self.sources])
 
-    def witnessed(self, ref_rows):
-        """Return a reference of which one more exposure has seen some sources, rows of ``self.at(...)``."""
-        seen = np.zeros(len(self.sources), int) if self.seen is None else self.seen.copy()
-        fixed = ref_rows - self._moving
-        seen[fixed[fixed >= 0]] += 1
-        return dataclasses.replace(self, seen=seen)
+    def with_detections(self, ref_rows: np.ndarray) -> Reference:
+        """Return the reference with one more detection of some sources, rows of ``self.at()``."""
+        counts = self.n_detections.copy()
+        fixed = ref_rows - self._n_moving
+        counts[fixed[fixed >= 0]] += 1
+        return dataclasses.replace(self, n_detections=counts)
 
-    def confirmed(self, ref_rows):
-        """Tell which rows of ``self.at(...)`` are stars by more than one witness: catalogs, and several exposures."""
-        fixed = np.asarray(ref_rows) - self._moving
-        seen = np.zeros(len(self.sources), int) if self.seen is None else self.seen
-        return (fixed < 0) | (seen[fixed] > 0) if len(seen) else fixed < 0
+    def confirmed(self, ref_rows: np.ndarray) -> np.ndarray:
+        """Return which rows of ``self.at()`` are in a catalog or in more than one exposure."""
+        fixed = np.asarray(ref_rows) - self._n_moving
+        in_sources = fixed >= 0
+        result = ~in_sources
+        result[in_sources] = self.n_detections[fixed[in_sources]] > 0
+        return result
 
     @property
-    def _moving(self):
+    def _n_moving(self) -> int:
         return 0 if self.moving is None else len(self.moving)
 
-    def grown(self, exposure, fit, plane, *, rows, ref_rows):
-        """Return a reference that an aligned exposure has joined.
+    def extended_with(self, exposure, fit, plane, *, rows: np.ndarray,
+                      ref_rows: np.ndarray) -> Reference:
+        """Return the reference together with the sources of an aligned exposure.
 
-        Matched sources that stand still become the mean of both, by their errors; sources of the exposure that are
-        stars and have no match are added. What `fit` rejected changes nothing.
+        Matched sources without proper motion become the mean of both positions, weighted by their
+        errors. Unmatched sources of the exposure are added if they are reliable. Matches that the
+        fit rejected change nothing.
 
         Parameters
         ----------
-        exposure : align.Exposure
+        exposure : imagereg.alignment.Exposure
             With its sources as they were before the fit.
-        fit : fit.LinearFit
+        fit : imagereg.alignment.LinearFit
             From the exposure to the reference, on `plane`.
-        plane : wcs.TangentPlane
+        plane : imagereg.wcs.TangentPlane
             Where they were matched.
         rows, ref_rows : (M,) ndarray of int
-            The pairs of `fit`, as indices into the exposure's sources and into ``self.at(...)``.
-
-        Returns
-        -------
-        Reference
+            The matches, as rows of the exposure's sources and of ``self.at()``.
         """
         found = exposure.sources
         sky = plane.plane_to_sky(fit(plane.sky_to_plane(found.sky)))
         error = np.hypot(found.sky_error, fit.shift_error * plane.pixel_scale)
-        fixed = ref_rows - self._moving
-        joined = fit.used & (fixed >= 0)
-        old, new = fixed[joined], rows[joined]
-        own, other = (np.nan_to_num(e**-2.0) for e in (self.sources.sky_error[old], error[new]))  # unknown: no weight
-        total = own + other
-        weight = np.divide(other, total, out=np.full_like(total, 0.5), where=total > 0)
-        position, spread = self.sources.sky.copy(), self.sources.sky_error.copy()
-        step = (sky[new] - position[old] + 180) % 360 - 180
-        position[old] += weight * step
-        spread[old] = np.where(total > 0, np.maximum(total, 1e-300) ** -0.5, np.nan)
-        fresh = np.setdiff1d(np.flatnonzero((found.flags & Flag.UNRELIABLE) == 0), rows)
-        added = found[fresh].replace(sky=sky[fresh], sky_error=error[fresh])
-        merged = self.sources.replace(sky=position, sky_error=spread)
-        seen = None if self.seen is None else np.concatenate([self.seen, np.zeros(len(added), int)])
-        return dataclasses.replace(self, sources=SourceCatalog.concat([merged, added]), seen=seen)
+        fixed = ref_rows - self._n_moving
+        used = fit.used & (fixed >= 0)
+        merged = _merged(self.sources, fixed[used], sky[rows[used]], error[rows[used]])
+        reliable = np.flatnonzero((found.flags & Flag.UNRELIABLE) == 0)
+        new = np.setdiff1d(reliable, rows)
+        added = found[new].replace(sky=sky[new], sky_error=error[new])
+        counts = np.concatenate([self.n_detections, np.zeros(len(added), int)])
+        return dataclasses.replace(self, sources=SourceCatalog.concat([merged, added]),
+                                   n_detections=counts)
+
+
+def _merged(sources: SourceCatalog, rows: np.ndarray, sky: np.ndarray,
+            error: np.ndarray) -> SourceCatalog:
+    """Return sources of which some rows are averaged with other measurements of them."""
+    weight, other_weight = _inverse_variance(sources.sky_error[rows]), _inverse_variance(error)
+    total = weight + other_weight
+    known = total > 0
+    share = np.divide(other_weight, total, out=np.full_like(total, 0.5), where=known)
+    position, spread = sources.sky.copy(), sources.sky_error.copy()
+    step = (sky - position[rows] + 180) % 360 - 180  # the short way round
+    position[rows] += share * step
+    spread[rows] = np.where(known, np.maximum(total, 1e-300) ** -0.5, np.nan)  # without 1 / 0
+    return sources.replace(sky=position, sky_error=spread)
+
+
+def _inverse_variance(error: np.ndarray) -> np.ndarray:
+    """Return the weight of a measurement, 0 where its error is not known."""
+    return np.nan_to_num(error**-2.0)

@@ -1,34 +1,37 @@
-"""Catalogs of sources that users have made of their images: which file for which chip, and what it says."""
+"""Catalogs of sources that users have made of their images."""
 
 from __future__ import annotations
 
 import logging
-import posixpath
-import re
+import typing
 
 import numpy as np
 
-from imagereg.catalogs.columns import exposure_time
-from imagereg.catalogs.sources import SourceCatalog
-from imagereg.errors import InputError, ParameterError
+from imagereg.catalogs.columns import Table, exposure_time
+from imagereg.catalogs.sources import ColumnTable, SourceCatalog
+from imagereg.errors import ParameterError
 
-_FAR = 1e6  # no detector and no mosaic is as wide, pixels
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-# What SExtractor, IRAF (daofind, phot) and photutils call the columns of positions, the most accurate first.
-_PIXEL_PAIRS = (("XWIN_IMAGE", "YWIN_IMAGE"), ("XPSF_IMAGE", "YPSF_IMAGE"), ("X_IMAGE", "Y_IMAGE"),
-                ("XCENTER", "YCENTER"), ("XINIT", "YINIT"), ("X", "Y"))
+_FAR = 1e6  # pixels; no detector and no mosaic is as wide
+# Names of the columns of positions in SExtractor, IRAF (daofind, phot) and photutils, the most
+# accurate first.
+_PIXEL_PAIRS = (("XWIN_IMAGE", "YWIN_IMAGE"), ("XPSF_IMAGE", "YPSF_IMAGE"),
+                ("X_IMAGE", "Y_IMAGE"), ("XCENTER", "YCENTER"), ("XINIT", "YINIT"), ("X", "Y"))
 _SKY_PAIRS = (("ALPHAWIN_J2000", "DELTAWIN_J2000"), ("ALPHA_J2000", "DELTA_J2000"), ("RA", "DEC"))
+_SLACK = 1e-12  # part of a limit: rounding, where a flux went from cps to counts and back
+
+Catalog = typing.TypeVar("Catalog", bound=ColumnTable)
 
 log = logging.getLogger(__name__)
 
 
-def image_catalog(table, *, xcol="1", ycol="2", fluxcol="", xyunits="pixels", fluxunits="counts", exptime=None,
-                  chip=1):
+def image_catalog(table: Table, *, xcol: str | int, ycol: str | int, fluxcol: str | int | None,
+                  xyunits: str, fluxunits: str, exptime: float | None = None,
+                  chip: int = 1) -> SourceCatalog:
     """Make a catalog of one chip of a table that a user gives.
 
-    Rows without a position (INDEF, or further out than any detector) are left out, and their number is logged.
-    Where `xcol` and `ycol` are left at 1 and 2, columns known by their names (SExtractor, IRAF, photutils) come before
-    the first two.
+    Rows without a position (INDEF, or further out than any detector) are left out, and their
+    number is logged. Where `xcol` and `ycol` are 1 and 2, their defaults, columns known by their
+    names (SExtractor, IRAF, photutils) come before the first two.
 
     Parameters
     ----------
@@ -39,7 +42,8 @@ def image_catalog(table, *, xcol="1", ycol="2", fluxcol="", xyunits="pixels", fl
     fluxcol : str or int or None
         Column of the flux; empty or None for none.
     xyunits : str
-        'pixels', then `xy` of the catalog is given, in FITS pixels; or 'degrees', then `sky` is, and `xy` is NaN.
+        'pixels', then `xy` of the catalog is given, in FITS pixels; or 'degrees', then `sky` is,
+        and `xy` is NaN.
     fluxunits, exptime : str, float
         See `Table.fluxes`; the catalog's flux is in counts.
     chip : int
@@ -55,45 +59,56 @@ def image_catalog(table, *, xcol="1", ycol="2", fluxcol="", xyunits="pixels", fl
     InputError
         A column is missing, or a cell is not what is expected.
     """
-    columns = None
+    in_degrees = xyunits == "degrees"
+    columns: tuple[int, ...] = ()
     if (str(xcol).strip(), str(ycol).strip()) == ("1", "2"):
-        pairs = _SKY_PAIRS if xyunits == "degrees" else _PIXEL_PAIRS
-        first = tuple(table.names[:2])
-        columns = table.pair(([first] if first in pairs else []) + list(pairs))
+        columns = _known_columns(table, _SKY_PAIRS if in_degrees else _PIXEL_PAIRS)
     columns = columns or (table.index(xcol, "xcol"), table.index(ycol, "ycol"))
-    log.debug("%s: positions from %s", table.where, " and ".join(map(table.title, columns)) if table.names else "none")
-    light = None if fluxcol in ("", None) else table.index(fluxcol, "fluxcol")
-    table = table.ahead([*columns] if light is None else [*columns, light])
-    if xyunits == "degrees":
-        position = np.column_stack([table.angles(columns[0], hours=True), table.angles(columns[1], hours=False)])
+    titles = " and ".join(map(table.title, columns)) if table.names else "none"
+    log.debug("%s: positions from %s", table.where, titles)
+    brightness = None
+    if fluxcol is not None and fluxcol != "":
+        brightness = table.index(fluxcol, "fluxcol")
+    if in_degrees:
+        ra, dec = table.angles(columns[0], hours=True), table.angles(columns[1], hours=False)
+        sky = position = np.column_stack([ra, dec])
+        xy = np.full_like(position, np.nan)
     else:
-        position = np.column_stack([table.numbers(column) for column in columns])
+        xy = position = np.column_stack([table.numbers(column) for column in columns])
         with np.errstate(invalid="ignore"):
-            position[np.abs(position) > _FAR] = np.nan
-    flux = None if light is None else table.fluxes(light, fluxunits, exptime)
-    missing = np.full_like(position, np.nan)
-    sources = SourceCatalog(xy=missing if xyunits == "degrees" else position, flux=flux, chip=chip, origin=table.where,
-                            sky=position if xyunits == "degrees" else None)
+            xy[np.abs(xy) > _FAR] = np.nan
+        sky = None
+    flux = None if brightness is None else table.fluxes(brightness, fluxunits, exptime)
+    sources = SourceCatalog(xy=xy, sky=sky, flux=flux, chip=chip, origin=table.where)
     good = np.isfinite(position).all(axis=1)
     if not good.all():
-        log.warning("%s: %d of %d rows have no position and are left out", table.where, (~good).sum(), len(good))
+        log.warning("%s: %d of %d rows have no position and are left out",
+                    table.where, np.sum(~good), len(good))
     return sources[good]
 
 
-def limited(catalog, *, fluxmin=None, fluxmax=None, fluxunits="counts", nbright=None, exptime=None):
+def _known_columns(table: Table, pairs: tuple) -> tuple[int, ...]:
+    """Return the indices of the first pair of known names, the first two columns before all."""
+    first = [table.names[:2]] if table.names[:2] in pairs else []
+    return next(filter(None, map(table.find_all, [*first, *pairs])), ())
+
+
+def limited(catalog: Catalog, *, fluxunits: str, fluxmin: float | None = None,
+            fluxmax: float | None = None, nbright: int | None = None,
+            exptime: float | None = None) -> Catalog:
     """Return the sources of a catalog between two limits of flux, and of those the brightest.
 
-    A source whose flux is not known is in no range. Limits in magnitudes are those of the numbers: `fluxmax` is the
-    faintest to keep; the brightest are those of the smallest magnitude.
+    A source whose flux is not known is in no range. Limits in magnitudes are those of the numbers:
+    `fluxmax` is the faintest to keep; the brightest are those of the smallest magnitude.
 
     Parameters
     ----------
-    catalog : SourceCatalog or reference.ReferenceCatalog
+    catalog : SourceCatalog or ReferenceCatalog
         With fluxes in counts, as `Table.fluxes` makes them and the finder has them.
-    fluxmin, fluxmax : float or None
-        Limits, both included, in `fluxunits`.
     fluxunits : str
         'counts', 'cps' (with `exptime`) or 'mag'.
+    fluxmin, fluxmax : float or None
+        Limits, both included, in `fluxunits`.
     nbright : int or None
         Number of the brightest to keep.
     exptime : float, optional
@@ -105,61 +120,26 @@ def limited(catalog, *, fluxmin=None, fluxmax=None, fluxunits="counts", nbright=
         The limits exclude everything, or they are given and the catalog has no fluxes.
     """
     if fluxmin is not None and fluxmax is not None and fluxmin > fluxmax:
-        raise ParameterError(f"fluxmin = {fluxmin:g} is above fluxmax = {fluxmax:g}: no source is left")
+        raise ParameterError(f"fluxmin = {fluxmin:g} is above fluxmax = {fluxmax:g}: "
+                             "no source is left")
     asked = any(limit is not None for limit in (fluxmin, fluxmax, nbright))
     if asked and len(catalog) and np.isnan(catalog.flux).all():
-        raise ParameterError(f"{catalog.origin[0] or 'a catalog'} has no fluxes to limit or sort by: name their column")
+        raise ParameterError(f"{catalog.origin[0] or 'a catalog'} has no fluxes to limit or sort "
+                             "by: name their column")
     if fluxmin is not None or fluxmax is not None:
-        if fluxunits == "mag":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                values = np.where(catalog.flux > 0, -2.5 * np.log10(catalog.flux), np.inf)
-            values[np.isnan(catalog.flux)] = np.nan
-        else:
-            values = catalog.flux / exposure_time(fluxunits, exptime)
-        slack = 1e-12  # what going to counts and back costs a value that equals a limit
-        low = -np.inf if fluxmin is None else fluxmin - slack * abs(fluxmin)
-        high = np.inf if fluxmax is None else fluxmax + slack * abs(fluxmax)
+        values = _in_units(catalog.flux, fluxunits, exptime)
+        low = -np.inf if fluxmin is None else fluxmin - _SLACK * abs(fluxmin)
+        high = np.inf if fluxmax is None else fluxmax + _SLACK * abs(fluxmax)
         with np.errstate(invalid="ignore"):
             catalog = catalog[(values >= low) & (values <= high)]
     return catalog.brightest(nbright)
 
 
-def parse_chip_files(text, where):
-    """Read a list of images with a file for each of their chips: a catfile, or a list of exclusions.
-
-    One line an image: its name, then a name for each chip in order of EXTVER, ``None`` or ``INDEF`` (in any case) for a
-    chip that has none. What follows a ``#`` is a comment.
-
-    Parameters
-    ----------
-    text : str
-        Content of the list.
-    where : str
-        Its name, for errors.
-
-    Returns
-    -------
-    dict of str to tuple of (str or None)
-        By name of the image without its folder; as long as the line is, perhaps shorter than the image has chips.
-
-    Raises
-    ------
-    InputError
-        The list is empty, is no text, or names an image twice.
-    """
-    images = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if _CONTROL.search(line):
-            raise InputError(f"{where}, line {number}: {line[:60]!r}, expected the name of an image and of files")
-        words = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split()
-        if not words:
-            continue
-        image, names = posixpath.basename(words[0]), words[1:]
-        if not image:
-            raise InputError(f"{where}, line {number}: {line[:60]!r}, expected the name of an image and of files")
-        if image in images:
-            raise InputError(f"{where}, line {number}: {image} stands there a second time")
-        images[image] = tuple(None if name.upper() in ("NONE", "INDEF") else name for name in names)
-    if not images:
-        raise InputError(f"{where} names no image")
-    return images
+def _in_units(flux: np.ndarray, fluxunits: str, exptime: float | None) -> np.ndarray:
+    """Return fluxes in counts in other units; a magnitude is infinite for no flux."""
+    if fluxunits != "mag":
+        return flux / exposure_time(fluxunits, exptime)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        magnitudes = np.where(flux > 0, -2.5 * np.log10(flux), np.inf)
+    magnitudes[np.isnan(flux)] = np.nan
+    return magnitudes

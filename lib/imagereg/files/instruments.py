@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from imagereg.alignment.exposure import Metadata
-from imagereg.catalogs.surveys import julian_year
+from imagereg.catalogs.stars import julian_year
 
 _FITS_ENDING = r"\.(?:fits?|fts)(?:\.gz)?"
 # IPPPSSOOT: instrument, programme, visit, exposure, kind.

@@ -1,47 +1,51 @@
-"""The plots of an alignment, as PNG images in memory.
+"""Plots of an alignment, as PNG images in memory.
 
-Nothing here touches pyplot, a backend or the disk, so plots can be made in any thread and leave the user's matplotlib
-as it is. All letters are of `labelsize` points, but of 4 at least and 24 at most; the picture grows with them.
+Nothing here touches pyplot, a backend or the disk, so plots can be made in any thread and leave
+the user's matplotlib as it is. All letters are `labelsize` points high, at least 4 and at most 24;
+the picture grows with them.
 """
 
 from __future__ import annotations
 
 import io
 import textwrap
+import typing
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from imagereg.alignment.sequence import Status
+from imagereg.alignment.sequence import Alignment, Status
 from imagereg.wcs.plane import border, orientation, pixel_to_sky
 
+if typing.TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import PowerNorm
+
 _DPI = 120
-_LABELS = 4, 24  # points; the smallest that can be read, the largest that pages are laid out for
-_LETTERS_PER_HEIGHT = 1.5  # how many letters side by side are as wide as one is high, at least
+_SMALLEST_LABEL = 4  # points; the smallest that can be read
+_LARGEST_LABEL = 24  # points; the largest that pages are laid out for
+_LETTERS_PER_HEIGHT = 1.5  # this many letters side by side are as wide as one is high, at least
 _LINE = 1.35  # height of a line of text, in heights of its letters
-_ZOOM_FROM, _ZOOM = 82, 31  # bins a side: of a histogram that needs a panel for its peak; of that panel
+_ZOOM_FROM = 82  # bins a side of a histogram from which its peak gets a panel: bins of 7 dots
+_ZOOM = 31  # bins a side of that panel
 _MOST_BLOCKS = 128  # a side, of the panel for the whole histogram
-_MOST_ARROWS = 900
-_SMALLEST = 1e-3  # pixels; residuals less than this are drawn as small as they are beside it
+_MOST_ARROWS = 900  # more hide each other
+_SMALLEST = 1e-3  # pixels; the scale of a plot of residuals does not go below it
 _USED, _REJECTED, _PEAK = "tab:blue", "tab:red", "tab:red"
 
 
-def histogram_png(alignment, *, labelsize=8):
-    """Plot the two-dimensional histogram of offsets, its peak marked.
+def histogram_png(alignment: Alignment, *, labelsize: float) -> bytes:
+    """Plot the two-dimensional histogram of offsets, with its peak marked, as a PNG image.
 
-    An offset is what is to be added to a position in the image to come to that of its partner in the reference;
-    the dx and dy of a shiftfile lead the other way.
+    An offset is what is to be added to a position in the image to come to that of its partner in
+    the reference; the dx and dy of a shiftfile lead the other way.
 
     Parameters
     ----------
-    alignment : imagereg.alignment.sequence.Alignment
+    alignment : Alignment
         With a match that came from a histogram.
     labelsize : float
         Size of the letters, points.
-
-    Returns
-    -------
-    bytes
-        A PNG image.
 
     Raises
     ------
@@ -51,24 +55,21 @@ def histogram_png(alignment, *, labelsize=8):
     return _histogram_page(alignment, labelsize).png()
 
 
-def residuals_png(alignment, *, ylimit=None, labelsize=8):
-    """Plot the residuals in x and in y against x and against y.
+def residuals_png(alignment: Alignment, *, labelsize: float,
+                  ylimit: float | None = None) -> bytes:
+    """Plot the residuals in x and in y against x and against y, as a PNG image.
 
     Residuals beyond the range of the plot stand as triangles at its edge.
 
     Parameters
     ----------
-    alignment : imagereg.alignment.sequence.Alignment
+    alignment : Alignment
         With a fit.
-    ylimit : float, optional
-        Half the height of the plots, pixels of the plane; where not given, what the used matches need.
     labelsize : float
         Size of the letters, points.
-
-    Returns
-    -------
-    bytes
-        A PNG image.
+    ylimit : float, optional
+        Half the height of the plots, pixels of the plane; where not given, what the used matches
+        need.
 
     Raises
     ------
@@ -78,22 +79,18 @@ def residuals_png(alignment, *, ylimit=None, labelsize=8):
     return _residuals_page(alignment, ylimit, labelsize).png()
 
 
-def vector_png(alignment, *, labelsize=8):
-    """Plot the residuals of the used matches as arrows over the field, with the outlines of the chips.
+def vector_png(alignment: Alignment, *, labelsize: float) -> bytes:
+    """Plot the residuals of the used matches as arrows over the outlines of the chips, as a PNG.
 
-    Of more than 900 matches, those with the brightest source in each cell of a 30 by 30 grid are drawn.
+    Of more than 900 matches, those with the brightest source in each cell of a 30 by 30 grid are
+    drawn.
 
     Parameters
     ----------
-    alignment : imagereg.alignment.sequence.Alignment
+    alignment : Alignment
         With a fit.
     labelsize : float
         Size of the letters, points.
-
-    Returns
-    -------
-    bytes
-        A PNG image.
 
     Raises
     ------
@@ -106,49 +103,47 @@ def vector_png(alignment, *, labelsize=8):
 class _Page:
     """A figure with a title above an area that is laid out in inches.
 
-    Matplotlib's own layout engines take as long as all the rest and give up where letters are large.
-
-    Parameters
-    ----------
-    alignment : imagereg.alignment.sequence.Alignment
-        Whose name to put into the title.
-    letters : float
-        Their height, points.
-    size : (float, float)
-        Width and height of the area below the title, inches.
-    lines : sequence of str
-        What to say below the name.
+    Matplotlib's own layout engines take as long as all the rest and give up where letters are
+    large. `letters` is their height in points, `size` the width and height of the area below the
+    title in inches; the title has the name of the image and below it the `lines`.
     """
 
-    def __init__(self, alignment, letters, size, lines):
+    def __init__(self, alignment: Alignment, letters: float, size: tuple[float, float],
+                 lines: Sequence[str]) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        self.letters, em = letters, letters / 72
-        name = alignment.name + (" (not aligned)" if alignment.status is Status.FAILED else "")
+        self.letters = letters
+        em = letters / 72
+        name = alignment.name
+        if alignment.status is Status.FAILED:
+            name += " (not aligned)"
         columns = int(size[0] / em * _LETTERS_PER_HEIGHT)
         title = [part for line in (name, *lines) for part in textwrap.wrap(line, columns)]
         self._inches = np.array([size[0], size[1] + (len(title) + 0.5) * _LINE * em])
-        self.figure = Figure(figsize=self._inches, dpi=_DPI, layout="none")
-        FigureCanvasAgg(self.figure)
-        self.figure.text(0.5, 1 - 0.5 * em / self._inches[1], "\n".join(title), ha="center", va="top",
-                         fontsize=letters, linespacing=_LINE, parse_math=False)
+        no_layout: typing.Any = "none"  # matplotlib's type hints do not know it
+        self.figure = Figure(figsize=(size[0], self._inches[1]), dpi=_DPI, layout=no_layout)
+        self._canvas = FigureCanvasAgg(self.figure)
+        self.figure.text(0.5, 1 - 0.5 * em / self._inches[1], "\n".join(title), ha="center",
+                         va="top", fontsize=letters, linespacing=_LINE, parse_math=False)
 
-    def panel(self, place, *, xlabel="", ylabel=""):
+    def panel(self, place: Sequence[float], *, xlabel: str = "", ylabel: str = "") -> Axes:
         """Add axes at a place: left, bottom, width and height, inches."""
-        panel = self.figure.add_axes(np.ravel(np.reshape(place, (2, 2)) / self._inches))
+        left, bottom, width, height = np.ravel(np.reshape(place, (2, 2)) / self._inches)
+        panel = self.figure.add_axes((left, bottom, width, height))
         panel.tick_params(labelsize=self.letters)
         panel.set_xlabel(xlabel, fontsize=self.letters)
         panel.set_ylabel(ylabel, fontsize=self.letters)
         return panel
 
-    def legend(self, handles):
+    def legend(self, handles: Mapping) -> None:
         """Explain marks, {text: artist}, in a row along the lower edge."""
-        self.figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=len(handles), frameon=False,
-                           fontsize=self.letters, borderaxespad=0.2)
+        self.figure.legend(handles.values(), handles.keys(), loc="lower center",
+                           ncols=len(handles), frameon=False, fontsize=self.letters,
+                           borderaxespad=0.2)
 
-    def png(self):
-        """Return the PNG image; letters are matplotlib's own, even where the user's settings ask for LaTeX."""
+    def png(self) -> bytes:
+        """Return the PNG image, without LaTeX even where the user's settings ask for it."""
         from matplotlib import rcParams
         from matplotlib.text import Text
 
@@ -156,35 +151,42 @@ class _Page:
             for text in self.figure.findobj(Text):
                 text.set_usetex(False)
         buffer = io.BytesIO()
-        self.figure.canvas.print_png(buffer)
+        self._canvas.print_png(buffer)
         return buffer.getvalue()
 
 
-def _room(labelsize):
-    """Return the height of letters in points and in inches, and the room left of and below axes, inches."""
-    letters = float(np.clip(labelsize, *_LABELS))
+def _room(labelsize: float) -> tuple[float, float, np.ndarray]:
+    """Return the height of letters in points and in inches, and the room beside axes, inches.
+
+    The room is that left of axes and that below.
+    """
+    letters = float(np.clip(labelsize, _SMALLEST_LABEL, _LARGEST_LABEL))
     em = letters / 72
     return letters, em, np.array([0.2 + 6 * em, 0.2 + 2.7 * em])
 
 
-def _histogram_page(alignment, labelsize):
+def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
     if alignment.match is None or alignment.match.histogram is None:
         raise ValueError(f"{alignment.name} has no histogram of offsets to plot")
-    histogram, edges, offset = alignment.match.histogram, alignment.match.edges, alignment.match.offset
+    match: typing.Any = alignment.match
+    histogram, edges, offset = match.histogram, match.edges, match.offset
     row, column = _bin_of(offset, edges)
-    number, peak = f"{histogram[row, column]:.0f} pairs", f"({offset[0]:+.2f}, {offset[1]:+.2f})"
+    number = f"{histogram[row, column]:.0f} pairs"
+    peak = f"({offset[0]:+.2f}, {offset[1]:+.2f})"
     views = _views(histogram, edges, row, column)
     letters, em, (left, bottom) = _room(labelsize)
     side = max(4.6 if len(views) > 1 else 5.2, 24 * em)
     bar_left = len(views) * (left + side) + 1.5 * em
-    page = _Page(alignment, letters, (bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em), (
-        "offset = reference minus image: what to add to a position in the image to reach its partner",
-        f"peak at {peak} pixels: {number} in its bin of {edges[0][1] - edges[0][0]:.3g} pixel; "
-        f"mean of all bins {histogram.mean():.2g}"))
+    lines = ["offset = reference minus image: what to add to a position in the image to reach its "
+             "partner",
+             f"peak at {peak} pixels: {number} in its bin of {edges[0][1] - edges[0][0]:.3g} "
+             f"pixel; mean of all bins {histogram.mean():.2g}"]
+    size = bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em
+    page = _Page(alignment, letters, size, lines)
     norm = _cube_root(max(histogram.max(), 1))
-    for place, (title, counts, extent, box) in enumerate(views):
-        panel = page.panel((left + place * (side + left), bottom, side, side),
-                           xlabel="X offset (pixels)", ylabel="Y offset (pixels)")
+    for place_number, (title, counts, extent, box) in enumerate(views):
+        place = left + place_number * (side + left), bottom, side, side
+        panel = page.panel(place, xlabel="X offset (pixels)", ylabel="Y offset (pixels)")
         picture = panel.imshow(counts, norm=norm, cmap="bone_r", extent=extent, origin="lower",
                                interpolation="nearest")
         panel.set(xlim=box[0], ylim=box[1])
@@ -196,25 +198,29 @@ def _histogram_page(alignment, labelsize):
     return page
 
 
-def _cube_root(largest):
-    """Return the scale of colours; on a linear one the few pairs of an empty field are lost beside the peak."""
+def _cube_root(largest: float) -> PowerNorm:
+    """Return a scale of colours on which a few pairs are seen beside the peak."""
     from matplotlib.colors import PowerNorm
 
     return PowerNorm(1 / 3, vmin=0, vmax=largest)
 
 
-def _bin_of(offset, edges):
+def _bin_of(offset: np.ndarray, edges: np.ndarray) -> tuple[int, int]:
     """Return row and column of the bin in which an offset lies, or that is nearest to it."""
-    column, row = (int(np.clip(np.searchsorted(edge, at, side="right") - 1, 0, len(edge) - 2))
-                   for edge, at in zip(edges, offset, strict=True))
+    bins = []
+    for edge, at in zip(edges, offset, strict=True):
+        after = np.searchsorted(edge, at, side="right")
+        bins.append(int(np.clip(after - 1, 0, len(edge) - 2)))
+    column, row = bins
     return row, column
 
 
-def _views(histogram, edges, row, column):
-    """Return what to show: title, counts, extent of the counts, ranges of x and y; the peak's surroundings last.
+def _views(histogram: np.ndarray, edges: np.ndarray, row: int, column: int) -> list[tuple]:
+    """Return the views of a histogram to show: title, counts, their extent, ranges of x and y.
 
-    A bin of a thousand would be less than a dot. So the whole of a large histogram is shown by the largest of each
-    block of bins, and what is around the peak once more, bin by bin.
+    Of a thousand bins a side each would be less than a dot. So the whole of a large histogram is
+    shown by the largest of each block of bins, and the surroundings of the peak bin by bin in a
+    second view.
     """
     n = len(histogram)
     block = -(-n // _MOST_BLOCKS)
@@ -222,33 +228,37 @@ def _views(histogram, edges, row, column):
     padded = np.pad(histogram, (0, blocks * block - n))
     counts = padded.reshape(blocks, block, blocks, block).max(axis=(1, 3))
     (left, low), side = edges[:, 0], blocks * block * (edges[:, 1] - edges[:, 0])
-    title = f"all offsets; each dot is the largest of {block} by {block} bins" if block > 1 else "all offsets"
-    box = edges[:, [0, -1]]
-    views = [(title, counts, (left, left + side[0], low, low + side[1]), box)]
+    title = "all offsets"
+    if block > 1:
+        title += f"; each dot is the largest of {block} by {block} bins"
+    extent = left, left + side[0], low, low + side[1]
+    views = [(title, counts, extent, edges[:, [0, -1]])]
     if n >= _ZOOM_FROM:
         first = np.clip(np.array([column, row]) - _ZOOM // 2, 0, n - _ZOOM)
-        (x, y), last = first, first + _ZOOM
+        last = first + _ZOOM
         box = np.column_stack([edges[[0, 1], first], edges[[0, 1], last]])
-        views.append(("around the peak", histogram[y:last[1], x:last[0]], tuple(box.ravel()), box))
+        counts = histogram[first[1]:last[1], first[0]:last[0]]
+        views.append(("around the peak", counts, tuple(box.ravel()), box))
     return views
 
 
-def _circle(panel, place):
+def _circle(panel: Axes, place: np.ndarray) -> None:
+    """Draw a circle around a place, with a white border."""
     for colour, width in (("white", 3), (_PEAK, 1.5)):
-        panel.plot(*place, marker="o", markersize=22, markerfacecolor="none", markeredgecolor=colour,
-                   markeredgewidth=width)
+        panel.plot(*place, marker="o", markersize=22, markerfacecolor="none",
+                   markeredgecolor=colour, markeredgewidth=width)
 
 
-def _write_beside(panel, place, text, letters):
+def _write_beside(panel: Axes, place: np.ndarray, text: str, letters: float) -> None:
     """Write beside a place, on the side where there is room."""
     middle = np.mean([panel.get_xlim(), panel.get_ylim()], axis=1)
     x, y = np.where(place > middle, -1, 1)
-    panel.annotate(text, place, (15 * x, 15 * y), textcoords="offset points", fontsize=letters, color=_PEAK,
-                   ha="left" if x > 0 else "right", va="bottom" if y > 0 else "top",
+    panel.annotate(text, (place[0], place[1]), (15 * x, 15 * y), textcoords="offset points", fontsize=letters,
+                   color=_PEAK, ha="left" if x > 0 else "right", va="bottom" if y > 0 else "top",
                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 2})
 
 
-def _residuals_page(alignment, ylimit, labelsize):
+def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float) -> _Page:
     fit, xy = _fit_of(alignment)
     if ylimit is not None and not ylimit > 0:
         raise ValueError(f"ylimit is {ylimit}, expected more than 0 pixels")
@@ -257,17 +267,18 @@ def _residuals_page(alignment, ylimit, labelsize):
     letters, em, (left, bottom) = _room(labelsize)
     bottom += 2 * em
     wide, tall = max(3.7, 20 * em), max(2.5, 15 * em)
-    page = _Page(alignment, letters, (2 * left + 2 * wide + 2.5 * em, bottom + 2 * tall + 3 * em), (
-        f"residual = reference minus fitted image; {fit.nmatches} of {len(fit.used)} matches used",
-        _rms_text(fit, scale)))
+    size = 2 * left + 2 * wide + 2.5 * em, bottom + 2 * tall + 3 * em
+    numbers = f"{fit.nmatches} of {len(fit.used)} matches used"
+    page = _Page(alignment, letters, size, [
+        f"residual = reference minus fitted image; {numbers}", _rms_text(fit, scale)])
     low, high = _box([xy], margin=0.03)
     for row, column in np.ndindex(2, 2):
         factor, unit = ((1, "pixels"), (scale, "mas"))[column]
-        panel = page.panel((left + column * (wide + 2.5 * em), bottom + (1 - row) * (tall + 2 * em), wide, tall),
-                           xlabel=f"{'XY'[column]} on the plane (pixels)" if row == 1 else "",
-                           ylabel=f"residual in {'XY'[row]} ({unit})")
-        handles = _draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor, used=fit.used,
-                                  limit=limit * factor)
+        x, y = left + column * (wide + 2.5 * em), bottom + (1 - row) * (tall + 2 * em)
+        panel = page.panel((x, y, wide, tall), ylabel=f"residual in {'XY'[row]} ({unit})",
+                           xlabel=f"{'XY'[column]} on the plane (pixels)" if row == 1 else "")
+        handles = _draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor,
+                                  used=fit.used, limit=limit * factor)
         panel.set(xlim=(low[column], high[column]), ylim=(-limit * factor, limit * factor))
         panel.tick_params(labelbottom=row == 1)
         if column == 1:
@@ -277,102 +288,121 @@ def _residuals_page(alignment, ylimit, labelsize):
     return page
 
 
-def _draw_residuals(panel, positions, residuals, *, used, limit):
-    """Draw the residuals of one axis, those beyond the limit at the edge; return {text: marks} for the legend."""
+def _draw_residuals(panel: Axes, positions: np.ndarray, residuals: np.ndarray, *,
+                    used: np.ndarray, limit: float) -> dict:
+    """Draw the residuals of one axis, those beyond the limit at the edge.
+
+    Returns {text: mark} for the legend.
+    """
     panel.axhline(0, color="0.5", linewidth=0.8, zorder=1)
-    handles, size = {}, float(np.clip(80 / np.sqrt(len(residuals)), 1.6, 4.5))
-    for chosen, name, style in ((used, "used", {"marker": "o", "color": _USED, "markeredgewidth": 0, "alpha": 0.8}),
-                                (~used, "rejected", {"marker": "x", "color": _REJECTED})):
+    handles = {}
+    size = float(np.clip(80 / np.sqrt(len(residuals)), 1.6, 4.5))
+    dot = {"marker": "o", "color": _USED, "markeredgewidth": 0, "alpha": 0.8, "markersize": size}
+    cross = {"marker": "x", "color": _REJECTED, "markersize": max(size, 4)}
+    kinds: list[tuple[np.ndarray, str, dict]] = [(used, "used", dot), (~used, "rejected", cross)]
+    for chosen, name, style in kinds:
         if not chosen.any():
             continue
         within = chosen & (np.abs(residuals) <= limit)
-        handles[f"{name} ({chosen.sum()})"], = panel.plot(positions[within], residuals[within], linestyle="none",
-                                                          markersize=max(size, 4 if name == "rejected" else 0), **style)
-        for end, mark in ((limit, "^"), (-limit, "v")):
+        mark, = panel.plot(positions[within], residuals[within], linestyle="none", **style)
+        handles[f"{name} ({chosen.sum()})"] = mark
+        for end, triangle in ((limit, "^"), (-limit, "v")):
             beyond = positions[chosen & (residuals * np.sign(end) > limit)]
             if beyond.size:
-                panel.plot(beyond, np.full(beyond.size, end), mark, color=style["color"], markersize=5,
-                           markeredgewidth=0, clip_on=False)
+                panel.plot(beyond, np.full(beyond.size, end), triangle, color=style["color"],
+                           markersize=5, markeredgewidth=0, clip_on=False)
     return handles
 
 
-def _beyond(panel, fit, limit):
-    """Return {text: mark} for the matches beyond the limit, for the legend; empty where there are none."""
+def _beyond(panel: Axes, fit, limit: float) -> dict:
+    """Return {text: mark} of the legend for matches beyond the limit, where there are any."""
     number = (np.abs(fit.residuals) > limit).any(axis=1).sum()
-    return {f"beyond the range ({number})": panel.plot([], [], "^", color="0.5", markersize=5)[0]} if number else {}
+    if not number:
+        return {}
+    mark, = panel.plot([], [], "^", color="0.5", markersize=5)
+    return {f"beyond the range ({number})": mark}
 
 
-def _residual_range(residuals):
-    """Return half the height of a plot that shows all residuals but a few far off the rest, pixels."""
+def _residual_range(residuals: np.ndarray) -> float:
+    """Return half the height of a plot of all residuals but a few far off the rest, pixels."""
     size = np.abs(residuals)
-    typical, largest = 1.4826 * np.median(size, axis=0).max(), size.max()
+    largest = size.max()
+    typical = 1.4826 * np.median(size, axis=0).max()  # one sigma of a normal distribution
     if typical > 0:
         largest = min(largest, 6 * typical)
     return _round_up(max(1.08 * largest, _SMALLEST))
 
 
-def _round_up(value):
+def _round_up(value: float) -> float:
     """Return the least of 1, 1.2, 1.5, 2, ... times a power of ten that is not below a value."""
-    steps = 10.0 ** np.floor(np.log10(value)) * np.array([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12])
+    round_numbers = np.array([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12])
+    steps = 10.0 ** np.floor(np.log10(value)) * round_numbers
     return float(steps[steps >= value][0])
 
 
-def _vector_page(alignment, labelsize):
+def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
     fit, xy = _fit_of(alignment)
     scale = alignment.plane.pixel_scale * 1000
-    outlines = [_outline(chip, alignment) for chip in alignment.exposure.chips]
+    outlines = [_outline(chip, fit, alignment.plane) for chip in alignment.exposure.chips]
     drawn = np.flatnonzero(fit.used)
-    drawn = drawn[_brightest_of_cells(xy[drawn], alignment.exposure.sources.flux[alignment.rows[drawn]])]
+    flux = alignment.exposure.sources.flux[alignment.rows[drawn]]
+    drawn = drawn[_brightest_of_cells(xy[drawn], flux)]
     low, high = _box([xy, *outlines])
     enlargement, key = _arrow_scale(fit.residuals[drawn], (high - low).max())
     arrows = fit.residuals[drawn] * enlargement
     low, high = _box([xy, *outlines, xy[drawn] + arrows], margin=0.03, flattest=0.4)
     letters, em, (left, bottom) = _room(labelsize)
-    bottom += 0 if fit.used.all() else 2 * em
+    if not fit.used.all():
+        bottom += 2 * em
     wide, tall = max(6.4, 30 * em) * (high - low) / (high - low).max()
-    page = _Page(alignment, letters, (left + wide + 2 * em, bottom + tall + 2.5 * em), (
-        f"arrows from the fitted image to the reference for {len(drawn)} of {fit.nmatches} used matches",
-        _rms_text(fit, scale), f"y axis at position angle {orientation(alignment.plane.wcs) % 360:.2f} degrees"))
-    panel = page.panel((left, bottom, wide, tall), xlabel="X on the plane (pixels)", ylabel="Y on the plane (pixels)")
+    numbers = f"{len(drawn)} of {fit.nmatches} used matches"
+    angle = orientation(alignment.plane.wcs) % 360
+    page = _Page(alignment, letters, (left + wide + 2 * em, bottom + tall + 2.5 * em), [
+        f"arrows from the fitted image to the reference for {numbers}", _rms_text(fit, scale),
+        f"y axis at position angle {angle:.2f} degrees"])
+    panel = page.panel((left, bottom, wide, tall), xlabel="X on the plane (pixels)",
+                       ylabel="Y on the plane (pixels)")
     panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     for outline in outlines:
         panel.plot(*outline.T, color="0.6", linewidth=0.8, zorder=1)
     panel.plot(*xy[drawn].T, ".", color=_USED, markersize=2)
-    quiver = panel.quiver(*xy[drawn].T, *arrows.T, angles="xy", scale_units="xy", scale=1, units="inches",
-                          width=0.01, color=_USED)
+    quiver = panel.quiver(*xy[drawn].T, *arrows.T, angles="xy", scale_units="xy", scale=1,
+                          units="inches", width=0.01, color=_USED)
     tip = key * enlargement / (high - low)[0], 1 + em / tall
     panel.quiverkey(quiver, *tip, key * enlargement, "", labelpos="E")
-    panel.annotate(f"{key:.3g} pixels = {key * scale:.3g} mas", tip, (6, 0), xycoords="axes fraction",
-                   textcoords="offset points", va="center", fontsize=letters)
+    panel.annotate(f"{key:.3g} pixels = {key * scale:.3g} mas", tip, (6, 0), va="center",
+                   xycoords="axes fraction", textcoords="offset points", fontsize=letters)
     if not fit.used.all():
         rejected, = panel.plot(*xy[~fit.used].T, "x", color=_REJECTED, markersize=4)
         page.legend({f"rejected, drawn without arrow ({(~fit.used).sum()})": rejected})
     return page
 
 
-def _fit_of(alignment):
-    """Return the fit and where it puts the matched sources of the image, (N, 2), plane pixels."""
+def _fit_of(alignment: Alignment) -> tuple[typing.Any, np.ndarray]:
+    """Return the fit, and the fitted plane positions (N, 2) of the matched image sources."""
     if alignment.fit is None:
         raise ValueError(f"{alignment.name} has no fit to plot residuals of")
     return alignment.fit, alignment.fit(alignment.image_xy)
 
 
-def _rms_text(fit, scale):
+def _rms_text(fit, scale: float) -> str:
     x, y = fit.rms
     return f"rms X {x:.4f}, Y {y:.4f} pixels = {x * scale:.2f}, {y * scale:.2f} mas"
 
 
-def _outline(chip, alignment):
-    """Return the border of a chip, where the fit puts it on the plane, closed, (N, 2)."""
+def _outline(chip, fit, plane) -> np.ndarray:
+    """Return the border of a chip on the plane after the fit, closed, (N, 2)."""
     sky = pixel_to_sky(chip.wcs, border(chip.shape))
-    xy = alignment.fit(alignment.plane.sky_to_plane(sky))
+    xy = fit(plane.sky_to_plane(sky))
     return np.concatenate([xy, xy[:1]])
 
 
-def _box(parts, *, margin=0.0, flattest=0.0):
+def _box(parts: Sequence[np.ndarray], *, margin: float = 0.0,
+         flattest: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Return the lower and the upper corner of a box around positions.
 
-    It is a pixel wide at least, leaves a margin (a part of its size), and its sides have at least the ratio `flattest`.
+    It is a pixel wide at least, leaves a margin (a part of its size), and its sides have at least
+    the ratio `flattest`.
     """
     every = np.concatenate(parts)
     low, high = every.min(axis=0), every.max(axis=0)
@@ -381,8 +411,8 @@ def _box(parts, *, margin=0.0, flattest=0.0):
     return (low + high - size) / 2, (low + high + size) / 2
 
 
-def _brightest_of_cells(xy, flux):
-    """Return indices of all positions, or, where there are too many, of the brightest in each cell of a grid."""
+def _brightest_of_cells(xy: np.ndarray, flux: np.ndarray) -> np.ndarray:
+    """Return indices of all sources or, if too many, of the brightest in each cell of a grid."""
     if len(xy) <= _MOST_ARROWS:
         return np.arange(len(xy))
     side = int(np.sqrt(_MOST_ARROWS))
@@ -393,11 +423,12 @@ def _brightest_of_cells(xy, flux):
     return np.sort(order[np.unique(cell[order], return_index=True)[1]])
 
 
-def _arrow_scale(residuals, field):
-    """Return how many times longer to draw residuals in a field of a size, and the length of a key arrow, pixels."""
+def _arrow_scale(residuals: np.ndarray, field: float) -> tuple[float, float]:
+    """Return the enlargement of residuals for a field, and the length of a key arrow, pixels."""
     length = np.maximum(np.hypot(*residuals.T), _SMALLEST)
     longest = length.max()
     typical = max(np.percentile(length, 80), 1e-3 * longest)
     wanted = field * min(0.06, 1 / np.sqrt(len(residuals)))
+    enlargement = min(wanted / typical, 0.2 * field / longest)
     steps = 10.0 ** np.floor(np.log10(typical)) * np.array([1, 2, 5])
-    return min(wanted / typical, 0.2 * field / longest), float(steps[steps <= typical * (1 + 1e-9)][-1])
+    return enlargement, float(steps[steps <= typical * (1 + 1e-9)][-1])  # but for rounding

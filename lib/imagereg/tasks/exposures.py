@@ -14,7 +14,7 @@ from imagereg.alignment.exposure import Chip, Exposure, Metadata
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.reference import Reference
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.catalogs.surveys import ReferenceCatalog
+from imagereg.catalogs.surveys import reference_catalog
 from imagereg.catalogs.user import limited
 from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions
 from imagereg.detection.measure import (
@@ -127,7 +127,7 @@ def _read_refcat(task, plane):
     """Read the reference catalog, and keep the stars within the limits of flux and number."""
     table = read_table(read_bytes(task.refcat), task.refcat)
     names = ("refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")
-    stars = ReferenceCatalog.from_table(table, **{name: task[name] for name in names})
+    stars = reference_catalog(table, **{name: task[name] for name in names})
     stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
                     fluxunits=task.rfluxunits, nbright=task.refnbright)
     if task.refxyunits == "pixels":

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table as AstropyTable
+from defaults import of
 
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.catalogs.user import image_catalog, limited, parse_chip_files
-from imagereg.errors import InputError, ParameterError
+from imagereg.catalogs.user import image_catalog
+from imagereg.errors import InputError
 from imagereg.files import text as formats
 
+COLUMNS = of("tweakreg", "xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
 X, Y, FLUX = [10.25, 200.5, 3000.125], [20.75, -1.5, 1.0], [1000.0, 5.5, 20.0]
 
 IRAF = b"""#K IRAF       = NOAO/IRAFV2.16          version    %-23s
@@ -47,6 +49,11 @@ DRIZZLEPAC = b"""# Source catalog derived for j1_flt.fits
 """
 
 
+def from_table(table, **columns):
+    """Return the catalog of a table, by default of columns as the task has them."""
+    return image_catalog(table, **{**COLUMNS, **columns})
+
+
 def columns_text(separator, head=""):
     return (head + "".join(f"{x}{separator}{y}{separator}{flux}\n"
                            for x, y, flux in zip(X, Y, FLUX, strict=True))).encode()
@@ -76,10 +83,10 @@ def ldac():
 
 
 def votable(kind):
-    from astropy.io.votable import from_table
+    from astropy.io.votable import from_table as votable_of
 
     buffer = io.BytesIO()
-    from_table(AstropyTable({"X": X, "Y": Y, "FLUX": FLUX})).to_xml(buffer, tabledata_format=kind)
+    votable_of(AstropyTable({"X": X, "Y": Y, "FLUX": FLUX})).to_xml(buffer, tabledata_format=kind)
     return buffer.getvalue()
 
 
@@ -103,7 +110,7 @@ FORMATS["csv quoted"] = (b'"x","y","flux"\n"10.25","20.75","1000"\n"200.5","-1.5
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_gives_the_same_catalog(kind):
     content, fluxcol = FORMATS[kind]
-    catalog = image_catalog(read_table(content, "cat"), fluxcol=fluxcol, chip=2)
+    catalog = from_table(read_table(content, "cat"), fluxcol=fluxcol, chip=2)
     np.testing.assert_array_equal(catalog.xy, np.column_stack([X, Y]))
     np.testing.assert_array_equal(catalog.ident, [1, 2, 3])
     assert set(catalog.chip) == {2}
@@ -118,7 +125,7 @@ def test_our_own_catalogs_come_back(shapes, count):
     sources = SourceCatalog(np.column_stack([X, Y]), flux=FLUX, sharp=0.5, round1=0.1, round2=0.2)[:count]
     text = formats.chip_catalog_text(sources, "j1_flt.fits", shapes=shapes)
     table = read_table(text.encode(), "j1_sci1_xy_catalog.coo")
-    back = image_catalog(table, fluxcol="Flux" if count else "3")
+    back = from_table(table, fluxcol="Flux" if count else "3")
     np.testing.assert_array_equal(back.xy, sources.xy)
     np.testing.assert_array_equal(back.flux, sources.flux)
 
@@ -128,7 +135,7 @@ def test_our_sky_catalog_comes_back():
     table = read_table(formats.sky_catalog_text(sources, "a b").encode(), "c.coo")
     assert table.names == ("RA", "Dec")
     assert table.units == ("(deg)", "(deg)")
-    np.testing.assert_array_equal(image_catalog(table, xyunits="degrees").sky, sources.sky)
+    np.testing.assert_array_equal(from_table(table, xyunits="degrees").sky, sources.sky)
 
 
 def test_iraf_names_and_units():
@@ -155,10 +162,10 @@ def test_sextractor_vectors():
 
 def test_known_names_come_before_the_first_two_columns_but_not_before_what_is_given():
     table = read_table(SEXTRACTOR, "test.cat")
-    np.testing.assert_array_equal(image_catalog(table).xy[:, 0], X)
-    np.testing.assert_array_equal(image_catalog(table, xcol=2, ycol="4").xy[:, 0], FLUX)
+    np.testing.assert_array_equal(from_table(table).xy[:, 0], X)
+    np.testing.assert_array_equal(from_table(table, xcol=2, ycol="4").xy[:, 0], FLUX)
     both = read_table(b"X_IMAGE,Y_IMAGE,XWIN_IMAGE,YWIN_IMAGE\n1,2,3,4\n", "both.csv")
-    np.testing.assert_array_equal(image_catalog(both).xy, [(1, 2)])
+    np.testing.assert_array_equal(from_table(both).xy, [(1, 2)])
 
 
 @pytest.mark.parametrize("column, index", [("1", 0), (3, 2), (" 2 ", 1), ("RA", 1), ("ra", 0), ("dEc", 2)])
@@ -272,7 +279,7 @@ def test_angles_that_are_none(ra, dec):
     rows = zip(ra.split("\n"), dec.split("\n"), strict=False)
     table = read_table(("RA,Dec\n" + "".join(f"{a},{b}\n" for a, b in rows)).encode(), "cat.csv")
     with pytest.raises(InputError, match="cat.csv, line [23]: "):
-        image_catalog(table, xyunits="degrees")
+        from_table(table, xyunits="degrees")
 
 
 @pytest.mark.parametrize("unit, factor", [("hourangle", 15), ("h", 15), ("rad", np.rad2deg(1)), ("arcmin", 1 / 60)])
@@ -287,74 +294,7 @@ def test_a_unit_of_another_kind():
         read_table(content, "cat").angles(0, hours=True)
 
 
-def test_rows_without_a_position_are_left_out_and_counted(caplog):
-    catalog = image_catalog(read_table(b"1 2\nINDEF 3\n4 1e7\n5 6\n", "stars.coo"))
-    np.testing.assert_array_equal(catalog.xy, [(1, 2), (5, 6)])
-    np.testing.assert_array_equal(catalog.ident, [1, 4])
-    assert caplog.messages == ["stars.coo: 2 of 4 rows have no position and are left out"]
-
-
 def test_whole_numbers_keep_all_digits():
     for content in (b"4611686018427387905,1\n5,2\n", b'"4611686018427387905",1\n5,2\n'):
         assert read_table(content, "gaia.csv").integers(0).tolist() == [4611686018427387905, 5]
     assert read_table(b"1.5,1\n5,2\n", "gaia.csv").integers(0) is None
-
-
-MAGS = b"1 1 20.0\n2 2 18.0\n3 3 INDEF\n4 4 22.0\n5 5 99.0\n"
-
-
-@pytest.mark.parametrize("limits, kept", [
-    ({}, [1, 2, 3, 4, 5]), ({"fluxmax": 20}, [1, 2]), ({"fluxmin": 20}, [1, 4]), ({"fluxmin": 19, "fluxmax": 20}, [1]),
-    ({"nbright": 1}, [2]), ({"nbright": 2}, [1, 2]), ({"fluxmin": 20, "nbright": 1}, [1]),
-    ({"nbright": 9}, [1, 2, 3, 4, 5])])
-def test_limits_in_magnitudes(limits, kept):
-    catalog = image_catalog(read_table(MAGS, "cat"), fluxcol=3, fluxunits="mag")
-    assert limited(catalog, fluxunits="mag", **limits).ident.tolist() == kept
-
-
-@pytest.mark.parametrize("fluxunits, exptime, scale", [("counts", 100.0, 1), ("cps", 100.0, 100), ("cps", None, 1)])
-def test_limits_in_counts(fluxunits, exptime, scale):
-    catalog = image_catalog(read_table(b"1 1 0.3\n2 2 7\n3 3 0.1\n4 4 nan\n", "cat"), fluxcol="3", fluxunits=fluxunits,
-                            exptime=exptime)
-    np.testing.assert_allclose(catalog.flux, np.array([0.3, 7, 0.1, np.nan]) * scale)
-    asked = {"fluxunits": fluxunits, "exptime": exptime}
-    assert limited(catalog, fluxmin=0.3, **asked).ident.tolist() == [1, 2]
-    assert limited(catalog, fluxmin=0.1, fluxmax=0.3, **asked).ident.tolist() == [1, 3]
-    assert limited(catalog, fluxmax=0.3, nbright=1, **asked).ident.tolist() == [1]
-
-
-def test_limits_that_make_no_sense():
-    plain = image_catalog(read_table(b"1 1\n2 2\n", "stars.coo"))
-    assert len(limited(plain)) == 2
-    for limits in ({"fluxmin": 1}, {"fluxmax": 1}, {"nbright": 1}):
-        with pytest.raises(ParameterError, match="stars.coo has no fluxes"):
-            limited(plain, **limits)
-    with pytest.raises(ParameterError, match="fluxmin = 2 is above fluxmax = 1"):
-        limited(plain, fluxmin=2, fluxmax=1)
-    with pytest.raises(InputError, match="EXPTIME is 0"):
-        limited(plain.replace(flux=[1, 2]), fluxmin=1, fluxunits="cps", exptime=0)
-    assert len(limited(SourceCatalog.empty(), fluxmin=1, nbright=1)) == 0
-
-
-def test_the_sample_catfile_of_the_help():
-    text = "image1_flt.fts  cat1_sci1.coo  cat1_sci2.coo\nimage2_flt.fts  cat2_sci1.coo  cat2_sci2.coo\n"
-    assert parse_chip_files(text, "catfile") == {"image1_flt.fts": ("cat1_sci1.coo", "cat1_sci2.coo"),
-                                                 "image2_flt.fts": ("cat2_sci1.coo", "cat2_sci2.coo")}
-
-
-@pytest.mark.parametrize("line, names", [
-    ("j99da1f2q_flt.fits test_exclusion.reg", ("test_exclusion.reg",)),
-    ("j99da1f2q_flt.fits None test_sci2_exclusion.reg", (None, "test_sci2_exclusion.reg")),
-    ("j99da1f2q_flt.fits INDEF test_sci2_exclusion.reg", (None, "test_sci2_exclusion.reg")),
-    ("j99da1f2q_flt.fits", ()), ("  j99da1f2q_flt.fits\tnone\tindef # b", (None, None)),
-    ("# comment\n\nj99da1f2q_flt.fits a#1.coo # b", ("a#1.coo",))])
-def test_lines_of_lists_with_files_for_chips(line, names):
-    assert parse_chip_files(line, "list") == {"j99da1f2q_flt.fits": names}
-
-
-@pytest.mark.parametrize("text, message", [
-    ("", "list names no image"), ("# a b\n", "list names no image"), ("a b\n\na c\n", "list, line 3: a stands there"),
-    ("a b\nc \x01\n", "list, line 2: .* expected the name of an image")])
-def test_lists_that_are_none(text, message):
-    with pytest.raises(InputError, match=message):
-        parse_chip_files(text, "list")

@@ -13,13 +13,16 @@ from astropy.io import ascii as astropy_ascii
 from astropy.io import fits
 from astropy.table import Table as AstropyTable
 from astropy.time import Time
+from defaults import of
 
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.sources import Flag, SourceCatalog
-from imagereg.catalogs.surveys import NO_MOTION, POOR_ASTROMETRY, ReferenceCatalog, julian_year, sky_table_text
+from imagereg.catalogs.stars import NO_MOTION, POOR_ASTROMETRY, ReferenceCatalog, julian_year
+from imagereg.catalogs.surveys import reference_catalog, sky_table_text
 from imagereg.catalogs.user import limited
 from imagereg.errors import InputError
 
+COLUMNS = of("tweakreg", "refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")
 GAIA = (b"source_id,ra,ra_error,dec,dec_error,pmra,pmra_error,pmdec,pmdec_error,ref_epoch,phot_g_mean_mag,ruwe\n"
         b"4611686018427387905,10.5,0.02,-30.25,0.03,100,0.04,-50,0.05,2016.0,15.5,1.01\n"
         b"4611686018427387906,10.6,0.2,-30.35,0.3,,,,,2016.0,20.5,\n"
@@ -29,7 +32,7 @@ TYCHO = Path(os.environ.get("IMAGEREG_SHARED", Path(__file__).parents[4] / "shar
 
 def catalog(content, **columns):
     content = content.encode() if isinstance(content, str) else content
-    return ReferenceCatalog.from_table(read_table(content, "ref.csv"), **columns)
+    return reference_catalog(read_table(content, "ref.csv"), **{**COLUMNS, **columns})
 
 
 def test_gaia():
@@ -211,8 +214,8 @@ def test_an_empty_catalog():
 def test_limits_work_on_references():
     stars = catalog(GAIA)
     assert limited(stars, fluxmax=17, fluxunits="mag").ident.tolist() == [4611686018427387905, 4611686018427387907]
-    assert limited(stars, nbright=1).ident.tolist() == [4611686018427387905]
-    assert limited(stars, nbright=1).at(2026).sky[0, 0] > 10.5
+    assert limited(stars, nbright=1, fluxunits="mag").ident.tolist() == [4611686018427387905]
+    assert limited(stars, nbright=1, fluxunits="mag").at(2026).sky[0, 0] > 10.5
     np.testing.assert_allclose(stars[1:2].at(2026).sky_error, catalog(GAIA).at(2026).sky_error[1:2])
 
 
@@ -249,7 +252,7 @@ def test_a_table_of_the_sky_needs_positions():
 @pytest.mark.skipif(not TYCHO.is_dir(), reason="no shared data")
 @pytest.mark.parametrize("kind", ["csv", "ecsv", "fits"])
 def test_the_tycho_tables(kind):
-    stars = ReferenceCatalog.from_table(read_table((TYCHO / f"hatp32_tycho2.{kind}").read_bytes(), "tycho"))
+    stars = reference_catalog(read_table((TYCHO / f"hatp32_tycho2.{kind}").read_bytes(), "tycho"), **COLUMNS)
     expected = fits.getdata(TYCHO / "hatp32_tycho2.fits")
     np.testing.assert_allclose(stars.sky, np.column_stack([expected["RA"], expected["DEC"]]), rtol=1e-15)
     np.testing.assert_allclose(-2.5 * np.log10(stars.flux), expected["MAG_VT"], rtol=1e-4)

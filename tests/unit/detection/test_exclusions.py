@@ -12,7 +12,7 @@ from regions import PixCoord, Regions
 from imagereg.detection.ds9 import is_region_text
 from imagereg.detection.exclusions import mask_from_image, mask_from_regions, parse_regions
 from imagereg.errors import InputError
-from imagereg.files.exclusion_lists import parse_exclusions
+from imagereg.files.lists import parse_exclusions
 
 SHAPE = (120, 160)
 HELP_DS9 = """\

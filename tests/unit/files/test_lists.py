@@ -1,0 +1,30 @@
+"""Lists of files for the chips of images."""
+
+import pytest
+
+from imagereg.errors import InputError
+from imagereg.files.lists import parse_chip_files
+
+
+def test_the_sample_catfile_of_the_help():
+    text = "image1_flt.fts  cat1_sci1.coo  cat1_sci2.coo\nimage2_flt.fts  cat2_sci1.coo  cat2_sci2.coo\n"
+    assert parse_chip_files(text, "catfile") == {"image1_flt.fts": ("cat1_sci1.coo", "cat1_sci2.coo"),
+                                                 "image2_flt.fts": ("cat2_sci1.coo", "cat2_sci2.coo")}
+
+
+@pytest.mark.parametrize("line, names", [
+    ("j99da1f2q_flt.fits test_exclusion.reg", ("test_exclusion.reg",)),
+    ("j99da1f2q_flt.fits None test_sci2_exclusion.reg", (None, "test_sci2_exclusion.reg")),
+    ("j99da1f2q_flt.fits INDEF test_sci2_exclusion.reg", (None, "test_sci2_exclusion.reg")),
+    ("j99da1f2q_flt.fits", ()), ("  j99da1f2q_flt.fits\tnone\tindef # b", (None, None)),
+    ("# comment\n\nj99da1f2q_flt.fits a#1.coo # b", ("a#1.coo",))])
+def test_lines_of_lists_with_files_for_chips(line, names):
+    assert parse_chip_files(line, "list") == {"j99da1f2q_flt.fits": names}
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "list names no image"), ("# a b\n", "list names no image"), ("a b\n\na c\n", "list, line 3: a stands there"),
+    ("a b\nc \x01\n", "list, line 2: .* expected the name of an image")])
+def test_lists_that_are_none(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_chip_files(text, "list")
