@@ -5,8 +5,8 @@ import warnings
 
 import numpy as np
 from astropy.wcs import WCS, FITSFixedWarning
+from fields import fit_linear
 
-from imagereg.alignment.fit import fit_linear
 from imagereg.wcs import correction
 from imagereg.wcs.correction import Solution, corrected_wcs
 from imagereg.wcs.plane import TangentPlane, pixel_to_sky

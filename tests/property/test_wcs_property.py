@@ -3,10 +3,10 @@
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
+from fields import fit_linear
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagereg.alignment.fit import fit_linear
 from imagereg.wcs.correction import corrected_wcs
 from imagereg.wcs.plane import TangentPlane, orientation, pixel_scale, pixel_to_sky
 

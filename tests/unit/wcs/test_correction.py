@@ -7,9 +7,9 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from corrections import SHAPE, assert_same_sky, cards, corrected_header, moved, read_wcs
+from fields import fit_linear
 from planes import fine_grid
 
-from imagereg.alignment.fit import fit_linear
 from imagereg.errors import DegenerateFit
 from imagereg.wcs.alternates import wcs_names
 from imagereg.wcs.correction import corrected_wcs
