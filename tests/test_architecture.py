@@ -206,6 +206,29 @@ def test_module_imports_from_lower_floors_only(name):
     assert not [c for c in complaints if name not in MOVING], "\n".join(complaints)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_other_rooms_import_from_the_face(name):
+    """From another room come the names of its face, or modules of it, never names out of its modules."""
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - DATA
+    nodes = [node for node in ast.walk(tree(name)) if isinstance(node, ast.ImportFrom) and node.module]
+    parts = [(node, node.module.split(".")) for node in nodes if node.module.startswith("imagereg.")]
+    complaints = [where(name, node, f"imports out of {node.module}, not from its room") for node, path in parts
+                  if path[1] in rooms - {room(name)} and len(path) > 2 and path[1:3] != ["interfaces", "epar"]]
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("face", sorted(PACKAGE.glob("*/__init__.pyi")), ids=lambda path: path.parent.name)
+def test_faces_are_small_and_say_what_the_room_does(face):
+    module = ast.parse(face.read_text(encoding="utf-8"))
+    names = [alias.asname for node in module.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    modules = {path.stem for path in face.parent.glob("*.py")}
+    taken_from = [node.module for node in module.body if isinstance(node, ast.ImportFrom) and node.module]
+    assert len([name for name in names if name not in modules]) <= 12
+    assert set(taken_from) <= modules
+    doc = ast.get_docstring(ast.parse(face.with_suffix(".py").read_text(encoding="utf-8")))
+    assert doc and "`" in doc, "the docstring names the file to read first"
+
+
 def test_no_circle_of_imports():
     arrows = {name: {own_module(full) for full, _ in imports(name) if full.split(".")[0] == "imagereg"} - {name}
               for name in NAMES}

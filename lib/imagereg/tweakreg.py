@@ -14,8 +14,7 @@
 These names are public and stay; all else in the package may change.
 """
 
-from imagereg.alignment.exposure import Status
-from imagereg.catalogs.sources import SourceCatalog
+from imagereg.catalogs import SourceCatalog
 from imagereg.errors import (
     AlignmentError,
     AmbiguousMatch,
@@ -34,8 +33,9 @@ from imagereg.interfaces import (
     help,
     run,
 )
-from imagereg.report.summary import Result
-from imagereg.tasks.run import align_catalogs
+from imagereg.report import Result
+from imagereg.tasks import align_catalogs
+from imagereg.wcs import Status
 
 __all__ = [
     "AlignmentError",

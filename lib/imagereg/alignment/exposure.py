@@ -11,9 +11,8 @@ from astropy.wcs import WCS
 
 from imagereg.alignment.fit import LinearFit
 from imagereg.alignment.match import Candidate
-from imagereg.catalogs.sources import SourceCatalog
-from imagereg.wcs.correction import Solution, Status, corrected_wcs
-from imagereg.wcs.plane import TangentPlane, pixel_scale, pixel_to_sky
+from imagereg.catalogs import SourceCatalog
+from imagereg.wcs import Solution, Status, TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,11 +11,9 @@ from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rul
 from imagereg.alignment.match import Candidate, PointSet
 from imagereg.alignment.significance import is_needless
 from imagereg.alignment.solve import FittedCandidate, solve
-from imagereg.catalogs.reference import Reference
-from imagereg.catalogs.sources import Flag
+from imagereg.catalogs import Flag, Reference
 from imagereg.errors import AlignmentError, NotEnoughSources
-from imagereg.wcs.correction import Status
-from imagereg.wcs.plane import TangentPlane, border, pixel_to_sky
+from imagereg.wcs import Status, TangentPlane, border, pixel_to_sky
 
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
 

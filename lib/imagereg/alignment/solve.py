@@ -41,7 +41,7 @@ from imagereg.errors import (
     NotEnoughMatches,
     NotEnoughSources,
 )
-from imagereg.wcs.plane import TangentPlane
+from imagereg.wcs import TangentPlane
 
 _MOST_REMATCHES = 8  # after which pairs that still change are taken as they are
 _PLENTY = 100_000  # sources; of more, a part is fitted first, see tests/bench/match_speed.py

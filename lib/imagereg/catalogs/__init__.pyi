@@ -1,3 +1,4 @@
+from .columns import Table as Table
 from .readers import read_table as read_table
 from .reference import Reference as Reference
 from .sources import Flag as Flag
@@ -14,6 +15,7 @@ __all__ = [
     "Reference",
     "ReferenceCatalog",
     "SourceCatalog",
+    "Table",
     "image_catalog",
     "julian_year",
     "limited",

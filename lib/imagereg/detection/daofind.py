@@ -13,7 +13,7 @@ import functools
 
 import numpy as np
 
-from imagereg.catalogs.sources import Flag, SourceCatalog
+from imagereg.catalogs import Flag, SourceCatalog
 
 _FWHM_TO_SIGMA = 0.42467
 _RMIN = 2.001  # pixels this near the centre always belong to the kernel

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import erf
 
-from imagereg.catalogs.sources import Flag
+from imagereg.catalogs import Flag
 
 _CONTRAST = 0.02  # second differences of the surface that the data need not justify, as a fraction of a star's flux
 _MODEL_ERRORS = (0.15, 0.06, 0.01)  # how far the surface is believed, round by round, relative to its value

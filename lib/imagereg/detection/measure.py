@@ -7,7 +7,7 @@ import logging
 
 import numpy as np
 
-from imagereg.catalogs.sources import Flag, SourceCatalog
+from imagereg.catalogs import Flag, SourceCatalog
 from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
 from imagereg.detection.epsf import Stamps
 from imagereg.detection.sextractor import find_sources_sextractor

@@ -15,7 +15,7 @@ import tempfile
 import numpy as np
 from astropy.io import fits
 
-from imagereg.catalogs.sources import Flag, SourceCatalog
+from imagereg.catalogs import Flag, SourceCatalog
 from imagereg.detection.daofind import Kernel, sky_sigma
 from imagereg.errors import InputError
 

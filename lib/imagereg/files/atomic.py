@@ -116,7 +116,9 @@ def _stamp(file):
 
 
 @contextlib.contextmanager
-def replacing(path: str, claim: Claim | None = None) -> Iterator[BinaryIO]:
+def replacing(
+    path: str | os.PathLike[str], claim: Claim | None = None
+) -> Iterator[BinaryIO]:
     """Yield a new binary file that takes the place of `path`, its mode and owner once complete.
 
     Parameters
@@ -229,7 +231,7 @@ def copy_bytes(source: BinaryIO, target: BinaryIO, start: int, stop: int) -> Non
         start += len(block)
 
 
-def read_bytes(path: str, size: int = -1) -> bytes:
+def read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:
     """Return the content of a file, or its first bytes; InputError where it can't be read."""
     try:
         with open(path, "rb") as file:
@@ -238,7 +240,7 @@ def read_bytes(path: str, size: int = -1) -> bytes:
         raise InputError(f"{path} can't be read: {reason(error)}") from error
 
 
-def read_text(path: str) -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
     """Return the content of a text file; InputError where it can't be read."""
     try:
         with open(path, encoding="utf-8") as file:
@@ -247,12 +249,12 @@ def read_text(path: str) -> str:
         raise InputError(f"{path} can't be read: {reason(error)}") from error
 
 
-def write_text(path: str, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file, whole or not at all; InputError where it can't be."""
     write_bytes(path, text.encode())
 
 
-def write_bytes(path: str, content: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file, whole or not at all; InputError where it can't be."""
     with replacing(path) as file:
         file.write(content)

@@ -17,14 +17,11 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from stsci.tools import bitmask
 
-from imagereg.alignment.exposure import Chip, Metadata
+from imagereg.alignment import Chip, Metadata
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import reason, write_bytes
 from imagereg.files.instruments import electrons_per_count, instrument_of, metadata_of
-from imagereg.wcs import alternates
-from imagereg.wcs.distortion import read_wcs
-from imagereg.wcs.history import SILENCE
-from imagereg.wcs.plane import TangentPlane, orientation, pixel_scale
+from imagereg.wcs import TangentPlane, alternates, distortion, history, orientation, pixel_scale
 
 _GZIP = b"\x1f\x8b"
 
@@ -202,7 +199,7 @@ def _as_input_error(path):
 
 def _open_whole(path):
     """Open a FITS file that is not truncated."""
-    with SILENCE, warnings.catch_warnings():
+    with history.SILENCE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what astropy warns of is an error here, or harmless
         hdus = fits.open(path, mode="readonly", lazy_load_hdus=False)
     with contextlib.ExitStack() as stack:
@@ -253,7 +250,7 @@ def _read_wcs(hdus, index, path, key):
     if f"CTYPE1{key}".strip() not in header:
         raise InputError(f"{path}[{index}] has no celestial WCS")
     try:
-        wcs = read_wcs(header, hdus, key)
+        wcs = distortion.read_wcs(header, hdus, key)
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
         raise InputError(f"{path}[{index}] has a WCS that can't be read: "

@@ -14,10 +14,8 @@ from imagereg.files import atomic
 from imagereg.files import fits as files
 from imagereg.files.instruments import headerlet_root
 from imagereg.files.rewrite import check_updatable, rewrite
+from imagereg.wcs import Solution, alternates, corrected_header, plane
 from imagereg.wcs import headerlet as headerlets
-from imagereg.wcs.alternates import without_alternates
-from imagereg.wcs.correction import Solution, corrected_header
-from imagereg.wcs.plane import SAME_SKY, max_separation
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -102,8 +100,8 @@ def _check_trial(path, hdus, chips):
         raise InputError(f"{path} can't have a headerlet: {error}") from error
     with _errors_of(path):
         applied = headerlets.trial_wcss(hdus, extvers)
-    off = max(max_separation(chip.wcs, applied[chip.extver], chip.shape) for chip in chips)
-    if not off < SAME_SKY:
+    off = max(plane.max_separation(chip.wcs, applied[chip.extver], chip.shape) for chip in chips)
+    if not off < plane.SAME_SKY:
         raise InputError(
             f"{path}: a headerlet would be off by {off:.3g} pixel when stwcs applies it")
 
@@ -143,7 +141,7 @@ def write(
     for wcss, solution in solved:
         for extver, wcs in wcss.items():
             hdu = headerlets.science_hdu(hdus, extver)
-            plain = without_alternates(hdu.header)
+            plain = alternates.without_alternates(hdu.header)
             hdu.header = corrected_header(plain, wcs, solution, wcsname=task.wcsname)
     words = _words(task)
     with _errors_of(path):

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from imagereg.alignment.exposure import Metadata
-from imagereg.catalogs.stars import julian_year
+from imagereg.alignment import Metadata
+from imagereg.catalogs import julian_year
 
 _FITS_ENDING = r"\.(?:fits?|fts)(?:\.gz)?"
 # IPPPSSOOT: instrument, programme, visit, exposure, kind.

@@ -10,12 +10,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from imagereg.catalogs.columns import Table
-from imagereg.catalogs.readers import read_table
-from imagereg.catalogs.sources import SourceCatalog
-from imagereg.catalogs.user import image_catalog
-from imagereg.detection.ds9 import is_region_text
-from imagereg.detection.exclusions import RegionList, mask_from_image, parse_regions
+from imagereg.catalogs import SourceCatalog, Table, image_catalog, read_table
+from imagereg.detection import RegionList, is_region_text, mask_from_image, parse_regions
 from imagereg.errors import InputError
 from imagereg.files import atomic
 from imagereg.files import fits as files

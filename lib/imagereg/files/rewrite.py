@@ -16,9 +16,7 @@ from astropy.wcs import WCS
 from imagereg.errors import InputError
 from imagereg.files.atomic import Claim, copy_bytes, is_protected, replacing
 from imagereg.files.fits import is_compressed, opened, science
-from imagereg.wcs import history
-from imagereg.wcs.correction import Solution, corrected_header
-from imagereg.wcs.keywords import header_differences
+from imagereg.wcs import Solution, corrected_header, history, keywords
 
 #: An HDU of the new file, see `rewrite`.
 Part: TypeAlias = int | tuple[int, fits.Header] | Any
@@ -149,7 +147,7 @@ def _differences(part, old, name):
         return [f"{name}[{part.name},{part.ver}]: a new table or image"]
     index, new = part
     new = fits.Header.fromstring(_as_bytes(new))  # numbers as they are going to be read
-    lines = header_differences(old[index], new)
+    lines = keywords.header_differences(old[index], new)
     where = f"{new['EXTNAME']},{new.get('EXTVER', 1)}" if "EXTNAME" in new else index
     return [f"{name}[{where}]:", *lines] if lines else []
 

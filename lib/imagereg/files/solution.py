@@ -10,13 +10,12 @@ from io import StringIO
 import numpy as np
 from astropy.table import Table
 
-from imagereg.alignment.exposure import Alignment, Chip, Metadata
+from imagereg.alignment import Alignment, Chip, Metadata
 from imagereg.errors import InputError
 from imagereg.files.instruments import root_of, visit_of
 from imagereg.files.text import Shift
 from imagereg.version import __version__
-from imagereg.wcs.correction import SAME_POSITION, Solution, Status
-from imagereg.wcs.plane import TangentPlane, pixel_to_sky
+from imagereg.wcs import Solution, Status, TangentPlane, correction, pixel_to_sky
 
 FORMAT_VERSION = 1
 
@@ -286,7 +285,7 @@ class Solutions:
 def _check_same_place(row, record):
     """Raise InputError where an exposure is not where it was when it was solved."""
     off = np.abs(row.corners - record.corners).max()
-    if row.is_applied and off > SAME_POSITION:
+    if row.is_applied and off > correction.SAME_POSITION:
         raise InputError(f"{record.file} has another WCS, {record.wcsname!r}, than when it was "
                          f"solved, {row.wcsname!r}: they differ by {off:.3g} pixel; restore that "
                          f"one, or give {record.file}:{row.file} to apply the solution all the "

@@ -11,9 +11,8 @@ from typing import cast
 
 import numpy as np
 
-from imagereg.alignment.exposure import Alignment
-from imagereg.alignment.fit import LinearFit
-from imagereg.catalogs.sources import SourceCatalog
+from imagereg.alignment import Alignment, LinearFit
+from imagereg.catalogs import SourceCatalog
 from imagereg.errors import InputError
 
 _MATCH_TITLE = ("#Ref_X        Ref_Y        Input_X    Input_Y        Ref_X0    Ref_Y0        "

@@ -273,7 +273,7 @@ def _epar(_: bool, request: Request) -> int:
 
 def _apply(solution: str, request: Request) -> int:
     """Put the solutions of an earlier run into headers, and tell which."""
-    from imagereg.tasks.apply import apply_solution
+    from imagereg.tasks import apply_solution
 
     given = dict(request.given)
     dry_run = given.pop("dry_run", False)
@@ -294,7 +294,7 @@ def _apply(solution: str, request: Request) -> int:
 
 def _restore(_: bool, request: Request) -> None:
     """Bring a WCS back, and print which there is now; with --dry-run, all keywords that differ."""
-    from imagereg.tasks.restore import restore_wcs
+    from imagereg.tasks import restore_wcs
 
     given = dict(request.given)
     to, dry_run = given.pop("to"), given.pop("dry_run", False)
@@ -317,7 +317,7 @@ def _refuse_parameters(given: dict, message: str) -> None:
 
 def _headerlets(_: bool, request: Request) -> None:
     """Print the solutions that files hold."""
-    from imagereg.tasks.listing import list_solutions
+    from imagereg.tasks import list_solutions
 
     message = "--headerlets takes files and no parameters, but {!r} is given"
     _refuse_parameters(request.given, message)
@@ -326,7 +326,7 @@ def _headerlets(_: bool, request: Request) -> None:
 
 def _compare(_: bool, request: Request) -> int:
     """Print how far the solutions that files hold are from the reference."""
-    from imagereg.tasks.compare import compare_solutions, score_table
+    from imagereg.tasks import compare_solutions, score_table
 
     scores = compare_solutions(request.files, **request.given)
     _print_table(score_table(scores))

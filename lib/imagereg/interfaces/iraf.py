@@ -24,7 +24,7 @@ from imagereg.parameters import Spec, package_file, saved
 from imagereg.parameters import help as pages
 
 if TYPE_CHECKING:
-    from imagereg.report.summary import Result
+    from imagereg.report import Result
 
 _TASKS = {
     "tweakreg": "Align images with each other",

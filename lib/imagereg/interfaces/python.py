@@ -17,8 +17,8 @@ from imagereg.parameters import (
     starting_values,
 )
 from imagereg.parameters import help as pages
-from imagereg.report.summary import Result
-from imagereg.tasks.run import align_images
+from imagereg.report import Result
+from imagereg.tasks import align_images
 from imagereg.version import __version__
 
 

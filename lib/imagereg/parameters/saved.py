@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from imagereg.errors import InputError
-from imagereg.files.atomic import reason
+from imagereg.files import atomic
 
 
 def user_file(task: str) -> str:
@@ -26,7 +26,7 @@ def forget_parameters(task: str) -> str | None:
         try:
             os.remove(path)
         except OSError as error:
-            raise InputError(f"{path} can't be removed: {reason(error)}") from error
+            raise InputError(f"{path} can't be removed: {atomic.reason(error)}") from error
     return path
 
 
@@ -35,4 +35,4 @@ def make_folder(path: str | os.PathLike) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise InputError(f"the folder {path} can't be made: {reason(error)}") from error
+        raise InputError(f"the folder {path} can't be made: {atomic.reason(error)}") from error

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from imagereg.alignment.sequence import Alignment, Status
-from imagereg.wcs.plane import border, orientation, pixel_to_sky
+from imagereg.alignment import Alignment
+from imagereg.wcs import Status, border, orientation, pixel_to_sky
 
 if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -253,8 +253,8 @@ def _write_beside(panel: Axes, place: np.ndarray, text: str, letters: float) -> 
     """Write beside a place, on the side where there is room."""
     middle = np.mean([panel.get_xlim(), panel.get_ylim()], axis=1)
     x, y = np.where(place > middle, -1, 1)
-    panel.annotate(text, (place[0], place[1]), (15 * x, 15 * y), textcoords="offset points", fontsize=letters,
-                   color=_PEAK, ha="left" if x > 0 else "right", va="bottom" if y > 0 else "top",
+    panel.annotate(text, (place[0], place[1]), (15 * x, 15 * y), textcoords="offset points",
+                   fontsize=letters, color=_PEAK, ha="left" if x > 0 else "right", va="bottom" if y > 0 else "top",
                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 2})
 
 

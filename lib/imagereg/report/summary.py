@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagereg.alignment.exposure import Alignment
-from imagereg.catalogs.sources import SourceCatalog
-from imagereg.wcs.correction import Status
-from imagereg.wcs.plane import TangentPlane
+from imagereg.alignment import Alignment
+from imagereg.catalogs import SourceCatalog
+from imagereg.wcs import Status, TangentPlane
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -10,16 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from astropy.wcs import WCS
 
 from imagereg.errors import InputError
-from imagereg.files.atomic import WRITERS, Claim, read_text
-from imagereg.files.fits import read_image, read_reference_wcs
-from imagereg.files.inputs import expand_input
-from imagereg.files.instruments import metadata_of
-from imagereg.files.rewrite import check_updatable, check_wcsname, update_header
-from imagereg.files.solution import ExposureRecord, Solutions, SolvedExposure
-from imagereg.files.text import parse_shiftfile
-from imagereg.wcs.alternates import wcs_names
-from imagereg.wcs.correction import corrected_wcs
-from imagereg.wcs.distortion import linear_wcs
+from imagereg.files import (
+    Claim,
+    Solutions,
+    atomic,
+    expand_input,
+    fits,
+    instruments,
+    read_image,
+    read_text,
+    rewrite,
+    solution,
+    text,
+    update_header,
+)
+from imagereg.wcs import alternates, corrected_wcs, distortion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +62,7 @@ class _Update:
     """A solution for one file, its new WCS by EXTVER, and the names of the WCSs that it has."""
 
     path: str
-    row: SolvedExposure
+    row: solution.SolvedExposure
     wcss: dict[int, WCS | None]
     wcs_names: dict[int, list[str]]
 
@@ -111,9 +116,9 @@ def _written(updates, wcsname, *, reusename, **options):
     for update in updates:
         by_path.setdefault(update.path, []).append(update)
     for path, own in by_path.items():
-        check_updatable(path)
+        rewrite.check_updatable(path)
         if not reusename:
-            check_wcsname(path, own[0].wcs_names, wcsname)
+            rewrite.check_wcsname(path, own[0].wcs_names, wcsname)
 
     def write(own):
         applied = {}
@@ -125,7 +130,7 @@ def _written(updates, wcsname, *, reusename, **options):
         return applied
 
     written = {}
-    with ThreadPoolExecutor(WRITERS) as pool:
+    with ThreadPoolExecutor(atomic.WRITERS) as pool:
         for applied in pool.map(write, by_path.values()):
             written.update(applied)
     return written
@@ -139,17 +144,17 @@ def read_solutions(path: str) -> Solutions:
     InputError
         It can't be read, or is neither.
     """
-    text = read_text(path)
-    if text.startswith("# %ECSV"):
-        return Solutions.parse(text, path)
-    shifts, outwcs = parse_shiftfile(text, path)
+    content = read_text(path)
+    if content.startswith("# %ECSV"):
+        return Solutions.parse(content, path)
+    shifts, outwcs = text.parse_shiftfile(content, path)
     if not shifts:
         raise InputError(f"{path} is neither a solution file nor a shiftfile: it has no rows")
     if not outwcs:
         raise InputError(f"{path} does not say what its shifts refer to: expected a line "
                          "'# refimage: NAME'")
-    plane = read_reference_wcs(_beside(path, outwcs, f"the reference WCS of {path}"))
-    rows = tuple(SolvedExposure.from_shift(shift, plane) for shift in shifts)
+    plane = fits.read_reference_wcs(_beside(path, outwcs, f"the reference WCS of {path}"))
+    rows = tuple(solution.SolvedExposure.from_shift(shift, plane) for shift in shifts)
     return Solutions(path, plane, rows)
 
 
@@ -206,8 +211,8 @@ def _planned(path, source, solutions):
 
 
 def _record(image, name, chips, plane):
-    metadata = metadata_of(image.header(chips[0]), image.path)
-    return ExposureRecord.of(name, metadata, chips, plane)
+    metadata = instruments.metadata_of(image.header(chips[0]), image.path)
+    return solution.ExposureRecord.of(name, metadata, chips, plane)
 
 
 def _new_wcs(chip, row, plane):
@@ -218,8 +223,8 @@ def _check_new(row, record, header, plane):
     """Raise InputError where the WCS is what this very solution has made of the one before."""
     corners = [[1, 1], [header.get("NAXIS1", 2), header.get("NAXIS2", 2)]]
     places = {}
-    for key in {" ": "", **wcs_names(header)}:
-        sky = linear_wcs(header, key).wcs_pix2world(corners, 1)
+    for key in {" ": "", **alternates.wcs_names(header)}:
+        sky = distortion.linear_wcs(header, key).wcs_pix2world(corners, 1)
         places[key] = plane.sky_to_plane(sky)
     is_archived = any(row.leads(place, places[" "]) for key, place in places.items() if key != " ")
     is_own = row.filename == record.filename

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagereg.alignment.exposure import Exposure
-from imagereg.alignment.sequence import align
-from imagereg.catalogs.reference import Reference
+from imagereg.alignment import Exposure, align
+from imagereg.catalogs import Reference
 from imagereg.errors import InputError
-from imagereg.files.inputs import expand_input, mef_inputs
-from imagereg.parameters.gather import gather_parameters
+from imagereg.files import expand_input, mef_inputs
+from imagereg.parameters import gather_parameters
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.listing import stored_solutions
 from imagereg.tasks.run import rules_of

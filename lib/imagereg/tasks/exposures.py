@@ -10,29 +10,32 @@ from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import threadpool_limits
 
-from imagereg.alignment.exposure import Chip, Exposure, Metadata
-from imagereg.catalogs.readers import read_table
-from imagereg.catalogs.reference import Reference
-from imagereg.catalogs.sources import SourceCatalog
-from imagereg.catalogs.surveys import reference_catalog
-from imagereg.catalogs.user import limited
-from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions
-from imagereg.detection.measure import (
+from imagereg.alignment import Chip, Exposure, Metadata
+from imagereg.catalogs import Reference, SourceCatalog, limited, read_table, reference_catalog
+from imagereg.detection import (
+    EffectivePSF,
     Finding,
+    Stamps,
     best_of_chip,
-    brightest,
     leave_out,
+    measure,
     measure_chip,
     noise_from_inverse_variance,
+    refine_positions,
 )
 from imagereg.errors import InputError, ParameterError
-from imagereg.files.atomic import read_bytes
-from imagereg.files.fits import read_image, read_ivm
-from imagereg.files.inputs import InputFile, expand_input, mef_inputs
-from imagereg.files.instruments import quality_file
-from imagereg.files.lists import Exclusions, UserCatalogs
-from imagereg.parameters.spec import ParameterSet, Spec
-from imagereg.wcs.plane import TangentPlane
+from imagereg.files import (
+    InputFile,
+    expand_input,
+    fits,
+    instruments,
+    lists,
+    mef_inputs,
+    read_bytes,
+    read_image,
+)
+from imagereg.parameters import ParameterSet, Spec
+from imagereg.wcs import TangentPlane
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +88,7 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     """Return the exposures of the images to align, with sources found or given by the user."""
     names = ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
     columns = {name: task[name] for name in names}
-    catalogs = UserCatalogs.load(task.catfile, **columns) if task.catfile else None
+    catalogs = lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
     return measure_exposures(images, finding, limits=limits, exclusions=_exclusions(task),
                              catalogs=catalogs)
@@ -136,12 +139,12 @@ def _read_refcat(task, plane):
 
 
 def _exclusions(task):
-    return Exclusions.load(task.exclusions) if task.exclusions else None
+    return lists.Exclusions.load(task.exclusions) if task.exclusions else None
 
 
 def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
-                      limits: Limits | None = None, exclusions: Exclusions | None = None,
-                      catalogs: UserCatalogs | None = None) -> list[Exposure]:
+                      limits: Limits | None = None, exclusions: lists.Exclusions | None = None,
+                      catalogs: lists.UserCatalogs | None = None) -> list[Exposure]:
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
@@ -207,7 +210,7 @@ def _detect(image, parameters, exclusions, catalogs):
 
     try:
         detections = []
-        with read_image(image.path, flags_path=quality_file(image.path)) as opened:
+        with read_image(image.path, flags_path=instruments.quality_file(image.path)) as opened:
             for exposure, metadata, chips in opened.exposures():
                 parts = [sources_of(opened, chip, metadata) for chip in chips]
                 detection = Detection(exposure, image.path, metadata, chips)
@@ -250,7 +253,7 @@ def _exposure(detection, limits, nsources):
         for chip in detection.chips:
             best = best_of_chip(sources[sources.chip == chip.extver], nsources, chip.shape,
                                 name=name, chip=chip.extver)
-            parts.append(brightest(best, nbright))
+            parts.append(measure.brightest(best, nbright))
         sources = SourceCatalog.concat(parts)
     return Exposure.measured(name, detection.chips, sources, path=path, metadata=metadata)
 
@@ -278,4 +281,4 @@ def _relative_noise(image, chip):
     """Return the relative noise of pixels from the inverse-variance map of an image, if any."""
     if image.ivm is None:
         return None
-    return noise_from_inverse_variance(read_ivm(image.ivm, chip.extver, chip.shape))
+    return noise_from_inverse_variance(fits.read_ivm(image.ivm, chip.extver, chip.shape))

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagereg.alignment.exposure import Chip
+from imagereg.alignment import Chip
 from imagereg.errors import InputError
+from imagereg.files import expand_input
 from imagereg.files import fits as files
-from imagereg.files.inputs import expand_input
-from imagereg.wcs.alternates import wcs_names
-from imagereg.wcs.headerlet import attached_headerlets
-from imagereg.wcs.plane import same_sky
+from imagereg.wcs import alternates, headerlet, plane
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -91,13 +89,13 @@ def _same_sky(chips, others):
     wcs_of = {chip.extver: chip.wcs for chip in others}
     if {chip.extver for chip in chips} != wcs_of.keys():
         return False
-    return all(same_sky(chip.wcs, wcs_of[chip.extver], chip.shape) for chip in chips)
+    return all(plane.same_sky(chip.wcs, wcs_of[chip.extver], chip.shape) for chip in chips)
 
 
 def _primary_and_alternates(hdus, path):
     """Yield what the science headers hold."""
     header = hdus[next(iter(files.science(hdus, path)))].header
-    for letter, name in ({" ": ""} | wcs_names(header)).items():
+    for letter, name in ({" ": ""} | alternates.wcs_names(header)).items():
         key = letter.strip()
         try:
             chips = files.read_chips(hdus, path, letter)
@@ -113,7 +111,7 @@ def _primary_and_alternates(hdus, path):
 def _headerlets(hdus, path):
     """Yield the attached headerlets."""
     shapes = {chip.extver: chip.shape for chip in files.read_chips(hdus, path)}
-    for one in attached_headerlets(hdus):
+    for one in headerlet.attached_headerlets(hdus):
         chips = tuple(Chip(extver, wcs, shapes[extver]) for extver, wcs in one.wcss.items()
                       if extver in shapes)
         author = str(one.about.get("AUTHOR") or "")

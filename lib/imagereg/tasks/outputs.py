@@ -12,24 +12,28 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.alignment.exposure import Alignment
-from imagereg.catalogs.reference import Reference
-from imagereg.catalogs.surveys import sky_table_text
+from imagereg.alignment import Alignment
+from imagereg.catalogs import Reference, sky_table_text
 from imagereg.errors import InputError
-from imagereg.files import headerlets
+from imagereg.files import (
+    Claim,
+    InputFile,
+    Solutions,
+    atomic,
+    fits,
+    headerlets,
+    rewrite,
+    root_name,
+    solution,
+    update_header,
+    write_bytes,
+    write_text,
+)
 from imagereg.files import text as formats
-from imagereg.files.atomic import WRITERS, Claim, check_writable, write_bytes, write_text
-from imagereg.files.fits import write_reference_wcs
-from imagereg.files.inputs import InputFile
-from imagereg.files.instruments import root_name
-from imagereg.files.rewrite import check_updatable, check_wcsname, update_header
-from imagereg.files.solution import Solutions, SolvedExposure
-from imagereg.parameters.spec import ParameterSet
-from imagereg.report import plots
-from imagereg.report.summary import Result
+from imagereg.parameters import ParameterSet
+from imagereg.report import Result, plots
 from imagereg.tasks.updatewcs import check_recomputable
-from imagereg.wcs.correction import Status
-from imagereg.wcs.plane import TangentPlane
+from imagereg.wcs import Status, TangentPlane
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +52,16 @@ def without_outputs(task: ParameterSet) -> ParameterSet:
 def check_outputs(images: Sequence[InputFile], task: ParameterSet, *, dry_run: bool) -> None:
     """Raise InputError for what could not be written, before any work is done."""
     for name in _new_files(task, dry_run):
-        check_writable(name)
+        atomic.check_writable(name)
     paths = [image.path for image in images]
     if task.headerlet:
         headerlets.check(paths, task)
     for path in paths if task.updatehdr or task.updatewcs else ():
-        check_updatable(path)
+        rewrite.check_updatable(path)
     for path in paths if task.updatewcs else ():
         check_recomputable(path)
     for image in images if task.updatehdr and not task.reusename else ():
-        check_wcsname(image.path, image.wcs_names, task.wcsname)
+        rewrite.check_wcsname(image.path, image.wcs_names, task.wcsname)
 
 
 def _new_files(task, dry_run):
@@ -135,7 +139,8 @@ class Output:
         for alignment in alignments:
             self._plot(alignment)
         if not self.dry_run:
-            rows = tuple(SolvedExposure.from_alignment(a, reference.name) for a in alignments)
+            rows = tuple(solution.SolvedExposure.from_alignment(alignment, reference.name)
+                         for alignment in alignments)
             text = Solutions("", plane, rows).text(result.table())
             self._text(product(self.task, "solution.ecsv"), text)
         if self.task.shiftfile:
@@ -169,7 +174,7 @@ class Output:
                     for a in fitted if a.fit.geometry in ("xyscale", "general")]
         shifts = map(_shift, alignments)
         self._text(task.outshifts, formats.shiftfile_text(shifts, task.outwcs, comments))
-        write_reference_wcs(task.outwcs, plane)
+        fits.write_reference_wcs(task.outwcs, plane)
         self.written.append(task.outwcs)
         records = [(root_name(a.name), a.fit) for a in fitted]
         text = formats.geomap_text(records, plane.shape, task.outwcs)
@@ -215,7 +220,7 @@ class Output:
         of_file: dict[str, list[Alignment]] = {}
         for alignment in alignments:
             of_file.setdefault(alignment.exposure.path, []).append(alignment)
-        with ThreadPoolExecutor(WRITERS) as pool:
+        with ThreadPoolExecutor(atomic.WRITERS) as pool:
             futures = [pool.submit(self._write_solution, path, group, reference)
                        for path, group in of_file.items()]
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -267,8 +272,8 @@ class Output:
             if task.attach:
                 written.append(path)
         if task.updatehdr and solved:
-            for wcss, solution in solved:
-                differences += update_header(path, wcss, solution, wcsname=task.wcsname,
+            for wcss, solved_one in solved:
+                differences += update_header(path, wcss, solved_one, wcsname=task.wcsname,
                                              reuse=task.reusename, **how)
             written.append(path)
             if not self.dry_run:

@@ -7,14 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from imagereg.errors import InputError
+from imagereg.files import Claim, atomic, expand_input, rewrite
 from imagereg.files import fits as files
-from imagereg.files.atomic import WRITERS, Claim
-from imagereg.files.inputs import expand_input
-from imagereg.files.rewrite import check_updatable, rewrite
-from imagereg.wcs.alternates import find_letter, last_archived, restored_header, with_primary
-from imagereg.wcs.distortion import read_wcs
-from imagereg.wcs.headerlet import attached_headerlets
-from imagereg.wcs.plane import same_sky
+from imagereg.wcs import alternates, distortion, headerlet, plane
 
 
 def restore_wcs(given: str | Sequence[str], *, to: str = "", dry_run: bool = False) -> list[str]:
@@ -47,14 +42,14 @@ def restore_wcs(given: str | Sequence[str], *, to: str = "", dry_run: bool = Fal
     """
     paths = [file.path for file in expand_input(given)]
     for path in paths:
-        check_updatable(path)
+        rewrite.check_updatable(path)
     with Claim(() if dry_run else paths) as claim:
         names = dict.fromkeys(paths, to) if to else _last_archived(paths)
         changes = {path: functools.partial(_restored, path, name) for path, name in names.items()}
-        planned = {path: rewrite(path, changes[path], dry_run=True) for path in names}
+        planned = {path: rewrite.rewrite(path, changes[path], dry_run=True) for path in names}
         changed = [path for path, differences in planned.items() if differences and not dry_run]
-        with ThreadPoolExecutor(WRITERS) as pool:
-            list(pool.map(lambda path: rewrite(path, changes[path], claim=claim), changed))
+        with ThreadPoolExecutor(atomic.WRITERS) as pool:
+            list(pool.map(lambda path: rewrite.rewrite(path, changes[path], claim=claim), changed))
     return [line for path in paths
             for line in planned[path] or [f"{path}: has the WCS {names[path]} already"]]
 
@@ -66,7 +61,7 @@ def _last_archived(paths):
         with files.opened(path) as hdus:
             science = [hdus[index].header for index in files.science(hdus, path)]
         try:
-            names = {last_archived(header) for header in science}
+            names = {alternates.last_archived(header) for header in science}
         except InputError as error:
             raise InputError(f"{path} {error}") from error
         if len(names) > 1:
@@ -85,36 +80,35 @@ def _last_archived(paths):
 def _restored(path, name, hdus, old):
     """Return the HDUs of a file with another primary WCS, see `rewrite`."""
     science = files.science(hdus, path)
-    archived = any(find_letter(old[index], name) for index in science)
-    attached = [] if archived else attached_headerlets(hdus)
-    headerlet = next((one for one in attached if name.upper() in (one.name.upper(), one.place)),
-                     None)
-    read = functools.partial(read_wcs, hdus=hdus)
+    archived = any(alternates.find_letter(old[index], name) for index in science)
+    attached = [] if archived else headerlet.attached_headerlets(hdus)
+    chosen = next((one for one in attached if name.upper() in (one.name.upper(), one.place)), None)
+    read = functools.partial(distortion.read_wcs, hdus=hdus)
     parts = list(range(len(hdus)))
     for index in science:
         try:
-            if headerlet:
-                header = _from_headerlet(old[index], headerlet, hdus[index], read)
+            if chosen:
+                header = _from_headerlet(old[index], chosen, hdus[index], read)
             else:
-                header = restored_header(old[index], name, read)
+                header = alternates.restored_header(old[index], name, read)
         except InputError as error:
             others = ", ".join(one.name for one in attached)
-            besides = f", and headerlets {others}" if others and not headerlet else ""
+            besides = f", and headerlets {others}" if others and not chosen else ""
             raise InputError(f"{path}[{index}] {error}{besides}") from error
         if header is not old[index]:
             parts[index] = (index, header)
     return parts
 
 
-def _from_headerlet(header, headerlet, hdu, read):
+def _from_headerlet(header, chosen, hdu, read):
     """Return the header of a chip with the WCS of a headerlet; the same one if it has that."""
-    if hdu.ver not in headerlet.wcss:
-        raise InputError(f"has no WCS in the headerlet {headerlet.name}")
-    cards = headerlet.cards(hdu.ver)
+    if hdu.ver not in chosen.wcss:
+        raise InputError(f"has no WCS in the headerlet {chosen.name}")
+    cards = chosen.cards(hdu.ver)
     if all(header.get(keyword) == card.value for keyword, card in cards.items()):
         return header
-    new = with_primary(header, cards, read)
-    if not same_sky(read(new), headerlet.wcss[hdu.ver], hdu.shape):
-        raise InputError(f"has another distortion than the headerlet {headerlet.name}, "
+    new = alternates.with_primary(header, cards, read)
+    if not plane.same_sky(read(new), chosen.wcss[hdu.ver], hdu.shape):
+        raise InputError(f"has another distortion than the headerlet {chosen.name}, "
                          "which stwcs can apply with force=True")
     return new

@@ -15,20 +15,17 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
-from imagereg.alignment.sequence import align
-from imagereg.catalogs.reference import Reference
-from imagereg.catalogs.sources import SourceCatalog
+from imagereg.alignment import Alignment, Chip, Exposure, Metadata, Rules, align
+from imagereg.catalogs import Reference, SourceCatalog
 from imagereg.errors import InputError
-from imagereg.files.atomic import Claim
-from imagereg.files.inputs import InputFile, expand_input, mef_inputs
-from imagereg.parameters.spec import ParameterSet
-from imagereg.report.summary import Result
+from imagereg.files import Claim, InputFile, expand_input, mef_inputs
+from imagereg.parameters import ParameterSet
+from imagereg.report import Result
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.updatewcs import recompute
 from imagereg.version import __version__
-from imagereg.wcs.plane import TangentPlane
+from imagereg.wcs import TangentPlane
 
 _RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
           "maxchance", "matching", "expand_refcat", "enforce_user_order", "magclip", "loss",
@@ -148,8 +145,8 @@ def align_catalogs(image: SourceCatalog, reference: SourceCatalog, *, wcs: WCS |
         reference = reference.replace(sky=plane.plane_to_sky(reference.xy),
                                       sky_error=reference.xy_error)
     else:
-        shape = wcs.pixel_shape or np.ceil(image.xy.max(axis=0)).astype(int)
-        chip = Chip(1, wcs, tuple(map(int, shape[::-1])))
+        nx, ny = wcs.pixel_shape or np.ceil(image.xy.max(axis=0))
+        chip = Chip(1, wcs, (int(ny), int(nx)))
         plane = TangentPlane.around([(wcs, chip.shape)])
         exposure = Exposure.measured("image", [chip], image)
     rules = rules_of(ParameterSet("tweakreg", parameters), plane)

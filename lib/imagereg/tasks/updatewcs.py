@@ -14,12 +14,8 @@ from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.files import fits as files
-from imagereg.files.instruments import instrument_of, quality_file
-from imagereg.files.rewrite import rewrite
-from imagereg.wcs.alternates import archive_primary, wcs_names
-from imagereg.wcs.distortion import TABLES
-from imagereg.wcs.history import silent_stwcs
-from imagereg.wcs.keywords import forget_fit, is_fitted, s_region
+from imagereg.files import instruments, rewrite
+from imagereg.wcs import alternates, distortion, history, keywords
 
 _REFERENCE_FILES = ("IDCTAB", "NPOLFILE", "D2IMFILE")
 _NO_FILE = ("", "N/A")
@@ -34,7 +30,7 @@ def check_recomputable(path: str) -> None:
     with files.opened(path) as hdus:
         header = hdus[0].header.copy()
         science = any(hdu.name == "SCI" for hdu in hdus)
-    if not (instrument_of(header).has_updatewcs and science):
+    if not (instruments.instrument_of(header).has_updatewcs and science):
         raise InputError(f"{path} is no image of HST with SCI extensions, which updatewcs = yes "
                          "needs")
     names = {keyword: str(header.get(keyword, "")).strip() for keyword in _REFERENCE_FILES}
@@ -81,12 +77,12 @@ def recompute(
     changes = {path: _Recomputed(path) for path in paths}
     differences = []
     for path, change in changes.items():
-        differences += rewrite(path, change, dry_run=True)
+        differences += rewrite.rewrite(path, change, dry_run=True)
     for path, change in changes.items():
         target = os.path.join(folder, os.path.basename(path)) if folder else None
-        rewrite(path, change, claim=claim, target=target)
+        rewrite.rewrite(path, change, claim=claim, target=target)
         log.info("%s: WCS recomputed by stwcs.updatewcs", path)
-        flags = quality_file(path)
+        flags = instruments.quality_file(path)
         if folder and flags:  # which is looked for beside the image
             os.symlink(os.path.abspath(flags), os.path.join(folder, os.path.basename(flags)))
         if change.warning:
@@ -109,13 +105,14 @@ class _Recomputed:
 
     def _worked_out(self, hdus, old):
         headers = list(old)
-        fitted = [index for index in files.science(hdus, self.path) if is_fitted(old[index])]
+        science = files.science(hdus, self.path)
+        fitted = [index for index in science if keywords.is_fitted(old[index])]
         for index in fitted:
-            headers[index] = archive_primary(old[index])
+            headers[index] = alternates.archive_primary(old[index])
         phantoms = [_phantom(hdu, header) for hdu, header in zip(hdus, headers, strict=True)]
         before = [phantom.header.copy() for phantom in phantoms]
         indices = {id(phantom): index for index, phantom in enumerate(phantoms)
-                   if phantom.name not in TABLES}
+                   if phantom.name not in distortion.TABLES}
         result = fits.HDUList(phantoms)
         _run_stwcs(result, self.path)
         parts, changed = [], {}
@@ -126,9 +123,9 @@ class _Recomputed:
                 continue
             new = _carried_over(headers[index], before[index], hdu.header)
             if index in fitted:
-                forget_fit(new)
+                keywords.forget_fit(new)
             if "S_REGION" in new and hdu.name == "SCI":
-                new["S_REGION"] = s_region(new, WCS(hdu.header, result))
+                new["S_REGION"] = keywords.s_region(new, WCS(hdu.header, result))
             if new.tostring() != old[index].tostring():
                 changed[index] = new
             parts.append((index, new) if index in changed else index)
@@ -140,7 +137,7 @@ class _Recomputed:
 def _lost(header, new):
     """Return what became of the fitted WCS of a header in the new one, if any."""
     name = str(header.get("WCSNAME", ""))
-    if new is not None and name in wcs_names(new).values():
+    if new is not None and name in alternates.wcs_names(new).values():
         return f"updatewcs replaced the fitted WCS {name!r}, which is now an alternate"
     return (f"updatewcs removed the fitted WCS {name!r}, which goes with another distortion model "
             "(IDCTAB)")
@@ -151,7 +148,7 @@ def _phantom(hdu, header):
     if not hdu.is_image:
         return fits.ImageHDU(name=hdu.name, ver=hdu.ver)
     data = None
-    if hdu.name in TABLES:
+    if hdu.name in distortion.TABLES:
         data = hdu.data.copy()
     elif hdu.shape:
         zero = np.zeros((), np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]))
@@ -163,7 +160,7 @@ def _phantom(hdu, header):
 def _run_stwcs(hdus, path):
     """Run stwcs.updatewcs in memory, and silently."""
     try:
-        with silent_stwcs():
+        with history.silent_stwcs():
             from stwcs.updatewcs import updatewcs
 
             updatewcs(hdus, checkfiles=False, use_db=False)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from imagereg.errors import InputError, ParameterError
 from imagereg.interfaces.epar.model import Model
-from imagereg.parameters.spec import ParameterSet
+from imagereg.parameters import ParameterSet
 
 # Run in a process of its own: a display may hang, and an X error ends the process.
 _PROBE = "import tkinter; tkinter.Tk().destroy()"

@@ -18,10 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from imagereg.errors import ImageregError, ParameterError
 from imagereg.interfaces.epar import saved as files
 from imagereg.interfaces.epar.rows import Row, inactive, refusal
+from imagereg.parameters import TASKS, ParameterSet, Spec, shown
 from imagereg.parameters import help as helptext
-from imagereg.parameters.declaration import shown
-from imagereg.parameters.gather import TASKS
-from imagereg.parameters.spec import ParameterSet, Spec
 
 __all__ = ["TASKS", "Model"]
 

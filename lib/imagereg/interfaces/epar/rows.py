@@ -16,8 +16,7 @@ import dataclasses
 import operator
 from collections.abc import Mapping
 
-from imagereg.parameters.declaration import Parameter, shown
-from imagereg.parameters.spec import Spec
+from imagereg.parameters import Parameter, Spec, shown
 
 _TYPES = {
     "boolean": "yes or no",
@@ -57,7 +56,7 @@ class Row:
     """
 
     parameter: Parameter
-    value: object
+    value: str | bool | int | float | None
     unit: str = ""
     changed: bool = False
     edited: bool = False

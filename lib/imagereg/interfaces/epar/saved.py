@@ -14,9 +14,9 @@ from pathlib import Path
 
 from imagereg.errors import ImageregError, InputError, ParameterError
 from imagereg.files import atomic
+from imagereg.parameters import ParameterSet, Spec, is_teals, shared_out
 from imagereg.parameters import saved as userfolder
 from imagereg.parameters import spec as params
-from imagereg.parameters.spec import ParameterSet, Spec, is_teals, shared_out
 
 _PACKAGE = Path(params.__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent.parent
