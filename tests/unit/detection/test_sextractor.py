@@ -10,10 +10,9 @@ import pytest
 from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
+from finders import find_sources, find_sources_sextractor
 from imagereg.catalogs.sources import Flag
 from imagereg.detection import sextractor
-from imagereg.detection.daofind import find_sources
-from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.errors import InputError
 
 SKY, READ_NOISE, FWHM, SHAPE = 60.0, 5.0, 2.5, (300, 400)
