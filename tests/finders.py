@@ -1,6 +1,7 @@
 """The finders and their kernel with the defaults of imagefindpars, for tests."""
 
 import defaults
+
 from imagereg.detection import daofind, kernel, sextractor
 
 _KERNEL = defaults.of("imagefindpars", "nsigma", "ratio", "theta")

@@ -1,10 +1,10 @@
 """Finding follows the image: turned, mirrored, moved, or in other units, it has the same sources."""
 
 import numpy as np
+from finders import find_sources, make_kernel
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from finders import find_sources, make_kernel
 from imagereg.catalogs.sources import Flag
 
 SIZE = (70, 90)

@@ -35,7 +35,7 @@ def sky_sigma(
     bad: np.ndarray | None = None,
     relative_noise: np.ndarray | None = None,
     *,
-    nclip: int = 3,
+    rounds: int = 3,
     clip: float = 3.0,
 ) -> tuple[float, float]:
     """Measure the level and the scatter of the sky by clipping, as ``imstatistics nclip=3`` does.
@@ -48,7 +48,7 @@ def sky_sigma(
         Pixels to leave out; those that are not finite are left out always.
     relative_noise : (ny, nx) array_like, optional
         Noise of each pixel relative to that of the typical one, whose `sigma` is returned.
-    nclip : int
+    rounds : int
         Rounds of clipping.
     clip : float
         Limit in standard deviations, both sides.
@@ -64,7 +64,7 @@ def sky_sigma(
         sample = sample[~np.ravel(bad)[::step].astype(bool)]
     sample = sample.astype(np.float64)
     sample = sample[np.abs(sample) < _ABSURD]
-    for _ in range(nclip):
+    for _ in range(rounds):
         if not sample.size:
             break
         sample = sample[np.abs(sample - sample.mean()) <= clip * sample.std()]
@@ -73,33 +73,24 @@ def sky_sigma(
     else:
         level, sigma = float(sample.mean()), float(sample.std())
     if relative_noise is not None:
-        _, sigma = sky_sigma((image - level) / relative_noise, bad, nclip=nclip, clip=clip)
+        _, sigma = sky_sigma((image - level) / relative_noise, bad, rounds=rounds, clip=clip)
     return level, sigma
 
 
 def find_sources(
     image: np.ndarray,
     *,
-    conv_width: float,
-    threshold: float,
-    nsigma: float,
-    ratio: float,
-    theta: float,
+    conv_width: float, threshold: float, nsigma: float, ratio: float, theta: float,
     bad: np.ndarray | None = None,
     relative_noise: np.ndarray | None = None,
     sky: tuple[float, float] | None = None,
     skysigma: float | None = None,
-    sharplo: float | None = None,
-    sharphi: float | None = None,
-    roundlo: float | None = None,
-    roundhi: float | None = None,
-    peakmin: float | None = None,
-    peakmax: float | None = None,
-    fluxmin: float | None = None,
-    fluxmax: float | None = None,
-    gain: float = 1.0,
-    chip: int = 1,
-) -> SourceCatalog:
+    sharplo: float | None = None, sharphi: float | None = None,
+    roundlo: float | None = None, roundhi: float | None = None,
+    peakmin: float | None = None, peakmax: float | None = None,
+    fluxmin: float | None = None, fluxmax: float | None = None,
+    gain: float = 1.0, chip: int = 1,
+) -> SourceCatalog:  # fmt: skip
     """Find point sources in an image.
 
     Parameters
@@ -161,15 +152,11 @@ def find_sources(
     if relative_noise is not None:
         relative = np.asarray(relative_noise)[found.row, found.column]
     keep = found.is_on_image(np.shape(image)) & (found.height >= limit * relative)
-    limits = (
-        (found.sharp, sharplo, sharphi),
-        (found.round1, roundlo, roundhi),
-        (found.round2, roundlo, roundhi),
-        (found.peak, peakmin, peakmax),
-        (flux, fluxmin, fluxmax),
-    )
-    for values, low, high in limits:
-        keep &= is_within(values, low, high)
+    keep &= is_within(found.sharp, sharplo, sharphi)
+    keep &= is_within(found.round1, roundlo, roundhi)
+    keep &= is_within(found.round2, roundlo, roundhi)
+    keep &= is_within(found.peak, peakmin, peakmax)
+    keep &= is_within(flux, fluxmin, fluxmax)
     pixel_noise = relative * (noise if skysigma is None else skysigma)
     is_edge = found.is_cut_off(np.shape(image), kernel.half)
     return _catalog(found[keep], kernel, flux=flux[keep], noise=pixel_noise[keep],

@@ -52,23 +52,16 @@ _OWN_SETTINGS = {  # where the user has no configuration
 def find_sources_sextractor(
     data: np.ndarray,
     *,
-    conv_width: float,
-    threshold: float,
-    nsigma: float,
-    ratio: float,
-    theta: float,
+    conv_width: float, threshold: float, nsigma: float, ratio: float, theta: float,
     bad: np.ndarray | None = None,
     relative_noise: np.ndarray | None = None,
     sky: tuple[float, float] | None = None,
     config: str | os.PathLike | None = None,
     skysigma: float | None = None,
-    fluxmin: float | None = None,
-    fluxmax: float | None = None,
-    peakmin: float | None = None,
-    peakmax: float | None = None,
-    gain: float = 1.0,
-    chip: int = 1,
-) -> SourceCatalog:
+    fluxmin: float | None = None, fluxmax: float | None = None,
+    peakmin: float | None = None, peakmax: float | None = None,
+    gain: float = 1.0, chip: int = 1,
+) -> SourceCatalog:  # fmt: skip
     """Find the sources of one chip with SExtractor.
 
     Parameters

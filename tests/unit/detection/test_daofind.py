@@ -4,8 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-
 from finders import find_sources, make_kernel
+
 from imagereg.catalogs.sources import Flag
 from imagereg.detection import daofind as find
 from imagereg.detection.daofind import sky_sigma
@@ -401,8 +401,9 @@ def test_shapes_tell_stars_from_other_things():
 # The kernel
 
 
-KERNELS = [make_kernel(3.5), make_kernel(2.0), make_kernel(0.9), make_kernel(2.5, nsigma=3), make_kernel(4, ratio=0.5, theta=30),
-           make_kernel(5, nsigma=2, ratio=0.3, theta=135), make_kernel(6, nsigma=1, ratio=0.6, theta=90), make_kernel(4, ratio=0.05, theta=45)]
+KERNELS = [make_kernel(3.5), make_kernel(2.0), make_kernel(0.9), make_kernel(2.5, nsigma=3),
+           make_kernel(4, ratio=0.5, theta=30), make_kernel(5, nsigma=2, ratio=0.3, theta=135),
+           make_kernel(6, nsigma=1, ratio=0.6, theta=90), make_kernel(4, ratio=0.05, theta=45)]
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
@@ -501,7 +502,7 @@ def test_sky_of_noise_with_stars():
 
 def test_sky_without_clipping_is_mean_and_deviation():
     image = star_grid()[0]
-    assert sky_sigma(image, nclip=0) == pytest.approx((image.mean(), image.std()))
+    assert sky_sigma(image, rounds=0) == pytest.approx((image.mean(), image.std()))
 
 
 def test_sky_without_bad_and_not_finite_pixels():
@@ -518,7 +519,7 @@ def test_no_sky(image):
 
 def test_sky_of_a_large_image_is_sampled():
     columns = np.tile(np.arange(2048) % 8, (2048, 1)).astype(np.float32)  # no column may be favoured
-    assert sky_sigma(columns, nclip=0) == pytest.approx((3.5, columns.std()), rel=1e-3)
+    assert sky_sigma(columns, rounds=0) == pytest.approx((3.5, columns.std()), rel=1e-3)
 
 
 def test_sky_of_constant_pixels():

@@ -5,10 +5,10 @@ import functools
 
 import numpy as np
 import pytest
+from finders import find_sources, make_kernel
 from scipy.spatial import cKDTree
 from scipy.special import erf
 
-from finders import find_sources, make_kernel
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.detection.daofind import sky_sigma
 from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions

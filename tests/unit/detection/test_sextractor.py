@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from finders import find_sources, find_sources_sextractor
 from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
-from finders import find_sources, find_sources_sextractor
 from imagereg.catalogs.sources import Flag
 from imagereg.detection import sextractor
 from imagereg.errors import InputError
