@@ -15,7 +15,8 @@ _SIP = {
 }
 HEADERS = {"plain": _TAN, "distorted": _TAN | _SIP}
 CASES = {
-    "pixels": "-circle(120.3,90.2,41.7)\n-ellipse(300.2,200.1,60,22,35)\n-box(520.3,140.2,90.4,31,20)"
+    "pixels": "-circle(120.3,90.2,41.7)\n-ellipse(300.2,200.1,60,22,35)"
+    "\n-box(520.3,140.2,90.4,31,20)"
     "\n-annulus(180.7,300.2,20.1,55.6)\n-polygon(400.2,250.3,650.4,270.5,560.1,380.2)\n250 350 9.3",
     "angular": "image\n-circle(120.3,90.2,2.1\")\n-circle(620.3,90.2,0.4\")\n-circle(350,200,5\")",
     "sky": "fk5\n" + "".join(

@@ -25,11 +25,6 @@ FLOORS = {
     "interfaces": 7,
     "tweakreg": 8, "imagefindpars": 8, "refimagefindpars": 8, "__main__": 8, "__init__": 9,
 }  # fmt: skip
-# Modules that still import upwards; the rebuild empties this list.
-MOVING = set()
-
-# Modules that still give parameters defaults of their own; the rebuild empties this list.
-WITH_DEFAULTS = {"detection.daofind", "detection.sextractor"}
 # Words that in a room are no parameter but what a file says, which may be nothing.
 NAMESAKES = {("files", "wcsname"): "of a header", ("alignment", "wcsname"): "of a header",
              ("wcs", "wcsname"): "of a header", ("tasks", "wcsname"): "that a header got",
@@ -203,7 +198,7 @@ def test_module_imports_from_lower_floors_only(name):
     own = [(own_module(full), node) for full, node in imports(name) if full.split(".")[0] == "imagereg"]
     complaints = [where(name, node, f"imports {other}, of floor {FLOORS[room(other)]}") for other, node in own
                   if room(other) != room(name) and FLOORS[room(other)] >= FLOORS[room(name)]]
-    assert not [c for c in complaints if name not in MOVING], "\n".join(complaints)
+    assert not complaints, "\n".join(complaints)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -388,7 +383,7 @@ def test_defaults_of_parameters_stand_in_the_cfgspc_only(name):
     complaints = [where(name, node, f"{node.name} gives {word} the default {text}")
                   for node, word, text in defaults(name)
                   if word in declared and not (text == "''" and (room(name), word) in NAMESAKES)]
-    assert bool(complaints) == (name in WITH_DEFAULTS), "\n".join(complaints) or f"{name} needs no excuse any more"
+    assert not complaints, "\n".join(complaints)
 
 
 def test_dependencies_are_declared():

@@ -42,10 +42,12 @@ def find_in_chip(folder):
 
     from imagereg.detection.daofind import find_sources
 
-    find_sources(np.random.default_rng(1).normal(0, 1, (64, 64)))  # whatever is imported late is there now
+    kernel = {"conv_width": 3.5, "nsigma": 1.5, "ratio": 1.0, "theta": 0.0}
+    noise = np.random.default_rng(1).normal(0, 1, (64, 64))
+    find_sources(noise, threshold=10.0, **kernel)  # whatever is imported late is there now
     before = _resident()
     image, bad = np.load(f"{folder}/image.npy"), np.load(f"{folder}/bad.npy")
-    found = find_sources(image, bad=bad, threshold=10.0)
+    found = find_sources(image, bad=bad, threshold=10.0, **kernel)
     print((_resident() - before) / image.nbytes, len(found))
 
 

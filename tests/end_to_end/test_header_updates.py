@@ -85,7 +85,8 @@ def test_region_and_history(visit):
             assert frame == "ICRS"
             np.testing.assert_allclose(np.reshape(numbers, (5, 2)).astype(float), corners, atol=1e-9)
             text = "".join(header["HISTORY"])
-            for said in (visit.names[0], f"{alignment.nmatches} matches", f"chance {alignment.chance_probability:.1e}", "rms "):
+            chance = f"chance {alignment.chance_probability:.1e}"
+            for said in (visit.names[0], f"{alignment.nmatches} matches", chance, "rms "):
                 assert said in text
             assert "HDRNAME" not in header and header["HDRNAMEA"] == "old one"
     assert "S_REGION" in fits.getheader(visit.names[0], ("SCI", 1))

@@ -1,11 +1,11 @@
 """Finding follows the image: turned, mirrored, moved, or in other units, it has the same sources."""
 
 import numpy as np
+from finders import find_sources, make_kernel
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from imagereg.catalogs.sources import Flag
-from imagereg.detection.daofind import Kernel, find_sources
 
 SIZE = (70, 90)
 STEADY = ("flux", "flux_error", "sharp")
@@ -76,7 +76,7 @@ def test_image_turned_by_a_right_angle(seed, kernel, flawed):
 @given(seed=seeds, kernel=kernels, dx=st.integers(0, 20), dy=st.integers(0, 20))
 def test_moved_window(seed, kernel, dx, dy):
     image, _ = starry(seed, size=(110, 110))
-    margin = 3 * max(Kernel(kernel["conv_width"], kernel["nsigma"]).half) + 2
+    margin = 3 * max(make_kernel(kernel["conv_width"], nsigma=kernel["nsigma"]).half) + 2
     low, high = np.add((dx, dy), margin), np.add((dx, dy), SIZE[::-1]) - margin
     whole = find(image, None, **kernel)
     part = find(image[dy:dy + SIZE[0], dx:dx + SIZE[1]], None, **kernel)
@@ -120,8 +120,8 @@ def test_a_higher_threshold_finds_some_of_the_same(seed, low, high, kernel):
                for xy, flux in zip(few.xy, few.flux, strict=True)]
     np.testing.assert_allclose(few.xy, many.xy[nearest], atol=1e-9)
     np.testing.assert_allclose(few.flux, many.flux[nearest])
-    floor = high * 5 * Kernel(kernel["conv_width"], kernel["nsigma"]).relative_error
-    height = many.flux / Kernel(kernel["conv_width"]).volume
+    floor = high * 5 * make_kernel(kernel["conv_width"], nsigma=kernel["nsigma"]).relative_error
+    height = many.flux / make_kernel(kernel["conv_width"]).volume
     assert len(few) == (height >= floor).sum()
 
 

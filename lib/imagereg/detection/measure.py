@@ -8,8 +8,9 @@ import logging
 import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
+from imagereg.detection.daofind import find_sources, sky_sigma
 from imagereg.detection.epsf import Stamps
+from imagereg.detection.kernel import Kernel
 from imagereg.detection.sextractor import find_sources_sextractor
 
 _log = logging.getLogger(__name__)

@@ -69,7 +69,7 @@ class Claim:
             else:  # another run has replaced it, and ended, just now
                 file.close()
 
-    def check(self, path: str) -> None:
+    def check(self, path: str | os.PathLike[str]) -> None:
         """Raise InputError where something else has changed a file since it was claimed."""
         place = os.path.realpath(path)
         if place in self._held and _stamp(place) != self._held[place][1]:

@@ -253,9 +253,10 @@ def _write_beside(panel: Axes, place: np.ndarray, text: str, letters: float) -> 
     """Write beside a place, on the side where there is room."""
     middle = np.mean([panel.get_xlim(), panel.get_ylim()], axis=1)
     x, y = np.where(place > middle, -1, 1)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 2}
     panel.annotate(text, (place[0], place[1]), (15 * x, 15 * y), textcoords="offset points",
-                   fontsize=letters, color=_PEAK, ha="left" if x > 0 else "right", va="bottom" if y > 0 else "top",
-                   bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 2})
+                   fontsize=letters, color=_PEAK, ha="left" if x > 0 else "right",
+                   va="bottom" if y > 0 else "top", bbox=box)
 
 
 def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float) -> _Page:

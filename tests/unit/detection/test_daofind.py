@@ -4,10 +4,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from finders import find_sources, make_kernel
 
 from imagereg.catalogs.sources import Flag
 from imagereg.detection import daofind as find
-from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
+from imagereg.detection.daofind import sky_sigma
 
 SKY, NOISE = 100.0, 5.0
 COLUMNS = ("xy", "xy_error", "flux", "flux_error", "ident", "chip", "sharp", "round1", "round2", "flags")
@@ -73,7 +74,7 @@ def test_all_stars_in_order_and_with_their_fluxes():
     np.testing.assert_allclose(found.xy, xy[order], atol=0.3)
     assert (np.diff(found.xy[:, 1]) > -1.1).all()  # by rows of the central pixels
     # the height is that of a Gaussian at a pixel's centre: up to 12 % less where the star is at the pixel's corner
-    flux = height[order] * Kernel(3.5).volume
+    flux = height[order] * make_kernel(3.5).volume
     np.testing.assert_allclose(found.flux, 0.95 * flux, rtol=0.07, atol=300)
     assert found.ident.tolist() == list(range(1, 37))
     assert set(found.chip) == {3}
@@ -366,9 +367,9 @@ def test_limits_of_the_peak():
 
 def test_threshold_is_in_units_of_the_sky_and_of_the_kernel():
     image = random_sky((60, 60)) + gaussians((60, 60), [(30, 30)], 1000)
-    height = find_sources(image).flux[0] / Kernel(3.5).volume
+    height = find_sources(image).flux[0] / make_kernel(3.5).volume
     for noise in (2.0, 7.0):
-        limit = height / (Kernel(3.5).relative_error * noise)
+        limit = height / (make_kernel(3.5).relative_error * noise)
         assert len(find_sources(image, threshold=0.999 * limit, skysigma=noise)) == 1
         assert len(find_sources(image, threshold=1.001 * limit, skysigma=noise)) == 0
 
@@ -400,8 +401,9 @@ def test_shapes_tell_stars_from_other_things():
 # The kernel
 
 
-KERNELS = [Kernel(3.5), Kernel(2.0), Kernel(0.9), Kernel(2.5, nsigma=3), Kernel(4, 1.5, 0.5, 30),
-           Kernel(5, 2, 0.3, 135), Kernel(6, 1, 0.6, 90), Kernel(4, 1.5, 0.05, 45)]
+KERNELS = [make_kernel(3.5), make_kernel(2.0), make_kernel(0.9), make_kernel(2.5, nsigma=3),
+           make_kernel(4, ratio=0.5, theta=30), make_kernel(5, nsigma=2, ratio=0.3, theta=135),
+           make_kernel(6, nsigma=1, ratio=0.6, theta=90), make_kernel(4, ratio=0.05, theta=45)]
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
@@ -423,12 +425,12 @@ def test_kernel_error_is_that_of_a_height(kernel):
 
 def test_kernel_agrees_with_iraf():
     # IRAF 2.17 daofind prints, for fwhmpsf=2.5 ratio=1 theta=0 nsigma=1.5: relerr: 1.140
-    assert Kernel(2.5).relative_error == pytest.approx(1.140, abs=5e-4)
+    assert make_kernel(2.5).relative_error == pytest.approx(1.140, abs=5e-4)
 
 
 @pytest.mark.parametrize("theta", [0, 30, 60, 90, 120, 150, 180])
 def test_kernel_angle_runs_from_x_to_y(theta):
-    kernel = Kernel(5, 2, 0.4, theta)
+    kernel = make_kernel(5, nsigma=2, ratio=0.4, theta=theta)
     hx, hy = kernel.half
     y, x = np.mgrid[-hy:hy + 1, -hx:hx + 1]
     along = x * np.cos(np.deg2rad(theta)) + y * np.sin(np.deg2rad(theta))
@@ -445,7 +447,7 @@ def test_elongated_stars_stand_out_in_their_own_kernel(theta):
     assert len(own) == 1
     # IRAF's centroid does not know of theta, and ours follows it: only along the axes of the image is it good.
     np.testing.assert_allclose(own.xy[0], (30.2, 29.7), atol=0.2 if theta == 0 else 1.5)
-    assert own.flux[0] == pytest.approx(500 * Kernel(5, ratio=0.4).volume, rel=0.15)
+    assert own.flux[0] == pytest.approx(500 * make_kernel(5, ratio=0.4).volume, rel=0.15)
     assert not len(other) or other.flux.max() < 0.8 * own.flux[0]
 
 
@@ -500,7 +502,7 @@ def test_sky_of_noise_with_stars():
 
 def test_sky_without_clipping_is_mean_and_deviation():
     image = star_grid()[0]
-    assert sky_sigma(image, nclip=0) == pytest.approx((image.mean(), image.std()))
+    assert sky_sigma(image, rounds=0) == pytest.approx((image.mean(), image.std()))
 
 
 def test_sky_without_bad_and_not_finite_pixels():
@@ -517,7 +519,7 @@ def test_no_sky(image):
 
 def test_sky_of_a_large_image_is_sampled():
     columns = np.tile(np.arange(2048) % 8, (2048, 1)).astype(np.float32)  # no column may be favoured
-    assert sky_sigma(columns, nclip=0) == pytest.approx((3.5, columns.std()), rel=1e-3)
+    assert sky_sigma(columns, rounds=0) == pytest.approx((3.5, columns.std()), rel=1e-3)
 
 
 def test_sky_of_constant_pixels():

@@ -5,15 +5,16 @@ import functools
 
 import numpy as np
 import pytest
+from finders import find_sources, make_kernel
 from scipy.spatial import cKDTree
 from scipy.special import erf
 
 from imagereg.catalogs.sources import Flag, SourceCatalog
-from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
+from imagereg.detection.daofind import sky_sigma
 from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions
 
 SKY, READ_NOISE, CONV_WIDTH = 30.0, 5.0, 3.5
-HALF = max(Kernel(CONV_WIDTH).half)
+HALF = max(make_kernel(CONV_WIDTH).half)
 NOISE = np.sqrt(SKY + READ_NOISE**2)
 
 

@@ -7,6 +7,7 @@ import pytest
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from region_cases import CASES, HEADERS, SHAPE
+from regions import PixCoord, Regions
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from imagereg.detection.exclusions import mask_from_regions
@@ -58,3 +59,17 @@ def test_areas(region, area, chip):
     # A pixel of the edge is in or out by its centre; the scale of the distorted chip changes by
     # a thousandth within such a region.
     assert found == pytest.approx(area, rel=0.006 if area > 1000 else 0.03)
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_polygons_of_many_corners_are_those_of_the_package_regions(turns):
+    """They are worked through in narrow bands, each without the corners far from it."""
+    angle = np.linspace(0, 2 * np.pi * turns, 3001)[:-1]
+    radius = 150 + 40 * np.sin(7 * angle / turns)  # it crosses itself where it turns thrice
+    x = 350.3 + radius * np.cos(angle)
+    y = 190.7 + radius * np.sin(angle)
+    values = ",".join(f"{value:.3f}" for value in np.column_stack([x, y]).ravel())
+    (polygon,) = Regions.parse(f"image\npolygon({values})", format="ds9")
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    expected = polygon.contains(PixCoord(columns, rows))
+    assert (mask_from_regions(f"-polygon({values})", SHAPE) != expected).sum() <= 3  # on an edge

@@ -7,13 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from finders import find_sources, find_sources_sextractor
 from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 from imagereg.catalogs.sources import Flag
 from imagereg.detection import sextractor
-from imagereg.detection.daofind import find_sources
-from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.errors import InputError
 
 SKY, READ_NOISE, FWHM, SHAPE = 60.0, 5.0, 2.5, (300, 400)

@@ -44,8 +44,10 @@ def test_a_row(model):
     model.set("searchunits", "pix")
     model.set("sigma", "indef")
     row = model.row("searchrad")
-    assert (row.text, row.default, row.unit, row.kind, row.parameter.range) == ("1.0", "1.0", "pixels", "float", (0.0, None))
-    assert row.parameter.section == "OBJECT MATCHING PARAMETERS" and row.parameter.hidden and not model.row("input").parameter.hidden
+    assert (row.text, row.default, row.unit, row.kind) == ("1.0", "1.0", "pixels", "float")
+    assert row.parameter.range == (0.0, None)
+    assert row.parameter.section == "OBJECT MATCHING PARAMETERS" and row.parameter.hidden
+    assert not model.row("input").parameter.hidden
     assert (model.row("sigma").unit, model.row("rminflux").unit) == ("sigma", "mag")
     assert (model.row("sigma").text, model.row("verbose").text) == ("INDEF", "no")
     assert model.row("verbose").choices == ("yes", "no") and model.row("xyunits").choices == ("pixels", "degrees")
