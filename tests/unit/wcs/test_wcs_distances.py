@@ -1,0 +1,47 @@
+"""Distances between WCSs are those on the sky, in pixels of the chip."""
+
+import re
+
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS
+
+from imagereg.alignment.fit import fit_linear
+from imagereg.errors import DegenerateFit
+from imagereg.wcs.plane import TangentPlane, apart, corrected_wcs
+
+SHAPE = (400, 700)
+
+
+@pytest.mark.parametrize("axis", ["CRVAL1", "CRVAL2"])
+def test_distance_on_the_sky_and_not_in_right_ascension(celestial_headers, axis):
+    header = celestial_headers["CD"]
+    header.update({"CRVAL1": 0.0, "CRVAL2": 70.0})
+    wcs = WCS(header)
+    header[axis] += 0.5 / 3600
+    other = WCS(header)
+    corners = [(1, 1), (700, 1), (700, 400), (1, 400)]
+    first, second = (SkyCoord(*w.wcs_pix2world(corners, 1).T, unit="deg") for w in (wcs, other))
+    expected = first.separation(second).arcsec.max() / 0.05
+    assert apart(wcs, other, SHAPE) == pytest.approx(expected, rel=1e-3)
+    assert apart(wcs, wcs, SHAPE) == 0
+
+
+def test_deviation_is_in_pixels_of_the_chip(celestial_headers):
+    """What a WCS can't follow does not depend on how coarse the plane is on which the fit was made."""
+    header = celestial_headers["ZEA"]
+    for name in ("CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+        header[name] *= 1000
+    wcs = WCS(header)
+    fine = TangentPlane.around([(wcs, SHAPE)])
+    coarse = TangentPlane.of(fine.wcs.wcs.crval, fine.centre, 5 * fine.wcs.wcs.cd, fine.shape)
+    deviations = []
+    for plane in (fine, coarse):
+        image = plane.centre + np.array([(0.0, 0), (100, 0), (0, 100), (-100, 30)])
+        skewed = plane.centre + (image - plane.centre) @ np.array([[1.0, 0.0], [0.002, 1.0]])
+        fit = fit_linear(image, skewed, geometry="general", centre=plane.centre)
+        with pytest.raises(DegenerateFit) as raised:
+            corrected_wcs(wcs, SHAPE, plane, fit)
+        deviations.append(float(re.search(r"off by (\S+) pixel", str(raised.value))[1]))
+    assert deviations[1] == pytest.approx(deviations[0], rel=0.02)
