@@ -1,4 +1,4 @@
-"""The order in which exposures are taken: by what they share with those before, not by how large they are."""
+"""Exposures are taken by what they share with those before, not by how large they are."""
 
 import dataclasses
 
@@ -7,11 +7,13 @@ from planes import CHIP, EASY, PLANE, exposure_at, noise
 
 from imagereg.alignment.sequence import Chip, Status, align
 
-RULES = dataclasses.replace(EASY, expand_refcat=True, enforce_user_order=False, minobj=8, onlybetter=False)
+RULES = dataclasses.replace(
+    EASY, expand_refcat=True, enforce_user_order=False, minobj=8, onlybetter=False
+)
 
 
 def window(name, corner, size, seed):
-    """Return an exposure of the part of a crowded sky that a window on the plane shows, its pointing a bit off."""
+    """Return an exposure of a window on the plane, its pointing a bit off."""
     sky_xy = np.random.default_rng(9).uniform((0, 0), (1500, 800), (700, 2))
     inside = ((sky_xy > corner) & (sky_xy < np.add(corner, size))).all(axis=1)
     wcs = CHIP.wcs.deepcopy()
@@ -23,7 +25,7 @@ def window(name, corner, size, seed):
 
 
 def taken(exposures):
-    """Return the names of exposures in the order in which they were aligned, the reference first."""
+    """Return the names of exposures in the order of their alignment, the reference first."""
     names = []
 
     def review(alignment):
@@ -31,7 +33,9 @@ def taken(exposures):
         return "accept"
 
     results, _ = align(exposures, PLANE, RULES, review=review)
-    assert {result.status for result in results} == {Status.REFERENCE, Status.ALIGNED}, [r.reason for r in results]
+    assert {result.status for result in results} == {Status.REFERENCE, Status.ALIGNED}, [
+        r.reason for r in results
+    ]
     return [result.name for result in results if result.status is Status.REFERENCE] + names
 
 
@@ -40,7 +44,7 @@ def test_overlap_rules_and_not_the_area():
     middle = window("middle", (100, 0), (500, 500), 2)
     right = window("right", (250, 0), (500, 500), 3)
     large = window("large", (690, 0), (800, 800), 4)
-    # Shared with others are 400 columns of the left one, 500 of the middle one, and 60 of the large one.
+    # Columns shared with others: 400 of left, 500 of middle, 410 of right, 60 of large.
     assert taken([large, right, left, middle]) == ["middle", "left", "right", "large"]
 
 

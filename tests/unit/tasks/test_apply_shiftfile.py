@@ -34,19 +34,32 @@ def to_plane(name, xy):
     return PLANE.sky_to_plane(WCS(fits.getheader(name)).wcs_pix2world(xy, 1))
 
 
-@pytest.mark.parametrize("shift, rot, scale", [((12.0, -7.5), 0.0, 1.0), ((0.0, 0.0), 1.5, 1.0),
-                                               ((0.0, 0.0), 0.0, 1.01), ((12.0, -7.5), -2.0, 0.97)])
-def test_what_the_image_has_at_a_place_comes_to_where_the_reference_has_it(tmp_path, monkeypatch, shift, rot, scale):
+@pytest.mark.parametrize(
+    "shift, rot, scale",
+    [
+        ((12.0, -7.5), 0.0, 1.0),
+        ((0.0, 0.0), 1.5, 1.0),
+        ((0.0, 0.0), 0.0, 1.01),
+        ((12.0, -7.5), -2.0, 0.97),
+    ],
+)
+def test_what_the_image_has_at_a_place_comes_to_where_the_reference_has_it(
+    tmp_path, monkeypatch, shift, rot, scale
+):
     monkeypatch.chdir(tmp_path)
     write_image("b.fits")
     write_plane("plane.fits")
     Path("theirs.txt").write_text(
-        f"# frame: output\n# refimage: plane.fits[wcs]\nb.fits {shift[0]} {shift[1]} {rot} {scale} 0.1 0.2\n")
+        "# frame: output\n# refimage: plane.fits[wcs]\n"
+        f"b.fits {shift[0]} {shift[1]} {rot} {scale} 0.1 0.2\n"
+    )
     pixels = np.array([(1.0, 1.0), (900, 50), (500, 700), (333, 444)])
     before = to_plane("b.fits", pixels)
     assert main(["--apply", "theirs.txt"]) == 0
     after = to_plane("b.fits", pixels)
     np.testing.assert_allclose(as_drizzlepac(after, *shift, rot, scale), before, atol=1e-3)
     header = fits.getheader("b.fits")
-    np.testing.assert_allclose([header["RMS_RA"], header["RMS_DEC"]], np.array([0.1, 0.2]) * 0.05 / 3600, rtol=1e-6)
+    np.testing.assert_allclose(
+        [header["RMS_RA"], header["RMS_DEC"]], np.array([0.1, 0.2]) * 0.05 / 3600, rtol=1e-6
+    )
     assert header["WCSNAMEA"]

@@ -1,4 +1,4 @@
-"""Which WCS of the archive was the last, which has a name, and what a header says once one of them is back."""
+"""Letters and names of archived WCSs, and what a header says once one of them is back."""
 
 import warnings
 
@@ -8,7 +8,14 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from imagereg.alignment.fit import fit_linear
-from imagereg.wcs.keywords import Solution, corrected_header, find_wcs, last_archived, restored_header, wcs_names
+from imagereg.wcs.keywords import (
+    Solution,
+    corrected_header,
+    find_wcs,
+    last_archived,
+    restored_header,
+    wcs_names,
+)
 from imagereg.wcs.plane import TangentPlane, corrected_wcs
 
 SHAPE = (192, 384)
@@ -26,7 +33,9 @@ def moved(wcs, shift=(11.2, -6.9)):
     plane = TangentPlane.around([(wcs, SHAPE)])
     image = np.array([(0.0, 0), (500, 0), (0, 500)])
     cos, sin = np.cos(np.deg2rad(1.0)), np.sin(np.deg2rad(1.0))
-    fit = fit_linear(image, image @ np.array([[cos, sin], [-sin, cos]]) + shift, centre=plane.centre)
+    fit = fit_linear(
+        image, image @ np.array([[cos, sin], [-sin, cos]]) + shift, centre=plane.centre
+    )
     return corrected_wcs(wcs, SHAPE, plane, fit)
 
 
@@ -99,11 +108,15 @@ def test_headerlet_that_the_wcs_before_came_with_is_not_that_of_the_new_one(demo
 
 
 def test_units_of_the_scatter(demo_header, read_wcs):
-    """Degrees in the cards, as drizzlepac has them, and milliarcseconds in the HISTORY that people read."""
+    """Degrees in the cards, as drizzlepac has them; milliarcseconds in the HISTORY."""
     solution = Solution("FIRST", nmatch=9, rms=(1.0 / 3.6e6, 2.5 / 3.6e6))
     header = corrected_header(demo_header, moved(read_wcs(demo_header)), solution)
     assert "rms 1.00 2.50 mas" in str(header["HISTORY"])
-    assert (header["CRDER1"], header["CRDER2"]) == (header["RMS_RA"], header["RMS_DEC"]) == solution.rms
+    assert (
+        (header["CRDER1"], header["CRDER2"])
+        == (header["RMS_RA"], header["RMS_DEC"])
+        == solution.rms
+    )
     assert header.comments["RMS_RA"].startswith("[deg]")
 
 

@@ -9,7 +9,7 @@ from astropy.wcs import WCS
 
 from imagereg.alignment.fit import fit_linear
 from imagereg.errors import DegenerateFit
-from imagereg.wcs.plane import TangentPlane, apart, corrected_wcs
+from imagereg.wcs.plane import TangentPlane, apart, border, corrected_wcs, pixel_to_sky
 
 SHAPE = (400, 700)
 
@@ -29,7 +29,7 @@ def test_distance_on_the_sky_and_not_in_right_ascension(celestial_headers, axis)
 
 
 def test_deviation_is_in_pixels_of_the_chip(celestial_headers):
-    """What a WCS can't follow does not depend on how coarse the plane is on which the fit was made."""
+    """How far a WCS misses a fit does not depend on the pixels of the fit's plane."""
     header = celestial_headers["ZEA"]
     for name in ("CD1_1", "CD1_2", "CD2_1", "CD2_2"):
         header[name] *= 1000
@@ -45,3 +45,14 @@ def test_deviation_is_in_pixels_of_the_chip(celestial_headers):
             corrected_wcs(wcs, SHAPE, plane, fit)
         deviations.append(float(re.search(r"off by (\S+) pixel", str(raised.value))[1]))
     assert deviations[1] == pytest.approx(deviations[0], rel=0.02)
+
+
+def test_plane_begins_with_pixel_one(demo_chips):
+    """As an image would that holds all chips: its outermost pixels are within one of theirs."""
+    plane = TangentPlane.around([(chip.wcs, chip.shape) for chip in demo_chips])
+    outline = np.concatenate(
+        [plane.sky_to_plane(pixel_to_sky(chip.wcs, border(chip.shape))) for chip in demo_chips]
+    )
+    assert ((outline.min(axis=0) >= 1) & (outline.min(axis=0) < 2)).all()
+    size = np.array(plane.shape[::-1])
+    assert ((outline.max(axis=0) <= size) & (outline.max(axis=0) > size - 1)).all()
