@@ -72,7 +72,7 @@ def test_some_matches_on_the_same_pixels_are_no_reason_to_doubt():
     moved = Chip(1, wcs, SHAPE)
     xy = stars(40, seed=5)
     reference = exposure_at(xy + noise(xy.shape, 1), "a").sources
-    image = exposure_at(xy + (0.6, -0.4) + noise(xy.shape, 2), "b", moved)
+    image = exposure_at(xy + (12.0, -9.0) + noise(xy.shape, 2), "b", moved)
     pixels = reference.xy.copy()
     pixels[:10] = image.sources.xy[:10]
     reference = Reference(

@@ -16,9 +16,12 @@ NEW, DOUBTFUL = COUNT, COUNT + 1  # rows of the sources that the image alone has
 
 
 def seen():
-    """Return a reference and an image with various errors, in a field around RA 0."""
+    """Return a reference and an image with various errors, some on either side of RA 0."""
     random = np.random.default_rng(4)
     ref_xy = stars(COUNT, seed=11)
+    ref_xy[4:8] = PLANE.sky_to_plane(
+        [(0.0, 40.0 + step) for step in (-0.003, -0.001, 0.001, 0.003)]
+    )
     ref_error, image_error = (
         random.uniform(0.5, 2, (count, 1)) * [ERROR, ERROR] for count in (COUNT, COUNT + 2)
     )
@@ -101,3 +104,10 @@ def test_image_that_stays_teaches_the_reference_nothing():
     verdicts, reference = align([first, exposure_at(image_xy, "b")], PLANE, GROWING)
     assert verdicts[1].status is Status.UNCHANGED
     np.testing.assert_array_equal(reference.at(None).sky, first.sources.sky)
+
+
+def test_some_pairs_lie_on_either_side_of_right_ascension_zero(grown):
+    first, _, verdict, _ = grown
+    ref_ra = first.sources.sky[verdict.ref_rows, 0]
+    image_ra = PLANE.plane_to_sky(verdict.fit(verdict.image_xy))[:, 0]
+    assert (np.abs(ref_ra - image_ra) > 180).any()
