@@ -417,3 +417,26 @@ def test_stamps_of_several_chips():
     assert len(both) == 3
     assert both[np.array([2])].gain.tolist() == [3]
     np.testing.assert_array_equal(both[np.array([False, True, True])].centre, [(8, 5), (9, 6)])
+
+
+def test_errors_grow_with_the_residuals():
+    # The same pixels, once with their true noise and once believed to have less: what they say of a faint star is the
+    # same, for the fit sees by its residuals what the noise is.
+    field = star_field(2.0, flux_range=(1e3, 3e3))
+    true, believed = (Stamps.cut(field.image, field.xy, half=HALF, level=SKY, noise=noise)
+                      for noise in (NOISE, NOISE / 1.6))
+    psf = EffectivePSF.gaussian(2.0, HALF)
+    expected, found = (refine_positions(catalog_at(field.xy), stamps, psf) for stamps in (true, believed))
+    both = ((expected.flags | found.flags) & Flag.POOR_FIT) == 0
+    assert both.sum() > 150
+    assert 0.95 < np.median(found.xy_error[both] / expected.xy_error[both]) < 1.15
+
+
+def test_good_fit_makes_a_position_reliable_again():
+    field = star_field(2.0)
+    doubtful = catalog_at(field.xy).replace(flags=np.full(len(field.xy), Flag.ASTRAY | Flag.BAD_PIXEL))
+    refined = refine_positions(doubtful, stamps_of(field, field.xy), field.psf)
+    good = (refined.flags & Flag.POOR_FIT) == 0
+    assert good.mean() > 0.9
+    assert set(refined.flags[good]) == {Flag.BAD_PIXEL}
+    assert set(refined.flags[~good]) <= {Flag.ASTRAY | Flag.BAD_PIXEL | Flag.POOR_FIT}

@@ -1,0 +1,65 @@
+"""A shiftfile that somebody else wrote is applied in the direction that drizzlepac gives it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from planes import CHIP, PLANE, as_drizzlepac
+
+from imagereg.interfaces.cli import main
+
+
+def write_image(name):
+    """Write an image of the undistorted chip that lies on the plane."""
+    header = CHIP.wcs.to_header()
+    for i in (1, 2):
+        for j in (1, 2):
+            header[f"CD{i}_{j}"] = CHIP.wcs.wcs.cd[i - 1, j - 1]
+            header.remove(f"PC{i}_{j}", ignore_missing=True)
+        header.remove(f"CDELT{i}", ignore_missing=True)
+    fits.PrimaryHDU(np.zeros((8, 10), np.uint8), header).writeto(name)
+
+
+def write_plane(name):
+    """Write the plane as a reference WCS."""
+    header = PLANE.wcs.to_header()
+    header["NPIX1"], header["NPIX2"] = PLANE.shape[::-1]
+    fits.PrimaryHDU(header=header).writeto(name)
+
+
+def to_plane(name, xy):
+    """Return where on the plane pixels of an image are by its header."""
+    return PLANE.sky_to_plane(WCS(fits.getheader(name)).wcs_pix2world(xy, 1))
+
+
+@pytest.mark.parametrize(
+    "shift, rot, scale",
+    [
+        ((12.0, -7.5), 0.0, 1.0),
+        ((0.0, 0.0), 1.5, 1.0),
+        ((0.0, 0.0), 0.0, 1.01),
+        ((12.0, -7.5), -2.0, 0.97),
+    ],
+)
+def test_what_the_image_has_at_a_place_comes_to_where_the_reference_has_it(
+    tmp_path, monkeypatch, shift, rot, scale
+):
+    monkeypatch.chdir(tmp_path)
+    write_image("b.fits")
+    write_plane("plane.fits")
+    Path("theirs.txt").write_text(
+        "# frame: output\n# refimage: plane.fits[wcs]\n"
+        f"b.fits {shift[0]} {shift[1]} {rot} {scale} 0.1 0.2\n"
+    )
+    pixels = np.array([(1.0, 1.0), (900, 50), (500, 700), (333, 444)])
+    before = to_plane("b.fits", pixels)
+    assert main(["--apply", "theirs.txt"]) == 0
+    after = to_plane("b.fits", pixels)
+    np.testing.assert_allclose(as_drizzlepac(after, *shift, rot, scale), before, atol=1e-3)
+    header = fits.getheader("b.fits")
+    np.testing.assert_allclose(
+        [header["RMS_RA"], header["RMS_DEC"]], np.array([0.1, 0.2]) * 0.05 / 3600, rtol=1e-6
+    )
+    assert header["WCSNAMEA"]
