@@ -7,10 +7,10 @@ import pytest
 from planes import CHIP, EASY, ERROR, PLANE, SHAPE, exposure_at, noise, pair, stars, verdicts
 from scipy.special import fdtri
 
-from imagereg.alignment.fit import fit_linear
+from fields import fit_linear
 from imagereg.alignment.sequence import Chip, Exposure, Reference, Status
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.catalogs.surveys import ReferenceCatalog
+from imagereg.catalogs.stars import ReferenceCatalog
 from imagereg.wcs.plane import TangentPlane
 
 

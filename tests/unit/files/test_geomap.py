@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planes import EASY, PLANE, as_drizzlepac, exposure_at, pair, stars, verdicts
 
-from imagereg.files.geomap import geomap_text
+from imagereg.files.text import geomap_text
 
 
 def record(result):

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
-from imagereg.alignment.fit import fit_linear
+from fields import fit_linear
 from imagereg.wcs.keywords import (
     Solution,
     corrected_header,
@@ -16,7 +16,7 @@ from imagereg.wcs.keywords import (
     restored_header,
     wcs_names,
 )
-from imagereg.wcs.plane import TangentPlane, corrected_wcs
+from imagereg.wcs import TangentPlane, corrected_wcs
 
 SHAPE = (192, 384)
 

@@ -7,9 +7,10 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
-from imagereg.alignment.fit import fit_linear
+from fields import fit_linear
 from imagereg.errors import DegenerateFit
-from imagereg.wcs.plane import TangentPlane, apart, border, corrected_wcs, pixel_to_sky
+from imagereg.wcs import TangentPlane, border, corrected_wcs, pixel_to_sky
+from imagereg.wcs.plane import max_separation
 
 SHAPE = (400, 700)
 
@@ -24,8 +25,8 @@ def test_distance_on_the_sky_and_not_in_right_ascension(celestial_headers, axis)
     corners = [(1, 1), (700, 1), (700, 400), (1, 400)]
     first, second = (SkyCoord(*w.wcs_pix2world(corners, 1).T, unit="deg") for w in (wcs, other))
     expected = first.separation(second).arcsec.max() / 0.05
-    assert apart(wcs, other, SHAPE) == pytest.approx(expected, rel=1e-3)
-    assert apart(wcs, wcs, SHAPE) == 0
+    assert max_separation(wcs, other, SHAPE) == pytest.approx(expected, rel=1e-3)
+    assert max_separation(wcs, wcs, SHAPE) == 0
 
 
 def test_deviation_is_in_pixels_of_the_chip(celestial_headers):
