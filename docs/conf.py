@@ -1,5 +1,6 @@
 """Settings of Sphinx; ``scripts/docs`` builds the pages, with warnings as errors."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -8,7 +9,8 @@ HERE = Path(__file__).resolve().parent
 project = "imagereg"
 author = "imagereg developers"
 copyright = "imagereg developers"
-version = release = runpy.run_path(str(HERE.parent / "lib" / "imagereg" / "version.py"))["__version__"]
+_VERSION = HERE.parent / "lib" / "imagereg" / "version.py"
+version = release = runpy.run_path(str(_VERSION))["__version__"]
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "myst_parser", "numpydoc"]
 myst_enable_extensions = ["dollarmath"]
@@ -29,6 +31,12 @@ def draw_rooms(app):
     rooms["draw"](HERE / "_build" / "rooms.svg")
 
 
+def quote_wildcards(app, what, name, obj, options, lines):
+    """Set defaults that hold an asterisk as code: as plain text it would begin an emphasis."""
+    lines[:] = [re.sub(r"default ('[^']*\*[^']*')", r"default ``\1``", line) for line in lines]
+
+
 def setup(app):
-    """Have the picture drawn before the pages are read."""
+    """Have the picture drawn before the pages are read, and docstrings mended before numpydoc."""
     app.connect("builder-inited", draw_rooms)
+    app.connect("autodoc-process-docstring", quote_wildcards, priority=100)

@@ -1,4 +1,4 @@
-"""Draw the rooms of the package and which of them imports from which: ``python docs/rooms.py rooms.svg``."""
+"""Draw the rooms of the package and their imports: ``python docs/rooms.py rooms.svg``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
-# Where each room stands on the page: floors from the bottom up, set aside so that arrows can be told apart.
-# Only the places are given here; tests/test_architecture.py holds the floors.
+# Where each room stands on the page: floors from the bottom up, set aside so that arrows can be
+# told apart. Only the places are given here; tests/test_architecture.py holds the floors.
 PLACES = {
     "wcs": (0.9, 0.0),
     "catalogs": (-3.2, 1.25),
@@ -69,14 +69,15 @@ def _box(axes, room, place):
                          edgecolor="#30506f", linewidth=1.2, zorder=3)
     axes.add_patch(box)
     axes.text(x, y + 0.1, room, ha="center", va="center", fontsize=13, zorder=4)
-    axes.text(x, y - 0.17, f"{len(modules)} modules", ha="center", va="center", fontsize=8, color="#555555", zorder=4)
+    number = f"{len(modules)} modules"
+    axes.text(x, y - 0.17, number, ha="center", va="center", fontsize=8, color="#555555", zorder=4)
     return box
 
 
 def _arrow(axes, start, end, count):
-    """Draw an arrow between two rooms, each given as place and box; the thicker the more imports there are."""
-    style = {"arrowstyle": "-|>", "color": "#7d95ad", "linewidth": min(0.6 + 0.25 * count, 3.0), "patchA": start[1],
-             "patchB": end[1], "shrinkA": 0, "shrinkB": 2}
+    """Draw an arrow between two rooms, each as place and box; more imports make it thicker."""
+    style = {"arrowstyle": "-|>", "color": "#7d95ad", "linewidth": min(0.6 + 0.25 * count, 3.0),
+             "patchA": start[1], "patchB": end[1], "shrinkA": 0, "shrinkB": 2}
     axes.annotate("", xy=end[0], xytext=start[0], arrowprops=style, zorder=2)
 
 

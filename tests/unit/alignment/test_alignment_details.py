@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fields import fit_linear
 from planes import CHIP, EASY, ERROR, PLANE, SHAPE, exposure_at, noise, pair, stars, verdicts
 from scipy.special import fdtri
 
-from fields import fit_linear
 from imagereg.alignment.sequence import Chip, Exposure, Reference, Status
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.stars import ReferenceCatalog

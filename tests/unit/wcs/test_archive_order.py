@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
-
 from fields import fit_linear
+
+from imagereg.wcs import TangentPlane, corrected_wcs
 from imagereg.wcs.keywords import (
     Solution,
     corrected_header,
@@ -16,7 +17,6 @@ from imagereg.wcs.keywords import (
     restored_header,
     wcs_names,
 )
-from imagereg.wcs import TangentPlane, corrected_wcs
 
 SHAPE = (192, 384)
 

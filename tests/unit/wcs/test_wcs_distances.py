@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-
 from fields import fit_linear
+
 from imagereg.errors import DegenerateFit
 from imagereg.wcs import TangentPlane, border, corrected_wcs, pixel_to_sky
 from imagereg.wcs.plane import max_separation
