@@ -47,6 +47,10 @@ class PointingError:
         cos, sin = cos_sin(self.roll)
         return self.scale * np.array([[cos, -sin], [sin, cos]])
 
+    def apply(self, nominal: np.ndarray) -> np.ndarray:
+        """Return the true plane positions of nominal ones, (N, 2), arcsec."""
+        return np.asarray(nominal) @ self.matrix.T + (self.dx, self.dy)
+
     def invert(self, true: np.ndarray) -> np.ndarray:
         """Return the nominal plane positions of true ones, (N, 2), arcsec."""
         return (np.asarray(true) - (self.dx, self.dy)) @ np.linalg.inv(self.matrix).T
