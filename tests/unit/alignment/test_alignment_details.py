@@ -8,6 +8,7 @@ from fields import fit_linear
 from planes import CHIP, EASY, ERROR, PLANE, SHAPE, exposure_at, noise, pair, stars, verdicts
 from scipy.special import fdtri
 
+from imagereg.alignment.exposure import Metadata
 from imagereg.alignment.sequence import Chip, Exposure, Reference, Status
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.stars import ReferenceCatalog
@@ -111,7 +112,7 @@ def test_reference_is_at_the_epoch_of_each_exposure():
         exposure = exposure_at(
             PLANE.sky_to_plane(sky + years * east) + noise(xy.shape, 3), f"{years}"
         )
-        exposures.append(dataclasses.replace(exposure, epoch=2016.0 + years))
+        exposures.append(dataclasses.replace(exposure, metadata=Metadata(epoch=2016.0 + years)))
     for result in verdicts(exposures, PLANE, replace(onlybetter=False), reference=reference):
         np.testing.assert_allclose(result.offset, 0, atol=0.02)
 
@@ -172,7 +173,7 @@ def test_member_with_fewer_sources_than_minobj_says_nothing_against_its_visit():
     first = exposure_at(ref_xy, "a")
     shared = exposure_at(ref_xy[:40] + (4.0, -6.0) + noise((40, 2), 1), "b")
     strays = exposure_at(stars(9, seed=77), "c")  # where no star of the reference is
-    members = [dataclasses.replace(exposure, visit="one") for exposure in (shared, strays)]
+    members = [dataclasses.replace(exposure, metadata=Metadata(visit="one")) for exposure in (shared, strays)]
     few = verdicts([first, *members], PLANE, replace(group="visit", minobj=10))
     assert [result.status for result in few[1:]] == [Status.ALIGNED, Status.ALIGNED]
     enough = verdicts([first, *members], PLANE, replace(group="visit", minobj=9))

@@ -7,6 +7,7 @@ import pytest
 from planes import EASY, ERROR, PLANE, exposure_at, noise, stars, verdicts
 from scipy.special import fdtri
 
+from imagereg.alignment.exposure import Metadata
 from imagereg.alignment.sequence import Status
 
 
@@ -34,7 +35,7 @@ def test_rotations_are_tried_by_fits_that_rotate():
     ref_xy = stars(12, seed=3)
     exposures = exposure_at(ref_xy, "a"), exposure_at(ref_xy + (4.0, -6.0), "b")
     shift, rscale = (
-        verdicts(exposures, PLANE, replace(fitgeometry=geometry))[1].chance
+        verdicts(exposures, PLANE, replace(fitgeometry=geometry))[1].chance_probability
         for geometry in ("shift", "rscale")
     )
     assert 0 < shift < rscale
@@ -55,7 +56,7 @@ def test_offsets_of_the_search_box_are_tried():
                 searchrad=20.0,
                 use2dhist=use2dhist,
             ),
-        )[1].chance
+        )[1].chance_probability
         for use2dhist in (True, False)
     )
     assert found > 100 * known > 0  # the box holds (2 * 20)**2 / pi = 509 circles of the tolerance
@@ -67,7 +68,7 @@ def test_one_star_seen_by_several_exposures_of_a_visit_is_one_coincidence():
     others = [
         dataclasses.replace(
             exposure_at(ref_xy + (4.0, -6.0) + noise(ref_xy.shape, seed, 0.001), f"b{seed}"),
-            visit="shared",
+            metadata=Metadata(visit="shared"),
         )
         for seed in range(4)
     ]
@@ -75,4 +76,4 @@ def test_one_star_seen_by_several_exposures_of_a_visit_is_one_coincidence():
     alone = verdicts([first, others[0]], PLANE, rules)[1]
     together = verdicts([first, *others], PLANE, rules)[1]
     assert (alone.status, together.status) == (Status.ALIGNED, Status.ALIGNED), together.reason
-    assert together.chance >= alone.chance > 0
+    assert together.chance_probability >= alone.chance_probability > 0

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from finders import find_sources, make_kernel
 
 from imagereg.catalogs.sources import Flag
-from imagereg.detection.daofind import Kernel, find_sources, sky_sigma
+from imagereg.detection.daofind import sky_sigma
 
 SKY, NOISE, FWHM = 100.0, 5.0, 3.5
 SHAPE = (60, 120)
@@ -39,7 +40,7 @@ def found_in(image, **options):
     [(0.9, (0, 0)), (1.1, (1, 0)), (0.9 * LOUDER, (1, 0)), (1.1 * LOUDER, (1, 1))],
 )
 def test_threshold_follows_the_noise(noise_map, share, expected):
-    limit = 4.0 * 1.5 * NOISE * Kernel(FWHM).relative_error
+    limit = 4.0 * 1.5 * NOISE * make_kernel(FWHM).relative_error
     assert found_in(image_of(share * limit), relative_noise=noise_map) == expected
     assert (
         found_in(image_of(share * limit), relative_noise=noise_map, skysigma=1.5 * NOISE)
@@ -65,7 +66,7 @@ def test_scatter_of_the_sky_is_that_of_the_typical_pixel(noise_map):
 
 def test_footprint_that_is_cut_is_marked_to_the_last_column():
     """A star whose kernel just fits on the image has no flag; a pixel further out it has."""
-    half = Kernel(FWHM).half[0]
+    half = make_kernel(FWHM).half[0]
     for axis in (0, 1):
         for side, inwards in ((half + 1, 1), (60 - half, -1)):
             for step, flagged in ((0, False), (-inwards, True)):

@@ -5,7 +5,7 @@ import pytest
 from planes import EASY, PLANE, pair, verdicts
 
 from imagereg.errors import InputError
-from imagereg.files.solution import Frame, Solutions, Solved
+from imagereg.files.solution import ExposureRecord, Solutions, SolvedExposure
 from imagereg.files.text import fit_text
 from imagereg.wcs.plane import TangentPlane
 
@@ -28,7 +28,7 @@ def test_rotation_and_scale_of_the_match_file_are_those_of_the_shiftfile():
 
 
 def test_solution_holds_for_no_other_visit():
-    row = Solved(
+    row = SolvedExposure(
         file="j8bt06naq_flt.fits",
         rootname="j8bt06naq",
         visit="j8bt06",
@@ -44,7 +44,7 @@ def test_solution_holds_for_no_other_visit():
     )
     solutions = Solutions("s.ecsv", TangentPlane.flat(), (row,))
     place = {"epoch": 2000.1, "x_first": 0.0, "y_first": 0.0, "x_last": 9.0, "y_last": 9.0}
-    assert solutions.rows_for(Frame("j8bt06nbq_flt.fits", "j8bt06nbq", "j8bt06", **place)) == [row]
+    assert solutions.rows_for(ExposureRecord("j8bt06nbq_flt.fits", "j8bt06nbq", "j8bt06", **place)) == [row]
     for visit in ("j8bt07", ""):
         with pytest.raises(InputError, match="nor for its visit"):
-            solutions.rows_for(Frame("j8bt07nbq_flt.fits", "j8bt07nbq", visit, **place))
+            solutions.rows_for(ExposureRecord("j8bt07nbq_flt.fits", "j8bt07nbq", visit, **place))

@@ -81,7 +81,7 @@ def test_epoch_is_the_middle_of_the_exposure(keywords, mjd):
     """In Julian years: J2000.0 is MJD 51544.5, noon of 1 January."""
     names = write("a.fits", **keywords), write("b.fits", seed=2)
     exposure = TweakReg(names, **QUIET).alignments[0].exposure
-    assert exposure.epoch == pytest.approx(2000 + (mjd - 51544.5) / 365.25, abs=1e-7)
+    assert exposure.metadata.epoch == pytest.approx(2000 + (mjd - 51544.5) / 365.25, abs=1e-7)
 
 
 def test_exposures_of_a_visit_share_the_first_six_letters_of_their_rootname():
