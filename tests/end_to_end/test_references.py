@@ -60,7 +60,7 @@ def test_limits_of_the_reference_catalog(visit):
     catalog_of(visit.truth).write("ref.csv", format="ascii.csv")
     column = {"rfluxcol": "phot_g_mean_mag"}
     every = TweakReg(visit.names[:1], refcat="ref.csv", **column, **QUIET).reference
-    some = TweakReg(visit.names[:1], refcat="ref.csv", rfluxmax=16.0, **column, **QUIET).reference
+    some = TweakReg(visit.names[:1], refcat="ref.csv", rfluxmin=16.0, **column, **QUIET).reference
     few = TweakReg(visit.names[:1], refcat="ref.csv", refnbright=40, **column, **QUIET).reference
     assert len(few) == 40 < len(every) and 0 < len(some) < len(every)
     assert few.flux.min() >= np.sort(every.flux)[-40]

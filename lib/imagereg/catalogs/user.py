@@ -95,11 +95,12 @@ def _known_columns(table: Table, pairs: tuple) -> tuple[int, ...]:
 
 def limited(catalog: Catalog, *, fluxunits: str, fluxmin: float | None = None,
             fluxmax: float | None = None, nbright: int | None = None,
-            exptime: float | None = None) -> Catalog:
+            exptime: float | None = None, prefix: str = "") -> Catalog:
     """Return the sources of a catalog between two limits of flux, and of those the brightest.
 
-    A source whose flux is not known is in no range. Limits in magnitudes are those of the numbers:
-    `fluxmax` is the faintest to keep; the brightest are those of the smallest magnitude.
+    A source whose flux is not known is in no range. In magnitudes `fluxmin` is the faint limit, the
+    largest number to keep, and `fluxmax` the bright one, as in drizzlepac 3.11 (catalogs.py,
+    ``apply_flux_limits``).
 
     Parameters
     ----------
@@ -113,25 +114,30 @@ def limited(catalog: Catalog, *, fluxunits: str, fluxmin: float | None = None,
         Number of the brightest to keep.
     exptime : float, optional
         Seconds; 1 where not known.
+    prefix : str
+        What the names of the parameters begin with, for errors: 'r' of a reference.
 
     Raises
     ------
     ParameterError
         The limits exclude everything, or they are given and the catalog has no fluxes.
     """
-    if fluxmin is not None and fluxmax is not None and fluxmin > fluxmax:
-        raise ParameterError(f"fluxmin = {fluxmin:g} is above fluxmax = {fluxmax:g}: "
-                             "no source is left")
+    faint_to_bright = (fluxmin, fluxmax)
+    low, high = reversed(faint_to_bright) if fluxunits == "mag" else faint_to_bright
+    if low is not None and high is not None and low > high:
+        raise ParameterError(f"{prefix}fluxmin = {fluxmin:g} is brighter than {prefix}fluxmax = "
+                             f"{fluxmax:g} (parameters {prefix}minflux and {prefix}maxflux, "
+                             f"{prefix}fluxunits = {fluxunits}): no source is left")
     asked = any(limit is not None for limit in (fluxmin, fluxmax, nbright))
     if asked and len(catalog) and np.isnan(catalog.flux).all():
         raise ParameterError(f"{catalog.origin[0] or 'a catalog'} has no fluxes to limit or sort "
-                             "by: name their column")
-    if fluxmin is not None or fluxmax is not None:
+                             f"by: name their column by the parameter {prefix}fluxcol")
+    if low is not None or high is not None:
         values = _in_units(catalog.flux, fluxunits, exptime)
-        low = -np.inf if fluxmin is None else fluxmin - _SLACK * abs(fluxmin)
-        high = np.inf if fluxmax is None else fluxmax + _SLACK * abs(fluxmax)
+        lowest = -np.inf if low is None else low - _SLACK * abs(low)
+        highest = np.inf if high is None else high + _SLACK * abs(high)
         with np.errstate(invalid="ignore"):
-            catalog = catalog[(values >= low) & (values <= high)]
+            catalog = catalog[(values >= lowest) & (values <= highest)]
     return catalog.brightest(nbright)
 
 

@@ -132,7 +132,7 @@ def _read_refcat(task, plane):
     names = ("refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")
     stars = reference_catalog(table, **{name: task[name] for name in names})
     stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
-                    fluxunits=task.rfluxunits, nbright=task.refnbright)
+                    fluxunits=task.rfluxunits, nbright=task.refnbright, prefix="r")
     if task.refxyunits == "pixels":
         stars = dataclasses.replace(stars, sky=plane.plane_to_sky(stars.xy))
     return stars

@@ -213,7 +213,7 @@ def test_an_empty_catalog():
 
 def test_limits_work_on_references():
     stars = catalog(GAIA)
-    assert limited(stars, fluxmax=17, fluxunits="mag").ident.tolist() == [4611686018427387905, 4611686018427387907]
+    assert limited(stars, fluxmin=17, fluxunits="mag").ident.tolist() == [4611686018427387905, 4611686018427387907]
     assert limited(stars, nbright=1, fluxunits="mag").ident.tolist() == [4611686018427387905]
     assert limited(stars, nbright=1, fluxunits="mag").at(2026).sky[0, 0] > 10.5
     np.testing.assert_allclose(stars[1:2].at(2026).sky_error, catalog(GAIA).at(2026).sky_error[1:2])

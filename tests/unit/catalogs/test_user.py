@@ -32,8 +32,8 @@ MAGS = b"1 1 20.0\n2 2 18.0\n3 3 INDEF\n4 4 22.0\n5 5 99.0\n"
 
 
 @pytest.mark.parametrize("limits, kept", [
-    ({}, [1, 2, 3, 4, 5]), ({"fluxmax": 20}, [1, 2]), ({"fluxmin": 20}, [1, 4]), ({"fluxmin": 19, "fluxmax": 20}, [1]),
-    ({"nbright": 1}, [2]), ({"nbright": 2}, [1, 2]), ({"fluxmin": 20, "nbright": 1}, [1]),
+    ({}, [1, 2, 3, 4, 5]), ({"fluxmin": 20}, [1, 2]), ({"fluxmax": 20}, [1, 4]), ({"fluxmin": 20, "fluxmax": 19}, [1]),
+    ({"nbright": 1}, [2]), ({"nbright": 2}, [1, 2]), ({"fluxmax": 20, "nbright": 1}, [1]),
     ({"nbright": 9}, [1, 2, 3, 4, 5])])
 def test_limits_in_magnitudes(limits, kept):
     catalog = from_table(read_table(MAGS, "cat"), fluxcol=3, fluxunits="mag")
@@ -57,8 +57,10 @@ def test_limits_that_make_no_sense():
     for limits in ({"fluxmin": 1}, {"fluxmax": 1}, {"nbright": 1}):
         with pytest.raises(ParameterError, match="stars.coo has no fluxes"):
             limits_of(plain, **limits)
-    with pytest.raises(ParameterError, match="fluxmin = 2 is above fluxmax = 1"):
+    with pytest.raises(ParameterError, match="fluxmin = 2 is brighter than fluxmax = 1"):
         limits_of(plain, fluxmin=2, fluxmax=1)
+    with pytest.raises(ParameterError, match="rfluxmin = 1 is brighter than rfluxmax = 2"):
+        limits_of(plain, fluxmin=1, fluxmax=2, fluxunits="mag", prefix="r")
     with pytest.raises(InputError, match="EXPTIME is 0"):
         limits_of(plain.replace(flux=[1, 2]), fluxmin=1, fluxunits="cps", exptime=0)
     assert len(limits_of(SourceCatalog.empty(), fluxmin=1, nbright=1)) == 0
