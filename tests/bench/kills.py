@@ -86,7 +86,7 @@ class Stage:
         """Start a command; return when it was, and the seconds until its first temporary file."""
         started = time.perf_counter()
         self.pid = trials.start(WRITERS[writer], self.work, self.output)
-        while until_writing and not self.leftovers() and not _ended(self.pid):
+        while until_writing and not self.leftovers() and not trials.ended(self.pid):
             time.sleep(0.001)
         return started, time.perf_counter() - started
 
@@ -110,11 +110,6 @@ class Stage:
         return said
 
 
-def _ended(pid):
-    """Whether a child has ended, which nobody waited for yet."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 def kill(stage, writer, number, rng):
     """Stop a command once and repeat it; return complaints, and whether it was stopped in time."""
     stage.reset(writer)
@@ -131,7 +126,8 @@ def kill(stage, writer, number, rng):
             said.append(f"{len(outcome.err.splitlines())} lines on standard error, expected one")
     if number != signal.SIGKILL and stage.leftovers():
         said.append(f"left {stage.leftovers()[0]}")
-    said += [f"repeated: {complaint}" for complaint in _repeat(stage, writer)]
+    if in_time:
+        said += [f"repeated: {complaint}" for complaint in _repeat(stage, writer)]
     return said, in_time
 
 
@@ -144,9 +140,15 @@ def _repeat(stage, writer):
     for name, expected in stage.expected[writer].items():
         found = trials.solutions(stage.work / name)
         if not trials.same_solutions(found, expected):
-            said.append(f"{name} has {found}, expected {expected}")
+            said.append(f"{name} has {_short(found)}, expected {_short(expected)}")
     said += [f"left {name}" for name in stage.leftovers()]
     return said
+
+
+def _short(found):
+    """Return the names that a file has, in few words."""
+    primary = found["primary"][0]
+    return f"{primary[0]} at {primary[1]:.7f} of {found['names'][0]}, {found['headerlets']}"
 
 
 def main():

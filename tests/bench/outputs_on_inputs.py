@@ -33,7 +33,7 @@ OUTPUTS = {
     "vectors": (f"vector_{SECOND}.png", ("residplot=both",)),
     "solution file": ("tweakreg_solution.ecsv", ()),
     "geomap database": ("tweakreg_geomap.db", ("shiftfile=yes",)),
-    "grown reference": ("cumulative_sky_refcat_refcat.coo", ("expand_refcat=yes", "writecat=yes")),
+    "grown reference": ("cumulative_sky_refcat_refcat.cat.coo", ("expand_refcat=yes", "writecat=yes")),
 }
 #: What is read, by its usual name.
 INPUTS = {

@@ -24,7 +24,7 @@ from pathlib import Path
 import trials
 
 FIRST, SECOND = "jdemo1aaq_flt.fits", "jdemo1abq_flt.fits"
-_QUICK = (*trials.PLAIN, "writecat=no", "runfile=")
+_QUICK = (*trials.PLAIN, "writecat=no")
 _TOKENS = (
     b"nan", b"inf", b"-inf", b"1e999", b"-1", b"0", b"INDEF", b"None", b"yes", b"99999999999999999999",
     b"1.5.2", b"12:34:56.7", b"1d5", b"0x10", b"''", b"\"", b"'", b"[", b"]", b"[[", b"]]", b"(", b")",

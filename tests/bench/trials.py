@@ -169,6 +169,11 @@ def _trial(words, folder, output, prepare, megabytes):
     return status
 
 
+def ended(pid):
+    """Whether a trial has ended that nobody waited for yet (Linux)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 def finish(pid, output, *, started, seconds=60):
     """Wait for a trial, no longer than some seconds; return its Outcome."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
