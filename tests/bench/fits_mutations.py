@@ -203,12 +203,20 @@ SPECIAL = {
 
 
 class Stage:
-    """A visit with its solution file, and the last image's content."""
+    """A visit with its solution file, and the last image's content.
 
-    def __init__(self, folder):
+    Parameters
+    ----------
+    folder : Path
+        Where it is made.
+    updated : bool
+        Whether the images have the solution, and an archived WCS to restore.
+    """
+
+    def __init__(self, folder, updated=False):
         self.folder = folder
         self.names = trials.make_visit(folder, chip_shape=(64, 128), n_stars=80)
-        outcome = trials.run(ALIGN, folder)
+        outcome = trials.run([*ALIGN, *["updatehdr=yes"] * updated], folder)
         if outcome.status:
             raise RuntimeError(f"the images do not align: {outcome.out}{outcome.err}")
         self.path = folder / self.names[-1]
@@ -275,20 +283,22 @@ def main():
     rng, tally = random.Random(args.seed), trials.Tally(args.keep)
     limits = {"cpu": args.cpu, "megabytes": args.megabytes}
     with tempfile.TemporaryDirectory() as folder:
-        stage = Stage(Path(folder))
+        new, updated = Stage(Path(folder) / "new"), Stage(Path(folder) / "updated", updated=True)
         for name, change in SPECIAL.items():
-            path = stage.damage(change(stage.content))
             for command in COMMANDS:
+                stage = updated if command == "restore" else new
+                path = stage.damage(change(stage.content))
                 tally.add(f"special, {command}", stage.complaints(command, **limits), name, path)
         for trial in range(args.trials):
             ways = RARE if trial % 100 == 99 else MUTATIONS
             if trial % 20 == 10:
-                stage.damage(stage.content)
-                said, path = association(stage, rng)
+                new.damage(new.content)
+                said, path = association(new, rng)
                 tally.add("association", said, f"trial {trial}", path)
                 continue
             mutate, = rng.choices(list(ways), list(ways.values()))
             command, = rng.choices(list(COMMANDS), [4, 3, 2, 1])
+            stage = updated if command == "restore" else new
             path = stage.damage(mutate(stage.content, rng))
             tally.add(command, stage.complaints(command, **limits),
                       f"trial {trial}, {mutate.__name__}", path)

@@ -101,10 +101,10 @@ def solved(tmp_path_factory):
 
 
 def mixed(solved, work, start, done):
-    """Copy a folder, its first image from the folder where the work is done."""
+    """Copy a folder, its second image from the folder where the work is done."""
     folder, names = solved
     trials.fresh(work, folder / start)
-    shutil.copy(folder / done / names[0], work)
+    shutil.copy(folder / done / names[1], work)
     return names
 
 
