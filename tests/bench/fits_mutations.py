@@ -215,7 +215,7 @@ class Stage:
 
     def __init__(self, folder, updated=False):
         self.folder = folder
-        self.names = trials.make_visit(folder, chip_shape=(64, 128), n_stars=80)
+        self.names = trials.make_visit(folder)
         outcome = trials.run([*ALIGN, *["updatehdr=yes"] * updated], folder)
         if outcome.status:
             raise RuntimeError(f"the images do not align: {outcome.out}{outcome.err}")
@@ -231,9 +231,9 @@ class Stage:
         path.write_bytes(content)
         return path
 
-    def complaints(self, command, *, cpu=5.0, megabytes=400.0):
+    def complaints(self, command, *, cpu=5.0, megabytes=400.0, seconds=30):
         """Run a command; return what is wrong."""
-        outcome = trials.run(COMMANDS[command], self.folder, seconds=30, megabytes=megabytes + 1000)
+        outcome = trials.run(COMMANDS[command], self.folder, seconds=seconds, megabytes=megabytes + 1000)
         said = outcome.complaints(status=(0, 1, 2), cpu=cpu, megabytes=megabytes)
         text = outcome.out + outcome.err
         if said:

@@ -44,7 +44,7 @@ def copies(folder, number):
     """Make a number of images with names of their own, copies of eight; return the names."""
     from astropy.io import fits
 
-    names = trials.make_visit(folder / "few", n_exposures=8, chip_shape=(64, 128), n_stars=80)
+    names = trials.make_visit(folder / "few", n_exposures=8)
     made = []
     for index in range(number):
         rootname = f"jl{index:04d}01q"[:9]

