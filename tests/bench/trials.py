@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import hashlib
 import importlib
+import logging
 import os
 import resource
 import runpy
@@ -135,9 +136,12 @@ def _trial(words, folder, output, prepare, megabytes):
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # As a new interpreter does, wherever this one has pytest collect warnings and log records.
+    logging.getLogger().handlers.clear()
+    warnings.showwarning = _show
     warnings.resetwarnings()
     for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
-        warnings.simplefilter("ignore", kind)  # as a new interpreter does
+        warnings.simplefilter("ignore", kind)
     for number, name in ((1, "out"), (2, "err")):
         descriptor = os.open(output / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, number)
@@ -167,6 +171,12 @@ def _trial(words, folder, output, prepare, megabytes):
         print(f"Exception ignored while flushing sys.stdout: {error}", file=sys.stderr)
         status = 120
     return status
+
+
+def _show(message, category, filename, lineno, file=None, line=None):
+    """Print a warning as the interpreter does."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    print(text, end="", file=file or sys.stderr)
 
 
 def ended(pid):

@@ -72,6 +72,7 @@ def no_plots():
     FigureCanvasAgg.draw = fail
 
 
+@pytest.mark.xfail(strict=True, reason="a traceback, and no header is updated")
 def test_plots_that_can_not_be_drawn(stage):
     outcome = stage.run(no_plots)
     assert stage.complaints(outcome, side_channel=True) == []
