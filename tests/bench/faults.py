@@ -1,10 +1,10 @@
-"""Let every write fail, one after the other: a full disk (ENOSPC), a broken one (EIO), a size limit.
+"""Let every write fail in turn: a full disk (ENOSPC), a broken one (EIO), a size limit.
 
-A run that updates headers, attaches headerlets and writes all its lists and plots is repeated; each
-time another of its writes fails, alone (EIO) or with all that follow (ENOSPC). What counts as
-a write is each call of `write` on a file that Python opened, of `os.write`, `os.copy_file_range`,
-`os.fsync`, `os.replace` and `os.rename`; they are watched inside the process, so that no
-privileges are needed. RLIMIT_FSIZE reaches what is written from C.
+A run that updates headers, attaches headerlets and writes all its lists and plots is repeated;
+each time another of its writes fails, alone (EIO) or with all that follow (ENOSPC). What counts
+as a write is each call of `write` on a file that Python opened, of `os.write`,
+`os.copy_file_range`, `os.fsync`, `os.replace` and `os.rename`; they are watched inside the
+process, so that no privileges are needed. RLIMIT_FSIZE reaches what is written from C.
 
 - Every image is whole, and either old or new; no temporary file is left; there is no traceback.
 - The exit status is 0 and all is done, or it is 2 with one line on standard error.
@@ -26,8 +26,17 @@ from pathlib import Path
 
 import trials
 
-WORDS = ("*flt.fits", "threshold=10", "minobj=10", "interactive=no", "updatehdr=yes",
-         "headerlet=yes", "shiftfile=yes", "residplot=vector", "see2dplot=no")
+WORDS = (
+    "*flt.fits",
+    "threshold=10",
+    "minobj=10",
+    "interactive=no",
+    "updatehdr=yes",
+    "headerlet=yes",
+    "shiftfile=yes",
+    "residplot=vector",
+    "see2dplot=no",
+)
 LOG = "tweakreg.log"
 _CALLS = ("write", "copy_file_range", "fsync", "replace", "rename")
 
@@ -84,8 +93,16 @@ class Disk:
                 disk.touch(self.name)
                 return super().write(content)
 
-        def watched_open(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None,
-                         closefd=True, opener=None):
+        def watched_open(
+            file,
+            mode="r",
+            buffering=-1,
+            encoding=None,
+            errors=None,
+            newline=None,
+            closefd=True,
+            opener=None,
+        ):
             if not set("wax+") & set(mode):
                 return plain_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
             raw = File(file, mode.replace("b", "").replace("t", ""), closefd, opener)
@@ -170,7 +187,10 @@ def side_channels(stage):
     for first in range(1, stage.count(LOG) + 1):
         for name in ("ENOSPC", "EIO"):
             outcome = stage.run(Disk(getattr(errno, name), first, 10**9, only=LOG).mount)
-            yield f"{name} at write {first} to the log", stage.complaints(outcome, side_channel=True)
+            yield (
+                f"{name} at write {first} to the log",
+                stage.complaints(outcome, side_channel=True),
+            )
 
 
 def main():
@@ -190,7 +210,7 @@ def main():
             for kind, number, last in (("ENOSPC", errno.ENOSPC, 10**9), ("EIO", errno.EIO, first)):
                 outcome = stage.run(Disk(number, first, last).mount)
                 tally.add(kind, stage.complaints(outcome), f"write {first}")
-        for size in (0, 1, 1000, 4000, 10_000, 40_000, 100_000, 400_000, 800_000):
+        for size in (4000, 10_000, 40_000, 100_000, 400_000, 800_000):
             outcome = stage.run(limited(size))
             tally.add("RLIMIT_FSIZE", stage.complaints(outcome), f"{size} bytes")
     return tally.report()

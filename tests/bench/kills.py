@@ -1,15 +1,16 @@
 """Stop every command that writes images, by a signal at a random moment, and run it again.
 
 The writers are an update of headers, headerlets that are attached, --apply, --restore and
---activate; the signals are SIGKILL, SIGTERM and SIGINT. Half of the signals come at any moment of a
-run, half after its first temporary file has been seen. After each
+--activate; the signals are SIGKILL, SIGTERM and SIGINT. Half of the signals come at any moment
+of a run, half after its first temporary file has been seen. After each
 
 - every image is readable, and has the pixels and the extensions that it had;
 - no temporary file is left by SIGTERM or SIGINT, and none by SIGKILL once the run is repeated;
 - SIGTERM and SIGINT end the run with exit status 128+n and one line on standard error;
 - the same command, given again, succeeds and leaves what a run that nobody stops leaves.
 
-1,000 kills take about half an hour on an idle machine. Exit status 1 means that something was not so.
+1,000 kills take about half an hour on an idle machine. Exit status 1 means that something was
+not so.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@
 - One image of 16,384 x 16,384 pixels with a reference catalog.
 - A reference catalog of 2,000,000 rows.
 
-Open files are counted ten times a second in /proc, so this needs Linux. Images are small but for the
-large one, and copies of a few: what is measured is what grows with their number. Exit status 1
-means that a good image was not aligned, a broken one stopped the others, or a bar was missed.
+Open files are counted ten times a second in /proc, so this needs Linux. Images are small but
+for the large one, and copies of a few: what is measured is what grows with their number. Exit
+status 1 means that a good image was not aligned, a broken one stopped the others, or a bar was
+missed.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ from pathlib import Path
 
 import trials
 
-#: What a run may take: seconds of processor time, megabytes beyond those of the imports, open files.
+#: What a run may take: seconds of processor time, megabytes beyond the imports', open files.
 #: Per small image 0.5 s are allowed (0.2 s measured); the large image is 1,074 MB as float32, and
-#: the finder may hold six such arrays (tests/bench/memory.py); a row of a catalog is some ten numbers.
-BARS = {"300 images": (150, 600, 100), "1,000 images, 100 broken": (500, 1200, 100),
-        "16,384 x 16,384 pixels": (600, 7000, 100), "2,000,000 rows": (60, 2000, 100)}
+#: the finder may hold six such arrays (tests/bench/memory.py); a row is some ten numbers.
+BARS = {
+    "300 images": (150, 600, 100),
+    "1,000 images, 100 broken": (500, 1200, 100),
+    "16,384 x 16,384 pixels": (600, 7000, 100),
+    "2,000,000 rows": (60, 2000, 100),
+}
 QUIET = (*trials.PLAIN, "writecat=no")
 
 
@@ -76,7 +81,9 @@ def some_broken(folder):
     (folder / "images.lis").write_text("\n".join(names))
     for name in names[9::10]:
         path = folder / name
-        damage = rng.choice((fits_mutations.truncate, lambda *_: b"", lambda *_: b"no image\n" * 99))
+        damage = rng.choice(
+            (fits_mutations.truncate, lambda *_: b"", lambda *_: b"no image\n" * 99)
+        )
         path.write_bytes(damage(path.read_bytes()[:20_000], rng))
     outcome, most = measured(("@images.lis", *QUIET, "updatehdr=yes"), folder, 7200)
     good = sum(" aligned " in line or " unchanged " in line for line in outcome.out.splitlines())
@@ -84,20 +91,30 @@ def some_broken(folder):
 
 
 def one_large(folder):
-    """Align one image of 16,384 x 16,384 pixels, the same stars in 16 x 16 tiles, with a catalog."""
+    """Align one image of 16,384 x 16,384 pixels, 16 x 16 tiles of the same stars."""
     import numpy as np
     from astropy.io import fits
     from astropy.wcs import WCS
 
     from imagereg.demo import simulate_visit
 
-    visit = simulate_visit(folder, n_exposures=1, n_chips=1, chip_shape=(1024, 1024), n_stars=400,
-                           flux_range=(3000.0, 1e6), n_cosmic_rays=0, distortion=False)
+    visit = simulate_visit(
+        folder,
+        n_exposures=1,
+        n_chips=1,
+        chip_shape=(1024, 1024),
+        n_stars=400,
+        flux_range=(3000.0, 1e6),
+        n_cosmic_rays=0,
+        distortion=False,
+    )
     path = Path(visit.files[0])
     with fits.open(path) as hdus:
         primary, header = hdus[0].copy(), hdus["SCI", 1].header.copy()
         pixels = np.tile(hdus["SCI", 1].data, (16, 16))
-    fits.HDUList([primary, fits.ImageHDU(pixels, header, name="SCI", ver=1)]).writeto(path, overwrite=True)
+    fits.HDUList([primary, fits.ImageHDU(pixels, header, name="SCI", ver=1)]).writeto(
+        path, overwrite=True
+    )
     steps = 1024 * np.stack(np.meshgrid(np.arange(16), np.arange(16)), axis=-1).reshape(-1, 1, 2)
     xy = (visit.chips[0][0].xy + steps).reshape(-1, 2)
     np.savetxt(folder / "stars.cat", WCS(header).all_pix2world(xy, 1) + (1e-4, 1e-4), fmt="%.9f")
@@ -113,8 +130,14 @@ def large_catalog(folder):
 
     from imagereg.demo import simulate_visit
 
-    visit = simulate_visit(folder, n_exposures=1, n_chips=1, chip_shape=(512, 512), n_stars=200,
-                           flux_range=(3000.0, 1e6))
+    visit = simulate_visit(
+        folder,
+        n_exposures=1,
+        n_chips=1,
+        chip_shape=(512, 512),
+        n_stars=200,
+        flux_range=(3000.0, 1e6),
+    )
     rng = np.random.default_rng(1)
     others = np.column_stack([rng.uniform(148, 152, 2_000_000), rng.uniform(28, 32, 2_000_000)])
     near = np.all(np.abs(others - visit.center) < 0.02, axis=1)
@@ -126,14 +149,19 @@ def large_catalog(folder):
     return outcome, most, good, 1
 
 
-RUNS = {"300 images": many, "1,000 images, 100 broken": some_broken,
-        "16,384 x 16,384 pixels": one_large, "2,000,000 rows": large_catalog}
+RUNS = {
+    "300 images": many,
+    "1,000 images, 100 broken": some_broken,
+    "16,384 x 16,384 pixels": one_large,
+    "2,000,000 rows": large_catalog,
+}
 
 
 def main():
     """Print what was measured; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", choices=RUNS, action="append", help="only this one")
     args = parser.parse_args()
     trials.warm()
@@ -145,9 +173,12 @@ def main():
         said = outcome.complaints(status=(0, 1), cpu=cpu, megabytes=megabytes)
         said += [f"{good} images aligned, expected {expected}"] if good < expected else []
         said += [f"{most} files open at a time, allowed are {files}"] if most > files else []
-        print(f"{name}: {outcome.seconds:.0f} s, {outcome.cpu:.0f} s of processor time, "
-              f"{outcome.megabytes:.0f} MB, {most} files, {good} of {expected} aligned   "
-              f"{'; '.join(said) or 'ok'}", flush=True)
+        print(
+            f"{name}: {outcome.seconds:.0f} s, {outcome.cpu:.0f} s of processor time, "
+            f"{outcome.megabytes:.0f} MB, {most} files, {good} of {expected} aligned   "
+            f"{'; '.join(said) or 'ok'}",
+            flush=True,
+        )
         missed += bool(said)
     return 1 if missed else 0
 

@@ -1,10 +1,11 @@
 """Let every output of tweakreg fall on every file that it reads.
 
-For each output (outwcs, outshifts, runfile, hdrfile, catalogs, plots, solution file, geomap database,
-headerlets) and each file read (images, catfile and its catalogs, refcat, refimage, exclusions and
-their region files, an @list, the history file, a .cfg) the output has the name of the input, or is a
-symbolic link to it, or a hard link. The run must be refused, with exit status 2 and one line
-that names the file, and nothing in the folder may have changed. About 400 runs.
+For each output (outwcs, outshifts, runfile, hdrfile, catalogs, plots, solution file, geomap
+database, headerlets) and each file read (images, catfile and its catalogs, refcat, refimage,
+exclusions and their region files, an @list, the history file, a .cfg) the output has the name
+of the input, or is a symbolic link to it, or a hard link. The run must be refused, with exit
+status 2 and one line that names the file, and nothing in the folder may have changed. About 400
+runs.
 """
 
 from __future__ import annotations
@@ -33,19 +34,36 @@ OUTPUTS = {
     "vectors": (f"vector_{SECOND}.png", ("residplot=both",)),
     "solution file": ("tweakreg_solution.ecsv", ()),
     "geomap database": ("tweakreg_geomap.db", ("shiftfile=yes",)),
-    "grown reference": ("cumulative_sky_refcat_refcat.cat.coo", ("expand_refcat=yes", "writecat=yes")),
+    "grown reference": (
+        "cumulative_sky_refcat_refcat.cat.coo",
+        ("expand_refcat=yes", "writecat=yes"),
+    ),
 }
 #: What is read, by its usual name.
 INPUTS = {
-    "image": f"{SECOND}.fits", "catfile": "cats.txt", "catalog": "second_1.cat",
-    "refcat": "refcat.cat", "refimage": f"{FIRST}.fits", "exclusions": "exclusions.txt",
-    "regions": "area.reg", "list": "images.lis", "history": "history.txt", "parameters": "my.cfg",
+    "image": f"{SECOND}.fits",
+    "catfile": "cats.txt",
+    "catalog": "second_1.cat",
+    "refcat": "refcat.cat",
+    "refimage": f"{FIRST}.fits",
+    "exclusions": "exclusions.txt",
+    "regions": "area.reg",
+    "list": "images.lis",
+    "history": "history.txt",
+    "parameters": "my.cfg",
 }
 #: A catalog of the user need not stop a run: it may as well be kept in place of the one written.
 _MAY_BE_LEFT = ("chip catalog", "catalog")
 RELATIONS = ("name", "symbolic link", "hard link")
-_QUIET = {"writecat": "no", "see2dplot": "no", "residplot": "No plot", "headerlet": "no",
-          "interactive": "no", "minobj": "10", "updatehdr": "yes"}
+_QUIET = {
+    "writecat": "no",
+    "see2dplot": "no",
+    "residplot": "No plot",
+    "headerlet": "no",
+    "interactive": "no",
+    "minobj": "10",
+    "updatehdr": "yes",
+}
 _CFG = """_task_name_ = imagefindpars
 threshold = 10.0
 """
@@ -67,24 +85,32 @@ class Stage:
             if path.name not in (f"{FIRST}.fits", f"{SECOND}.fits", "second_1.cat", "refcat.cat"):
                 path.unlink()
         texts = {
-            "cats.txt": f"{SECOND}.fits second_1.cat\n", "exclusions.txt": f"{SECOND}.fits area.reg\n",
-            "area.reg": "image\ncircle(20, 20, 5)\n", "images.lis": f"{SECOND}.fits\n",
-            "history.txt": "It was made by hand.\n", "my.cfg": _CFG,
+            "cats.txt": f"{SECOND}.fits second_1.cat\n",
+            "exclusions.txt": f"{SECOND}.fits area.reg\n",
+            "area.reg": "image\ncircle(20, 20, 5)\n",
+            "images.lis": f"{SECOND}.fits\n",
+            "history.txt": "It was made by hand.\n",
+            "my.cfg": _CFG,
         }
         for name, text in texts.items():
             (self.original / name).write_text(text)
 
     def words(self, output, source, names):
-        """Return the command that writes an output and reads an input, with all names as they are."""
+        """Return the command that writes an output and reads an input of the given names."""
         values = dict(_QUIET)
         values |= {"catfile": names["catfile"], "exclusions": names["exclusions"]}
-        values["refimage" if source == "refimage" else "refcat"] = \
-            names["refimage" if source == "refimage" else "refcat"]
+        values["refimage" if source == "refimage" else "refcat"] = names[
+            "refimage" if source == "refimage" else "refcat"
+        ]
         if source == "history":
             values |= {"headerlet": "yes", "clobber": "yes", "history": names["history"]}
         values |= dict(word.split("=", 1) for word in OUTPUTS[output][1])
-        return [f"@{names['list']}", "--pars", names["parameters"],
-                *(f"{name}={value}" for name, value in values.items())]
+        return [
+            f"@{names['list']}",
+            "--pars",
+            names["parameters"],
+            *(f"{name}={value}" for name, value in values.items()),
+        ]
 
     def run(self, output, source, relation):
         """Run one case; return complaints."""
@@ -122,14 +148,21 @@ class Stage:
 
 def _state(folder):
     """Return the content and the inode of each file."""
-    return {path.name: (trials.digest(path) if path.exists() else None, path.lstat().st_ino)
-            for path in folder.iterdir()}
+    return {
+        path.name: (trials.digest(path) if path.exists() else None, path.lstat().st_ino)
+        for path in folder.iterdir()
+    }
 
 
 def cases():
     """Return all cases as (output, input, relation)."""
-    return [(output, source, relation) for output in OUTPUTS for source in INPUTS
-            for relation in RELATIONS if _possible(output, source, relation)]
+    return [
+        (output, source, relation)
+        for output in OUTPUTS
+        for source in INPUTS
+        for relation in RELATIONS
+        if _possible(output, source, relation)
+    ]
 
 
 def _possible(output, source, relation):
@@ -151,10 +184,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder))
         for output, source, relation in cases():
-            if (output in (args.output or OUTPUTS) and source in (args.input or INPUTS)
-                    and relation in (args.relation or RELATIONS)):
-                tally.add(relation, stage.run(output, source, relation)[:1],
-                          f"{output} on {source}")
+            if (
+                output in (args.output or OUTPUTS)
+                and source in (args.input or INPUTS)
+                and relation in (args.relation or RELATIONS)
+            ):
+                tally.add(
+                    relation, stage.run(output, source, relation)[:1], f"{output} on {source}"
+                )
     return tally.report()
 
 

@@ -1,9 +1,10 @@
 """Damage every kind of text that tweakreg reads, and look at what the command makes of it.
 
-The kinds: a .cfg, values of parameters, an @list, a catfile, catalogs (columns, csv, ECSV, VOTable, a
-reference), a list of exclusions, region files, a shiftfile, a solution file, the history file. The
-damage: bytes, tokens, numbers, lines, pieces that are doubled, cut, or swapped; long runs of blanks or
-brackets; control characters and bytes that are not UTF-8. After each
+The kinds: a .cfg, values of parameters, an @list, a catfile, catalogs (columns, csv, ECSV,
+VOTable, a reference), a list of exclusions, region files, a shiftfile, a solution file, the
+history file. The damage: bytes, tokens, numbers, lines, pieces that are doubled, cut, or
+swapped; long runs of blanks or brackets; control characters and bytes that are not UTF-8. After
+each
 
 - there is no traceback and no warning on the terminal;
 - bad input ends with exit status 2 and one line of at most 300 characters, without controls;
@@ -26,20 +27,102 @@ import trials
 FIRST, SECOND = "jdemo1aaq_flt.fits", "jdemo1abq_flt.fits"
 _QUICK = (*trials.PLAIN, "writecat=no")
 _TOKENS = (
-    b"nan", b"inf", b"-inf", b"1e999", b"-1", b"0", b"INDEF", b"None", b"yes", b"99999999999999999999",
-    b"1.5.2", b"12:34:56.7", b"1d5", b"0x10", b"''", b"\"", b"'", b"[", b"]", b"[[", b"]]", b"(", b")",
-    b"{", b"}", b"#", b"##", b"=", b"==", b",", b";", b"|", b"@", b"%s", b"%(x)s", b"$HOME", b"${x}",
-    b"\\", b"\x00", b"\x07", b"\x1b[31m", b"\x1b]0;x\x07", b"\x7f", b"\xff\xfe", b"\xc3\x28", b"\xe2\x80\xae",
-    b"\xef\xbb\xbf", b"\r", b"\r\n", b"\n", b"\n\n", b"\t", b"\x0b", b"\x0c", b"\x85", b"!", b"-", b"+",
-    b"*", b"?", b"~", b"~nobody/x", b"/", b"/dev/null", b".", b"..", b"<", b">", b"<!DOCTYPE x>", b"&x;",
+    b"nan",
+    b"inf",
+    b"-inf",
+    b"1e999",
+    b"-1",
+    b"0",
+    b"INDEF",
+    b"None",
+    b"yes",
+    b"99999999999999999999",
+    b"1.5.2",
+    b"12:34:56.7",
+    b"1d5",
+    b"0x10",
+    b"''",
+    b'"',
+    b"'",
+    b"[",
+    b"]",
+    b"[[",
+    b"]]",
+    b"(",
+    b")",
+    b"{",
+    b"}",
+    b"#",
+    b"##",
+    b"=",
+    b"==",
+    b",",
+    b";",
+    b"|",
+    b"@",
+    b"%s",
+    b"%(x)s",
+    b"$HOME",
+    b"${x}",
+    b"\\",
+    b"\x00",
+    b"\x07",
+    b"\x1b[31m",
+    b"\x1b]0;x\x07",
+    b"\x7f",
+    b"\xff\xfe",
+    b"\xc3\x28",
+    b"\xe2\x80\xae",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\r\n",
+    b"\n",
+    b"\n\n",
+    b"\t",
+    b"\x0b",
+    b"\x0c",
+    b"\x85",
+    b"!",
+    b"-",
+    b"+",
+    b"*",
+    b"?",
+    b"~",
+    b"~nobody/x",
+    b"/",
+    b"/dev/null",
+    b".",
+    b"..",
+    b"<",
+    b">",
+    b"<!DOCTYPE x>",
+    b"&x;",
 )
-_LONG = (b" ", b"\t", b"x", b"[", b"(", b"9", b"#", b"\"", b"'", b"=", b",", b"\n", b"\\", b"0.", b"[[a]]\n")
+_LONG = (
+    b" ",
+    b"\t",
+    b"x",
+    b"[",
+    b"(",
+    b"9",
+    b"#",
+    b'"',
+    b"'",
+    b"=",
+    b",",
+    b"\n",
+    b"\\",
+    b"0.",
+    b"[[a]]\n",
+)
 
 
 def mutate(content, rng):
     """Return a text with one to four damages."""
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        content = rng.choice((_token, _token, _number, _span, _line, _bytes, _run, _cut))(content, rng)
+        content = rng.choice((_token, _token, _number, _span, _line, _bytes, _run, _cut))(
+            content, rng
+        )
     return content
 
 
@@ -54,7 +137,7 @@ def _number(content, rng):
     if not words:
         return _token(content, rng)
     word = rng.choice(words)
-    return content[:word.start()] + rng.choice(_TOKENS) + content[word.end():]
+    return content[: word.start()] + rng.choice(_TOKENS) + content[word.end() :]
 
 
 def _span(content, rng):
@@ -73,7 +156,9 @@ def _line(content, rng):
     line = lines[which]
     if rng.random() < 0.5:
         lines.pop(which)
-    lines.insert(rng.randrange(len(lines) + 1), rng.choice((line, line[:len(line) // 2], line[::-1])))
+    lines.insert(
+        rng.randrange(len(lines) + 1), rng.choice((line, line[: len(line) // 2], line[::-1]))
+    )
     return b"\n".join(lines)
 
 
@@ -91,7 +176,7 @@ def _run(content, rng):
 
 
 def _cut(content, rng):
-    return content[:rng.randrange(len(content) + 1)]
+    return content[: rng.randrange(len(content) + 1)]
 
 
 class Stage:
@@ -106,7 +191,10 @@ class Stage:
     def __init__(self, folder):
         self.folder = folder
         trials.make_visit(folder, n_exposures=2, n_chips=1)
-        for words in ((FIRST, SECOND, *trials.PLAIN, "shiftfile=yes"), ("--savepars", "tweakreg.cfg"),):
+        for words in (
+            (FIRST, SECOND, *trials.PLAIN, "shiftfile=yes"),
+            ("--savepars", "tweakreg.cfg"),
+        ):
             outcome = trials.run(words, folder)
             if outcome.status:
                 raise RuntimeError(f"{outcome.out}{outcome.err}")
@@ -118,37 +206,49 @@ class Stage:
         self.commands = {
             "cfg": ("tweakreg.cfg", ("--lpar", "--pars", "tweakreg.cfg")),
             "list": ("images.lis", ("--headerlets", "@images.lis")),
-            "catfile": ("cats.txt", user), "catalog": ("second.cat", user),
+            "catfile": ("cats.txt", user),
+            "catalog": ("second.cat", user),
             "reference": ("refcat.cat", user),
             "csv": ("refcat.csv", (*user[:-2], "refcat=refcat.csv", user[-1])),
             "ecsv": ("refcat.ecsv", (*user[:-2], "refcat=refcat.ecsv", user[-1])),
             "votable": ("refcat.vot", (*user[:-2], "refcat=refcat.vot", user[-1])),
-            "exclusions": ("exclusions.txt", excluding), "regions": ("area.reg", excluding),
+            "exclusions": ("exclusions.txt", excluding),
+            "regions": ("area.reg", excluding),
             "shiftfile": ("shifts.txt", ("--apply", "shifts.txt", "--dry-run")),
-            "solution": ("tweakreg_solution.ecsv",
-                         ("--apply", "tweakreg_solution.ecsv", "--dry-run")),
-            "history": ("history.txt", (*user, "headerlet=yes", "clobber=yes", "attach=no",
-                                        "history=history.txt")),
+            "solution": (
+                "tweakreg_solution.ecsv",
+                ("--apply", "tweakreg_solution.ecsv", "--dry-run"),
+            ),
+            "history": (
+                "history.txt",
+                (*user, "headerlet=yes", "clobber=yes", "attach=no", "history=history.txt"),
+            ),
         }
-        self.originals = {kind: (folder / name).read_bytes()
-                          for kind, (name, _) in self.commands.items()}
+        self.originals = {
+            kind: (folder / name).read_bytes() for kind, (name, _) in self.commands.items()
+        }
         self.usual = {kind: self._usual(kind) for kind in self.commands}
 
     def _convert(self):
         from astropy.table import Table
 
         texts = {
-            "images.lis": f"{FIRST}\n# another\n{SECOND}\n", "cats.txt": f"{SECOND} second.cat\n",
-            "exclusions.txt": f"{SECOND} area.reg\n", "history.txt": "Made by hand.\nTwice.\n",
+            "images.lis": f"{FIRST}\n# another\n{SECOND}\n",
+            "cats.txt": f"{SECOND} second.cat\n",
+            "exclusions.txt": f"{SECOND} area.reg\n",
+            "history.txt": "Made by hand.\nTwice.\n",
             "area.reg": "# Region file format: DS9 version 4.1\nglobal color=green width=1\nimage\n"
-                        "circle(20.5, 20, 5) # text={a star}\n-box(60,30,10,20,45)\n"
-                        "polygon(1,1,10,1,10,10)\nellipse(100,50,4,2,30)\n"
-                        "fk5;annulus(150.0,30.0,1\",2\")\n",
+            "circle(20.5, 20, 5) # text={a star}\n-box(60,30,10,20,45)\n"
+            "polygon(1,1,10,1,10,10)\nellipse(100,50,4,2,30)\n"
+            'fk5;annulus(150.0,30.0,1",2")\n',
         }
         for name, text in texts.items():
             (self.folder / name).write_text(text)
-        rows = [line.split()[:2] for line in (self.folder / "refcat.cat").read_text().splitlines()
-                if line and line[0] != "#"]
+        rows = [
+            line.split()[:2]
+            for line in (self.folder / "refcat.cat").read_text().splitlines()
+            if line and line[0] != "#"
+        ]
         table = Table(rows=[[float(word) for word in row] for row in rows], names=("ra", "dec"))
         table.write(self.folder / "refcat.csv", format="ascii.csv")
         table.write(self.folder / "refcat.ecsv", format="ascii.ecsv")
@@ -171,9 +271,30 @@ class Stage:
         return outcome.complaints(cpu=self.usual[kind] + cpu)
 
 
-_TYPED = ("threshold", "searchrad", "nclip", "fitgeometry", "dqbits", "xcol", "refimage", "residplot",
-          "wcsname", "updatehdr", "maxflux", "fluxunits", "labelsize", "imagefindpars.conv_width",
-          "conv_width", "hdrname", "sigma", "ylimit", "runfile", "group", "peakmax", "kernel")
+_TYPED = (
+    "threshold",
+    "searchrad",
+    "nclip",
+    "fitgeometry",
+    "dqbits",
+    "xcol",
+    "refimage",
+    "residplot",
+    "wcsname",
+    "updatehdr",
+    "maxflux",
+    "fluxunits",
+    "labelsize",
+    "imagefindpars.conv_width",
+    "conv_width",
+    "hdrname",
+    "sigma",
+    "ylimit",
+    "runfile",
+    "group",
+    "peakmax",
+    "kernel",
+)
 
 
 def value_complaints(stage, value, rng, *, cpu=1.0):
@@ -183,16 +304,31 @@ def value_complaints(stage, value, rng, *, cpu=1.0):
 
 
 #: How often each kind is tried, of 100: "value" is one on the command line.
-SHARES = {"cfg": 25, "value": 25, "list": 8, "shiftfile": 6, "solution": 8, "catfile": 4, "catalog": 4,
-          "reference": 4, "csv": 3, "ecsv": 3, "votable": 3, "exclusions": 2, "regions": 4, "history": 1}
+SHARES = {
+    "cfg": 25,
+    "value": 25,
+    "list": 8,
+    "shiftfile": 6,
+    "solution": 8,
+    "catfile": 4,
+    "catalog": 4,
+    "reference": 4,
+    "csv": 3,
+    "ecsv": 3,
+    "votable": 3,
+    "exclusions": 2,
+    "regions": 4,
+    "history": 1,
+}
 
 
 def main():
     """Print what was found; return the exit status."""
     parser = trials.parser(__doc__)
     parser.add_argument("--trials", type=int, default=100_000, help="how many (default: 100000)")
-    parser.add_argument("--cpu", type=float, default=1.0,
-                        help="seconds that damage may add (default: 1)")
+    parser.add_argument(
+        "--cpu", type=float, default=1.0, help="seconds that damage may add (default: 1)"
+    )
     parser.add_argument("--kind", choices=SHARES, action="append", help="only this one")
     args = parser.parse_args()
     trials.warm()
@@ -202,11 +338,12 @@ def main():
         stage = Stage(Path(folder))
         kept = Path(folder) / "damaged"
         for trial in range(args.trials):
-            kind, = rng.choices(kinds, [SHARES[kind] for kind in kinds])
+            (kind,) = rng.choices(kinds, [SHARES[kind] for kind in kinds])
             content = mutate(stage.originals.get(kind, b"1.5"), rng)
             if kind == "value":
-                said = value_complaints(stage, content.decode(errors="surrogateescape"), rng,
-                                        cpu=args.cpu)
+                said = value_complaints(
+                    stage, content.decode(errors="surrogateescape"), rng, cpu=args.cpu
+                )
             else:
                 said = stage.complaints(kind, content, cpu=args.cpu)
             kept.write_bytes(content)

@@ -1,8 +1,8 @@
 """Run a command many times and cheaply, each time in a process of its own, within limits.
 
-The commands are run as users run them, by `python -m imagereg`, but in a fork of this process, which
-has imported everything before: a trial costs milliseconds. A trial may be killed, may be given
-little memory, and may have something broken in it first (`prepare`).
+The commands are run as users run them, by `python -m imagereg`, but in a fork of this process,
+which has imported everything before: a trial costs milliseconds. A trial may be killed, may be
+given little memory, and may have something broken in it first (`prepare`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,20 @@ from pathlib import Path
 PLAIN = ("threshold=10", "minobj=10", "see2dplot=no", "residplot=No plot", "interactive=no")
 LONGEST_LINE = 300  # characters that a message may have
 _MODULES = (
-    "imagereg.tweakreg", "imagereg.interfaces.cli", "astropy.io.ascii",
-    "astropy.io.fits", "astropy.table", "astropy.wcs", "configobj", "regions", "scipy.ndimage",
-    "scipy.optimize", "scipy.spatial", "scipy.special", "scipy.stats", "stwcs.wcsutil.headerlet",
+    "imagereg.tweakreg",
+    "imagereg.interfaces.cli",
+    "astropy.io.ascii",
+    "astropy.io.fits",
+    "astropy.table",
+    "astropy.wcs",
+    "configobj",
+    "regions",
+    "scipy.ndimage",
+    "scipy.optimize",
+    "scipy.spatial",
+    "scipy.special",
+    "scipy.stats",
+    "stwcs.wcsutil.headerlet",
     "threadpoolctl",
 )  # imported here, so that no trial has to
 
@@ -47,7 +58,7 @@ class Outcome:
     seconds, cpu : float
         Wall time and processor time.
     megabytes : float
-        How much the largest resident set grew beyond that of the process that was forked, 1e6 bytes.
+        Largest resident set less that of the process that was forked, 1e6 bytes.
     stopped : bool
         Whether the time was up.
     """
@@ -119,7 +130,7 @@ def start(words, folder, output, *, prepare=None, megabytes=None):
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
-        # Python 3.12 warns of a fork beside threads: those of OpenBLAS are idle, and it restarts them.
+        # Python 3.12 warns of a fork beside threads: OpenBLAS restarts its own.
         warnings.simplefilter("ignore")
         pid = os.fork()
     if pid:
@@ -198,11 +209,22 @@ def finish(pid, output, *, started, seconds=60):
         time.sleep(pause)
         pause = min(2 * pause, 0.01)
     status = os.waitstatus_to_exitcode(code)
-    out, err = ((Path(output) / name).read_text(errors="surrogateescape") if
-                (Path(output) / name).exists() else "" for name in ("out", "err"))
+    out, err = (
+        (Path(output) / name).read_text(errors="surrogateescape")
+        if (Path(output) / name).exists()
+        else ""
+        for name in ("out", "err")
+    )
     grown = max(0, used.ru_maxrss - before) * 1024 / 1e6
-    return Outcome(status if status >= 0 else 128 - status, out, err, time.perf_counter() - started,
-                   used.ru_utime + used.ru_stime, grown, stopped)
+    return Outcome(
+        status if status >= 0 else 128 - status,
+        out,
+        err,
+        time.perf_counter() - started,
+        used.ru_utime + used.ru_stime,
+        grown,
+        stopped,
+    )
 
 
 def run(words, folder, *, seconds=60, **how):
@@ -216,9 +238,18 @@ def make_visit(folder, *, n_exposures=3, chip_shape=(64, 128), n_stars=80, **mor
     """Simulate small images that align, within a second; return their names."""
     from imagereg.demo import simulate_visit
 
-    visit = simulate_visit(folder, seed=5, n_exposures=n_exposures, chip_shape=chip_shape,
-                           n_stars=n_stars, flux_range=(3000.0, 1e6), n_cosmic_rays=10,
-                           bad_pixels=10, dither=0.5, **more)
+    visit = simulate_visit(
+        folder,
+        seed=5,
+        n_exposures=n_exposures,
+        chip_shape=chip_shape,
+        n_stars=n_stars,
+        flux_range=(3000.0, 1e6),
+        n_cosmic_rays=10,
+        bad_pixels=10,
+        dither=0.5,
+        **more,
+    )
     return [path.name for path in visit.files]
 
 
@@ -234,7 +265,7 @@ def digest(path):
 
 
 def spare_hash(path):
-    """Return a hash of all of an image that a change of its WCS leaves alone: pixels, other HDUs."""
+    """Return a hash of what a change of its WCS leaves alone in an image: pixels, other HDUs."""
     from astropy.io import fits
 
     content, found = Path(path).read_bytes(), hashlib.sha256()
@@ -245,7 +276,7 @@ def spare_hash(path):
             info = hdus.fileinfo(index)
             if index and hdu.name != "HDRLET":
                 start = info["datLoc" if hdu.name == "SCI" else "hdrLoc"]
-                found.update(content[start:info["datLoc"] + info["datSpan"]])
+                found.update(content[start : info["datLoc"] + info["datSpan"]])
     return found.hexdigest()
 
 
@@ -256,8 +287,9 @@ def solutions(path):
     with fits.open(path, memmap=False) as hdus:
         science = [hdu.header for hdu in hdus if hdu.name == "SCI"]
         attached = sorted(hdu.header["HDRNAME"] for hdu in hdus if hdu.name == "HDRLET")
-    names = [sorted(header[key] for key in header if key.startswith("WCSNAME"))
-             for header in science]
+    names = [
+        sorted(header[key] for key in header if key.startswith("WCSNAME")) for header in science
+    ]
     primary = [(header["WCSNAME"], header["CRVAL1"], header["CRVAL2"]) for header in science]
     return {"primary": primary, "names": names, "headerlets": attached}
 
@@ -274,8 +306,9 @@ def same_solutions(first, second, tolerance=1e-6):
 
 def parser(text):
     """Return an argument parser with the options that all these scripts have."""
-    made = argparse.ArgumentParser(description=text,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument("--seed", type=int, default=1, help="of all that is random (default: 1)")
     made.add_argument("--keep", metavar="FOLDER", help="where to put inputs that fail")
     return made

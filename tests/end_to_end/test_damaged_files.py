@@ -1,6 +1,7 @@
 """A damaged file costs its own verdict only: one sentence, in seconds, in little memory.
 
-Some cases of tests/bench/fits_mutations.py and tests/bench/text_mutations.py, and a few at random.
+Some cases of tests/bench/fits_mutations.py and tests/bench/text_mutations.py, and a few at
+random.
 """
 
 import random
@@ -14,8 +15,10 @@ import trials
 def params(cases, failing, reason):
     """Return the cases as parameters, those that fail today marked."""
     mark = pytest.mark.xfail(strict=True, reason=reason)
-    return [pytest.param(*case, id="-".join(case), marks=[mark] if case in failing else [])
-            for case in cases]
+    return [
+        pytest.param(*case, id="-".join(case), marks=[mark] if case in failing else [])
+        for case in cases
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +35,37 @@ def texts(tmp_path_factory):
 
 IMAGES = [(damage, command) for damage in fits_mutations.SPECIAL for command in ("align", "list")]
 SPOIL = {
-    *((f"{keyword}: {how}", "align") for keyword in ("INSTRUME", "EXPSTART", "TELESCOP")
-      for how in ("control character", "no value that can be read")),
-    ("NAXIS = 2147483648", "align"), ("NAXIS = 2147483648", "list"),
-    ("NAXIS1 = NAXIS2 = 100000", "list"), ("WCSNAME: control character", "list"),
-    ("EXTVER: control character", "list"), ("WCSNAME: no value that can be read", "align"),
-    ("WCSNAME: no value that can be read", "list"), ("EXTVER: no value that can be read", "list"),
-    ("XTENSION: damaged", "align"), ("XTENSION: damaged", "list"), ("thousands of HDUs", "align"),
-    ("gzip bomb", "align"), ("gzip bomb", "list"),
-    ("gzip bomb without a header", "align"), ("gzip bomb without a header", "list"),
+    *(
+        (f"{keyword}: {how}", "align")
+        for keyword in ("INSTRUME", "EXPSTART", "TELESCOP")
+        for how in ("control character", "no value that can be read")
+    ),
+    ("NAXIS = 2147483648", "align"),
+    ("NAXIS = 2147483648", "list"),
+    ("NAXIS1 = NAXIS2 = 100000", "list"),
+    ("WCSNAME: control character", "list"),
+    ("EXTVER: control character", "list"),
+    ("WCSNAME: no value that can be read", "align"),
+    ("WCSNAME: no value that can be read", "list"),
+    ("EXTVER: no value that can be read", "list"),
+    ("XTENSION: damaged", "align"),
+    ("XTENSION: damaged", "list"),
+    ("thousands of HDUs", "align"),
+    ("gzip bomb", "align"),
+    ("gzip bomb", "list"),
+    ("gzip bomb without a header", "align"),
+    ("gzip bomb without a header", "list"),
 }
 
 
-@pytest.mark.parametrize("damage, command", params(
-    IMAGES, SPOIL, "a traceback, a warning, too much time, or nothing is said of the other images"))
+@pytest.mark.parametrize(
+    "damage, command",
+    params(
+        IMAGES,
+        SPOIL,
+        "a traceback, a warning, too much time, or nothing is said of the other images",
+    ),
+)
 def test_damaged_image(images, damage, command):
     images.damage(fits_mutations.SPECIAL[damage](images.content))
     assert images.complaints(command, seconds=10) == []
@@ -70,9 +90,13 @@ def test_a_few_damaged_images(images):
 
 CFG = {
     "long run of blanks": lambda text: text.replace(b" = ", b" =" + b" " * 7000, 1),
-    "blanks in a value": lambda text: b"_task_name_ = tweakreg\nwcsname = 'a" + b" " * 7000 + b"b' x\n",
+    "blanks in a value": lambda text: (
+        b"_task_name_ = tweakreg\nwcsname = 'a" + b" " * 7000 + b"b' x\n"
+    ),
     "blanks alone": lambda text: (b" " * 100 + b"\n") * 70,
-    "blanks before a comment": lambda text: text + b"x = 1" + b" " * 7000 + b"#" + b" " * 7000 + b"'\n",
+    "blanks before a comment": lambda text: (
+        text + b"x = 1" + b" " * 7000 + b"#" + b" " * 7000 + b"'\n"
+    ),
     "blanks before a word": lambda text: text + b" " * 7000 + b"x\n",
     "blanks within a value": lambda text: text + b"wcsname = a" + b" " * 7000 + b"b # c\n",
     "brackets": lambda text: b"[" * 7000 + text,
@@ -89,29 +113,56 @@ CFG = {
 }
 
 
-LONG_WINDED = {(name,) for name in (
-    "brackets", "no equals sign", "many bad lines", "the same name twice", "control characters", "NUL",
-    "long value", "long list", "quotes", "blanks before a word", "blanks within a value")}
+LONG_WINDED = {
+    (name,)
+    for name in (
+        "brackets",
+        "no equals sign",
+        "many bad lines",
+        "the same name twice",
+        "control characters",
+        "NUL",
+        "long value",
+        "long list",
+        "quotes",
+        "blanks before a word",
+        "blanks within a value",
+    )
+}
 
 
-@pytest.mark.parametrize("damage", params(
-    [(name,) for name in CFG], LONG_WINDED, "a long line, several lines, controls, or seconds"))
+@pytest.mark.parametrize(
+    "damage",
+    params(
+        [(name,) for name in CFG], LONG_WINDED, "a long line, several lines, controls, or seconds"
+    ),
+)
 def test_damaged_cfg(texts, damage):
     assert texts.complaints("cfg", CFG[damage](texts.originals["cfg"]), cpu=0.3) == []
 
 
 LONG = b"x" * 5000
 TEXTS = {
-    "list": LONG + b".fits\n", "catfile": b"jdemo1abq_flt.fits " + LONG + b"\n",
-    "catalog": LONG + b" 1 2\n", "reference": b"150.0 30.0\n" + LONG + b"\n",
-    "exclusions": b"jdemo1abq_flt.fits " + LONG + b".reg\n", "regions": b"image\ncircle(" + LONG + b")\n",
+    "list": LONG + b".fits\n",
+    "catfile": b"jdemo1abq_flt.fits " + LONG + b"\n",
+    "catalog": LONG + b" 1 2\n",
+    "reference": b"150.0 30.0\n" + LONG + b"\n",
+    "exclusions": b"jdemo1abq_flt.fits " + LONG + b".reg\n",
+    "regions": b"image\ncircle(" + LONG + b")\n",
     "shiftfile": b"# refimage: " + LONG + b"\njdemo1abq_flt.fits 1 2 0 1\n",
-    "solution": b"# %ECSV 1.0\n# ---\n# datatype: " + LONG + b"\n", "csv": b"ra,dec\n1," + LONG + b"\n",
+    "solution": b"# %ECSV 1.0\n# ---\n# datatype: " + LONG + b"\n",
+    "csv": b"ra,dec\n1," + LONG + b"\n",
 }
 
 
-@pytest.mark.parametrize("kind", params(
-    [(kind,) for kind in TEXTS], {("list",), ("catfile",), ("exclusions",), ("shiftfile",)}, "a long line"))
+@pytest.mark.parametrize(
+    "kind",
+    params(
+        [(kind,) for kind in TEXTS],
+        {("list",), ("catfile",), ("exclusions",), ("shiftfile",)},
+        "a long line",
+    ),
+)
 def test_long_word(texts, kind):
     assert texts.complaints(kind, TEXTS[kind]) == []
 
@@ -120,19 +171,37 @@ VALUES = {"long": "x" * 5000, "newline": "a\nb", "escape": "\x1b[31m", "not UTF-
 GIVEN = [(name, kind) for name in ("fitgeometry", "refimage", "searchrad") for kind in VALUES]
 
 
-@pytest.mark.parametrize("name, kind", params(
-    GIVEN, {("fitgeometry", "long"), ("searchrad", "long"), ("refimage", "escape"), ("refimage", "not UTF-8")},
-    "a long line, controls, or a traceback"))
+@pytest.mark.parametrize(
+    "name, kind",
+    params(
+        GIVEN,
+        {
+            ("fitgeometry", "long"),
+            ("searchrad", "long"),
+            ("refimage", "escape"),
+            ("refimage", "not UTF-8"),
+        },
+        "a long line, controls, or a traceback",
+    ),
+)
 def test_value_on_the_command_line(texts, name, kind):
     outcome = trials.run(("--lpar", f"{name}={VALUES[kind]}"), texts.folder)
     assert outcome.complaints(cpu=1.0) == []
 
 
-@pytest.mark.parametrize("words", [
-    pytest.param((text_mutations.SECOND, "refcat=refcat.cat", "refxcol=99", "runfile="), id="no log",
-                 marks=pytest.mark.xfail(strict=True, reason="it is logged to the terminal as well")),
-    pytest.param((text_mutations.SECOND, "refcat=refcat.cat", "refxcol=99", "verbose=yes"), id="verbose"),
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(
+            (text_mutations.SECOND, "refcat=refcat.cat", "refxcol=99", "runfile="),
+            id="no log",
+            marks=pytest.mark.xfail(strict=True, reason="it is logged to the terminal as well"),
+        ),
+        pytest.param(
+            (text_mutations.SECOND, "refcat=refcat.cat", "refxcol=99", "verbose=yes"), id="verbose"
+        ),
+    ],
+)
 def test_an_error_is_said_once(texts, words):
     outcome = trials.run((*words, *trials.PLAIN), texts.folder)
     assert outcome.status == 2 and len(outcome.err.splitlines()) == 1

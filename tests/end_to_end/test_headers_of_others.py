@@ -29,14 +29,24 @@ def listed(name, capsys):
 @pytest.mark.xfail(strict=True, reason="all numbers are taken for degrees")
 def test_rms_in_mas(visit, capsys, comment):
     """As the archive's pipeline writes it."""
-    edit(visit.names[0], WCSNAME="IDC_X-FIT_REL_GAIA", NMATCH=50, RMS_RA=(9.627, comment),
-         RMS_DEC=(8.5, comment))
+    edit(
+        visit.names[0],
+        WCSNAME="IDC_X-FIT_REL_GAIA",
+        NMATCH=50,
+        RMS_RA=(9.627, comment),
+        RMS_DEC=(8.5, comment),
+    )
     assert listed(visit.names[0], capsys) == pytest.approx([9.63, 8.5], abs=0.006)
 
 
 def test_rms_in_degrees(visit, capsys):
-    edit(visit.names[0], WCSNAME="IDC_X-FIT", NMATCH=50, RMS_RA=(9.627 / 3.6e6, "RMS in RA (deg)"),
-         RMS_DEC=8.5 / 3.6e6)
+    edit(
+        visit.names[0],
+        WCSNAME="IDC_X-FIT",
+        NMATCH=50,
+        RMS_RA=(9.627 / 3.6e6, "RMS in RA (deg)"),
+        RMS_DEC=8.5 / 3.6e6,
+    )
     assert listed(visit.names[0], capsys) == pytest.approx([9.63, 8.5], abs=0.006)
 
 
@@ -56,20 +66,28 @@ def test_second_run_keeps_what_the_first_says(visit, again):
     assert main(["*flt.fits", *WORDS, "updatehdr=yes", *again]) == 0
     second = fits.getheader(visit.names[1], ("SCI", 1))
     assert "not aligned" not in str(second.get("WCSTYPE"))
-    assert second["NMATCH"] == first["NMATCH"] and second["RMS_RA"] == pytest.approx(first["RMS_RA"], rel=0.2)
+    assert second["NMATCH"] == first["NMATCH"] and second["RMS_RA"] == pytest.approx(
+        first["RMS_RA"], rel=0.2
+    )
 
 
 @pytest.mark.xfail(strict=True, reason="a name that fits no image is passed over")
-@pytest.mark.parametrize("line, says", [
-    ("jdemo1axq_flt.fits area.reg", "jdemo1axq_flt.fits"),
-    ("jdemo1abq_flt.fits area.reg None area.reg", "jdemo1abq_flt.fits"),
-])
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        ("jdemo1axq_flt.fits area.reg", "jdemo1axq_flt.fits"),
+        ("jdemo1abq_flt.fits area.reg None area.reg", "jdemo1abq_flt.fits"),
+    ],
+)
 def test_exclusions_of_what_is_not_there(visit, capsys, line, says):
     """A list that names another image, or a third chip of two, says so."""
     Path("area.reg").write_text("image\ncircle(20, 20, 5)\n")
     Path("exclusions.txt").write_text(f"{line}\n")
     status = main(["*flt.fits", *WORDS, "exclusions=exclusions.txt"])
     printed = capsys.readouterr()
-    said = [text for text in (printed.out + printed.err + Path("tweakreg.log").read_text()).splitlines()
-            if "exclusions.txt" in text and says in text]
+    said = [
+        text
+        for text in (printed.out + printed.err + Path("tweakreg.log").read_text()).splitlines()
+        if "exclusions.txt" in text and says in text
+    ]
     assert said and status in (0, 1, 2)

@@ -1,6 +1,7 @@
 """Work that was interrupted, or is given twice, is completed; signals leave nothing half done.
 
-Some cases of tests/bench/kills.py, which stops every writer at random moments, and what it can't choose.
+Some cases of tests/bench/kills.py, which stops every writer at random moments, and what it
+can't choose.
 """
 
 import os
@@ -31,7 +32,8 @@ def test_killed(stage, writer):
 
 
 def interrupt(number, call):
-    """Return a function that makes a process send itself a signal at its first call of a function of `os`."""
+    """Return a function after which the first call of a function of `os` sends a signal."""
+
     def prepare():
         plain = getattr(os, call)
 
@@ -50,15 +52,22 @@ def stopped(stage, number, call, writer="update"):
     return trials.run(kills.WRITERS[writer], stage.work, prepare=interrupt(number, call))
 
 
-SIGNALS = [pytest.param(signal.SIGINT, id="SIGINT"),
-           *(pytest.param(number, id=number.name, marks=pytest.mark.xfail(
-               strict=True, reason="the signal ends the process at once"))
-             for number in (signal.SIGTERM, signal.SIGHUP))]
+SIGNALS = [
+    pytest.param(signal.SIGINT, id="SIGINT"),
+    *(
+        pytest.param(
+            number,
+            id=number.name,
+            marks=pytest.mark.xfail(strict=True, reason="the signal ends the process at once"),
+        )
+        for number in (signal.SIGTERM, signal.SIGHUP)
+    ),
+]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signal_while_writing(stage, number):
-    """All images are whole, no temporary file is left, one line is said, and the run can be repeated."""
+    """Images are whole, no temporary file is left, one line is said, a second run succeeds."""
     outcome = stopped(stage, number, "fsync")
     assert outcome.complaints(status=(128 + number,)) == []
     assert len(outcome.err.splitlines()) == 1
@@ -69,6 +78,7 @@ def test_signal_while_writing(stage, number):
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signal_while_an_image_is_written(stage, number):
     """The solution file is renamed first: the second rename is that of an image."""
+
     def prepare():
         plain = os.replace
 
@@ -112,7 +122,9 @@ def test_apply_after_a_kill(solved, tmp_path):
     names = mixed(solved, tmp_path / "work", "new", "updated")
     outcome = trials.run(APPLY, tmp_path / "work")
     assert outcome.status == 0
-    assert {fits.getheader(tmp_path / "work" / name, ("SCI", 1))["WCSNAME"] for name in names} == {"TWEAK"}
+    assert {fits.getheader(tmp_path / "work" / name, ("SCI", 1))["WCSNAME"] for name in names} == {
+        "TWEAK"
+    }
 
 
 @pytest.mark.xfail(strict=True, reason="what was restored gets the other WCS again")
@@ -122,15 +134,23 @@ def test_restore_after_a_kill(solved, tmp_path):
     assert trials.run(["--restore", names[0]], tmp_path / "work").status == 0
     outcome = trials.run(["--restore", "*flt.fits"], tmp_path / "work")
     assert outcome.status == 0
-    assert {fits.getheader(tmp_path / "work" / name, ("SCI", 1))["WCSNAME"] for name in names} == {"DEMO_IDC"}
+    assert {fits.getheader(tmp_path / "work" / name, ("SCI", 1))["WCSNAME"] for name in names} == {
+        "DEMO_IDC"
+    }
 
 
-@pytest.mark.parametrize("words", [
-    pytest.param(APPLY, marks=pytest.mark.xfail(strict=True, reason="it has the solution already")),
-    ["--activate", "DEMO_IDC", "*flt.fits"],
-    ["*flt.fits", *trials.PLAIN, "writecat=no", "updatehdr=yes", "reusename=yes"],
-    ["*flt.fits", *trials.PLAIN, "writecat=no", "headerlet=yes", "clobber=yes"],
-], ids=["apply", "activate", "update", "headerlet"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(
+            APPLY, marks=pytest.mark.xfail(strict=True, reason="it has the solution already")
+        ),
+        ["--activate", "DEMO_IDC", "*flt.fits"],
+        ["*flt.fits", *trials.PLAIN, "writecat=no", "updatehdr=yes", "reusename=yes"],
+        ["*flt.fits", *trials.PLAIN, "writecat=no", "headerlet=yes", "clobber=yes"],
+    ],
+    ids=["apply", "activate", "update", "headerlet"],
+)
 def test_given_twice(solved, tmp_path, words):
     """The second time nothing changes: no alternate WCS and no headerlet more."""
     folder, names = solved
@@ -148,21 +168,28 @@ def spoil_card(path, keyword):
     """Put a byte that is not ASCII into a card."""
     content = path.read_bytes()
     at = content.index(keyword.ljust(8).encode() + b"= '")
-    path.write_bytes(content[:at + 11] + b"\xe9" + content[at + 12:])
+    path.write_bytes(content[: at + 11] + b"\xe9" + content[at + 12 :])
 
 
 LATE = pytest.mark.xfail(strict=True, reason="the others are written before that is found")
 WRITE = {
     "update": ["*flt.fits", *trials.PLAIN, "writecat=no", "updatehdr=yes"],
-    "headerlet": ["*flt.fits", *trials.PLAIN, "writecat=no", "headerlet=yes"], "apply": APPLY,
+    "headerlet": ["*flt.fits", *trials.PLAIN, "writecat=no", "headerlet=yes"],
+    "apply": APPLY,
 }
 
 
-@pytest.mark.parametrize("writer, keyword", [
-    ("update", "TARGNAME"), pytest.param("update", "BUNIT", marks=LATE),
-    pytest.param("headerlet", "TARGNAME", marks=LATE), ("headerlet", "BUNIT"),
-    ("apply", "TARGNAME"), pytest.param("apply", "BUNIT", marks=LATE),
-])
+@pytest.mark.parametrize(
+    "writer, keyword",
+    [
+        ("update", "TARGNAME"),
+        pytest.param("update", "BUNIT", marks=LATE),
+        pytest.param("headerlet", "TARGNAME", marks=LATE),
+        ("headerlet", "BUNIT"),
+        ("apply", "TARGNAME"),
+        pytest.param("apply", "BUNIT", marks=LATE),
+    ],
+)
 def test_header_that_can_not_be_written(solved, tmp_path, writer, keyword):
     """It is found before the first file is written, or it costs its own image only."""
     folder, names = solved

@@ -15,14 +15,23 @@ def stage(tmp_path_factory):
 
 
 CASES = [
-    ("outwcs", "image", "name"), ("outwcs", "image", "symbolic link"),
-    ("outwcs", "image", "hard link"), ("outwcs", "refimage", "name"),
-    ("outshifts", "catfile", "name"), ("outshifts", "list", "name"), ("runfile", "refcat", "name"),
-    ("runfile", "exclusions", "name"), ("hdrfile", "refimage", "name"),
-    ("headerlet", "history", "symbolic link"), ("chip catalog", "catalog", "name"),
-    ("sky catalog", "refcat", "name"), ("sky catalog", "image", "hard link"),
-    ("vectors", "regions", "name"), ("solution file", "parameters", "symbolic link"),
-    ("geomap database", "history", "name"), ("grown reference", "catalog", "name"),
+    ("outwcs", "image", "name"),
+    ("outwcs", "image", "symbolic link"),
+    ("outwcs", "image", "hard link"),
+    ("outwcs", "refimage", "name"),
+    ("outshifts", "catfile", "name"),
+    ("outshifts", "list", "name"),
+    ("runfile", "refcat", "name"),
+    ("runfile", "exclusions", "name"),
+    ("hdrfile", "refimage", "name"),
+    ("headerlet", "history", "symbolic link"),
+    ("chip catalog", "catalog", "name"),
+    ("sky catalog", "refcat", "name"),
+    ("sky catalog", "image", "hard link"),
+    ("vectors", "regions", "name"),
+    ("solution file", "parameters", "symbolic link"),
+    ("geomap database", "history", "name"),
+    ("grown reference", "catalog", "name"),
 ]
 
 

@@ -1,6 +1,7 @@
 """Every form of reference is read as what it is: held against true positions on the sky.
 
-Pixels of a catalog are those of the reference image; limits in magnitudes leave the bright sources.
+Pixels of a catalog are those of the reference image; limits in magnitudes leave the bright
+sources.
 """
 
 import re
@@ -17,8 +18,14 @@ from imagereg.demo import PointingError, simulate_visit
 from imagereg.interfaces.cli import main
 from imagereg.tweakreg import TweakReg
 
-QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10,
-         "interactive": False, "minobj": 10}
+QUIET = {
+    "see2dplot": False,
+    "residplot": "No plot",
+    "writecat": False,
+    "threshold": 10,
+    "interactive": False,
+    "minobj": 10,
+}
 FIRST, SECOND = "jdemo1aaq_flt.fits", "jdemo1abq_flt.fits"
 LARGEST = 3.0  # mas, of the residuals of the second image; a pixel is 50 mas
 
@@ -26,10 +33,19 @@ LARGEST = 3.0  # mas, of the residuals of the second image; a pixel is 50 mas
 @pytest.fixture(scope="module")
 def small_field(tmp_path_factory):
     """Two exposures of one chip, the first pointed exactly; nobody writes to them."""
-    return simulate_visit(tmp_path_factory.mktemp("field"), seed=5, n_exposures=2, n_chips=1,
-                          chip_shape=(256, 512), n_stars=120, flux_range=(2000.0, 1e6), dither=0.5,
-                          n_cosmic_rays=10, bad_pixels=10,
-                          pointing_errors=[PointingError(), PointingError(0.2, -0.1, 0.002, 1.00001)])
+    return simulate_visit(
+        tmp_path_factory.mktemp("field"),
+        seed=5,
+        n_exposures=2,
+        n_chips=1,
+        chip_shape=(256, 512),
+        n_stars=120,
+        flux_range=(2000.0, 1e6),
+        dither=0.5,
+        n_cosmic_rays=10,
+        bad_pixels=10,
+        pointing_errors=[PointingError(), PointingError(0.2, -0.1, 0.002, 1.00001)],
+    )
 
 
 @pytest.fixture
@@ -96,8 +112,9 @@ PIXELS = {
 def test_pixels_of_a_reference_image(field, form):
     name, pixels = PIXELS[form](field)
     write_catalog("stars.cat", pixels)
-    result = TweakReg([SECOND], refcat="stars.cat", refxyunits="pixels", refimage=name,
-                      updatehdr=True, **QUIET)
+    result = TweakReg(
+        [SECOND], refcat="stars.cat", refxyunits="pixels", refimage=name, updatehdr=True, **QUIET
+    )
     assert result.ok and residual(field) < LARGEST
 
 
@@ -119,42 +136,53 @@ def magnitudes(flux):
 @pytest.mark.xfail(strict=True, reason="limits in magnitudes are those of the numbers")
 @pytest.mark.parametrize("name, bright", [("fluxmin", True), ("minflux", True), ("fluxmax", False)])
 def test_limits_of_a_catalog_in_magnitudes(field, name, bright):
-    """The faint limit is the "least flux", whatever its number: 30 percent of the stars are left, or 70."""
+    """The faint limit is the least flux, whatever its number: it leaves 30 percent, or 70."""
     limit = np.quantile(magnitudes(field.chips[0][0].flux), 0.3)
     for root, (chip,) in zip(("first", "second"), field.chips, strict=True):
         write_catalog(f"{root}.cat", chip.xy, magnitudes(chip.flux))
     Path("cats.txt").write_text(f"{FIRST} first.cat\n{SECOND} second.cat\n")
-    result = TweakReg([FIRST, SECOND], catfile="cats.txt", fluxcol="3", fluxunits="mag", **{name: limit},
-                      **QUIET)
+    result = TweakReg(
+        [FIRST, SECOND], catfile="cats.txt", fluxcol="3", fluxunits="mag", **{name: limit}, **QUIET
+    )
     stars = magnitudes(field.chips[0][0].flux)
     left = stars <= limit if bright else stars >= limit
     assert result.table()["nsources"][0] == left.sum()
 
 
 @pytest.mark.xfail(strict=True, reason="limits in magnitudes are those of the numbers")
-@pytest.mark.parametrize("name, bright", [("rfluxmin", True), ("rminflux", True), ("rfluxmax", False)])
+@pytest.mark.parametrize(
+    "name, bright", [("rfluxmin", True), ("rminflux", True), ("rfluxmax", False)]
+)
 def test_limits_of_a_reference_in_magnitudes(field, name, bright):
     stars = magnitudes(field.flux)
     limit = np.quantile(stars, 0.3)
     write_catalog("stars.cat", field.sky, stars)
-    result = TweakReg([SECOND], refcat="stars.cat", rfluxcol="3", rfluxunits="mag", **{name: limit},
-                      **QUIET)
+    result = TweakReg(
+        [SECOND], refcat="stars.cat", rfluxcol="3", rfluxunits="mag", **{name: limit}, **QUIET
+    )
     assert len(result.reference) == (stars <= limit if bright else stars >= limit).sum()
 
 
 OTHER_NAME = pytest.mark.xfail(strict=True, reason="the error has another name of the parameter")
 
 
-@pytest.mark.parametrize("words", [
-    pytest.param(["fluxmin=abc"], marks=OTHER_NAME),
-    pytest.param(["rfluxmax=abc"], marks=OTHER_NAME),
-    ["fluxmin=9", "fluxmax=3"],
-    pytest.param(["rfluxmin=9", "rfluxmax=3", "rfluxunits=counts"], marks=OTHER_NAME),
-], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["fluxmin=abc"], marks=OTHER_NAME),
+        pytest.param(["rfluxmax=abc"], marks=OTHER_NAME),
+        ["fluxmin=9", "fluxmax=3"],
+        pytest.param(["rfluxmin=9", "rfluxmax=3", "rfluxunits=counts"], marks=OTHER_NAME),
+    ],
+    ids=" ".join,
+)
 def test_errors_name_a_limit_as_the_user_wrote_it(field, capsys, words):
     chip = field.chips[1][0]
     write_catalog("second.cat", chip.xy, chip.flux)
     write_catalog("stars.cat", field.sky, field.flux)
     Path("cats.txt").write_text(f"{SECOND} second.cat\n")
-    assert main([SECOND, "refcat=stars.cat", "catfile=cats.txt", "fluxcol=3", "rfluxcol=3", *words]) == 2
+    assert (
+        main([SECOND, "refcat=stars.cat", "catfile=cats.txt", "fluxcol=3", "rfluxcol=3", *words])
+        == 2
+    )
     assert re.search(rf"\b{words[0].partition('=')[0]}\b", capsys.readouterr().err)

@@ -48,12 +48,18 @@ def test_extended_attributes_stay(work):
 
 @pytest.mark.xfail(strict=True, reason="a rewritten file has none")
 def test_access_control_list_stays(work):
-    """Owner, one other user (uid 1) and group may read and write: the list as Linux stores it, version 2."""
-    entries = ((0x01, 6, 0xFFFFFFFF), (0x02, 6, 1), (0x04, 4, 0xFFFFFFFF), (0x10, 6, 0xFFFFFFFF),
-               (0x20, 0, 0xFFFFFFFF))
+    """Another user (uid 1) may read and write: the list as Linux stores it, version 2."""
+    entries = (
+        (0x01, 6, 0xFFFFFFFF),
+        (0x02, 6, 1),
+        (0x04, 4, 0xFFFFFFFF),
+        (0x10, 6, 0xFFFFFFFF),
+        (0x20, 0, 0xFFFFFFFF),
+    )
     packed = (2).to_bytes(4, "little") + b"".join(
         tag.to_bytes(2, "little") + mode.to_bytes(2, "little") + who.to_bytes(4, "little")
-        for tag, mode, who in entries)
+        for tag, mode, who in entries
+    )
     set_attribute(work / SECOND, "system.posix_acl_access", packed)
     assert trials.run(UPDATE, work).status == 0
     assert updated(work / SECOND)
@@ -74,7 +80,8 @@ def test_hard_link_is_kept_or_named(work):
 
 @pytest.mark.xfail(strict=True, reason="both write the same log")
 def test_two_runs_in_one_folder(work, tmp_path):
-    """The second is refused, or writes beside: the log and the solution file are those of one run."""
+    """The second is refused, or writes beside: log and solution file are those of one run."""
+
     def wait_when_writing():
         plain = os.fsync
 
