@@ -20,6 +20,8 @@ import configobj
 from imagereg.errors import ParameterError
 from imagereg.parameters.declaration import Parameter, Value, cfg_value, parse_check, unquoted
 
+_LONGEST_VALUE = 100  # characters of a value in an error, which is to be one line of a screen or two
+
 logger = logging.getLogger(__name__)
 
 
@@ -47,6 +49,12 @@ def unknown_parameter(task: str, name: str, known: Iterable[str]) -> ParameterEr
     likely = nearest(name, known)
     hint = f"; did you mean {likely!r}?" if likely else ""
     return ParameterError(f"{task}: unknown parameter {name!r}{hint}")
+
+
+def _brief(value: Any) -> str:
+    """Return a value as it would be written in Python, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def ambiguous_parameter(task: str, name: str, meant: Iterable[str]) -> ParameterError:
@@ -196,7 +204,8 @@ class Spec:
         try:
             return parameter.convert(value)
         except ValueError as error:
-            setting = f"parameter {parameter.name!r} = {value!r}"
+            aliases = f" ({', '.join(parameter.aliases)})" if parameter.aliases else ""
+            setting = f"parameter {parameter.name!r}{aliases} = {_brief(value)}"
             raise ParameterError(f"{self.task}: {setting}: expected {error}") from None
 
     def given(self, values: Any = ()) -> dict[str, Value]:

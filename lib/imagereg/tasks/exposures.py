@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from astropy.wcs import WCS
 from threadpoolctl import threadpool_limits
 
 from imagereg.alignment import Chip, Exposure, Metadata
@@ -35,7 +36,7 @@ from imagereg.files import (
     read_image,
 )
 from imagereg.parameters import ParameterSet, Spec
-from imagereg.wcs import TangentPlane
+from imagereg.wcs import TangentPlane, pixel_to_sky
 
 log = logging.getLogger(__name__)
 
@@ -102,31 +103,76 @@ def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: 
     Raises
     ------
     InputError
-        The reference can't be read.
+        The reference can't be read, or is a catalog of pixels without the image they belong to.
     """
-    first = exposures[0]
-    same = ""
-    if task.refimage:
-        image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
-        limits = Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
-        first = measure_exposures([image], ref_finding, limits=None if task.refcat else limits,
-                                  exclusions=_exclusions(task))[0]
-        same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
-    elif task.refcat:
-        first = next((exposure for exposure in exposures if not exposure.problem), first)
-    if first.problem:
-        raise InputError(first.problem)
-    plane = TangentPlane.around(first.outlines)
     if task.refcat:
-        stars = _read_refcat(task, plane)
-        return plane, Reference(os.path.basename(task.refcat), SourceCatalog.empty(), stars)
+        frame = _frame_of_catalog(task, exposures, dry_run)
+        name = os.path.basename(task.refcat)
+        return frame.plane, Reference(name, SourceCatalog.empty(), _read_refcat(task, frame))
+    if not task.refimage:
+        return TangentPlane.around(_usable(exposures[0]).outlines), None
+    image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
+    limits = Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
+    first, *_ = measure_exposures([image], ref_finding, limits=limits,
+                                  exclusions=_exclusions(task))
+    same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
+    plane = TangentPlane.around(_usable(first).outlines)
+    name = os.path.basename(task.refimage)
+    return plane, Reference(name, first.sources, image=os.path.basename(same))
+
+
+def _usable(exposure):
+    """Return an exposure; InputError with its problem where it has one."""
+    if exposure.problem:
+        raise InputError(exposure.problem)
+    return exposure
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Frame:
+    """What a catalog refers to: the plane to align on, and the WCS of its pixels, if any."""
+
+    plane: TangentPlane
+    wcs: WCS | None = None
+
+
+def _frame_of_catalog(task, exposures, dry_run):
+    """Return the frame of a reference catalog: the reference image, or the first exposure."""
     if task.refimage:
-        name = os.path.basename(task.refimage)
-        return plane, Reference(name, first.sources, image=os.path.basename(same))
-    return plane, None
+        return _frame_of_image(task, dry_run)
+    if task.refxyunits == "pixels":
+        raise InputError(f"refxyunits = pixels: say by refimage which image the pixels of "
+                         f"{task.refcat} are of, or give the WCS file that outwcs wrote")
+    first = next((exposure for exposure in exposures if not exposure.problem), exposures[0])
+    return _Frame(TangentPlane.around(_usable(first).outlines))
 
 
-def _read_refcat(task, plane):
+def _frame_of_image(task, dry_run):
+    """Return the frame of a reference image, or of the WCS file of a shiftfile."""
+    image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
+    try:
+        with read_image(image.path) as file:
+            chips = file.chips
+    except InputError:
+        plane = _plane_file(image.path)
+        if plane is None:
+            raise
+        return _Frame(plane, plane.wcs)
+    if task.refxyunits == "pixels" and len(chips) > 1:
+        raise InputError(f"refxyunits = pixels: {task.refimage} has {len(chips)} chips, expected "
+                         "an image of one, so that pixels have one meaning")
+    return _Frame(TangentPlane.around([(chip.wcs, chip.shape) for chip in chips]), chips[0].wcs)
+
+
+def _plane_file(path):
+    """Return the plane of the WCS file of a shiftfile; None where a file is none."""
+    try:
+        return fits.read_reference_wcs(path)
+    except InputError:
+        return None
+
+
+def _read_refcat(task, frame):
     """Read the reference catalog, and keep the stars within the limits of flux and number."""
     table = read_table(read_bytes(task.refcat), task.refcat)
     names = ("refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")
@@ -134,7 +180,7 @@ def _read_refcat(task, plane):
     stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
                     fluxunits=task.rfluxunits, nbright=task.refnbright, prefix="r")
     if task.refxyunits == "pixels":
-        stars = dataclasses.replace(stars, sky=plane.plane_to_sky(stars.xy))
+        stars = dataclasses.replace(stars, sky=pixel_to_sky(frame.wcs, stars.xy))
     return stars
 
 

@@ -174,10 +174,12 @@ def test_accepted(name, value, expected):
     ],
 )
 def test_refused(name, value, expected):
-    """The error names task, parameter, value, and what is expected, with range and unit."""
+    """The error names task, parameter, its other name, value, and what is expected, with range and unit."""
     with pytest.raises(ParameterError) as caught:
         TWEAKREG.validate({name: value})
-    assert str(caught.value) == f"tweakreg: parameter {name!r} = {value!r}: expected {expected}"
+    other = " (fluxmax)" if name == "maxflux" else ""
+    shown = repr(value) if len(repr(value)) <= 100 else f"{value!r:.100}..."
+    assert str(caught.value) == f"tweakreg: parameter {name!r}{other} = {shown}: expected {expected}"
 
 
 def test_range_has_two_ends():

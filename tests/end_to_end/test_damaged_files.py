@@ -1,0 +1,216 @@
+"""A damaged file costs its own verdict only: one sentence, in seconds, in little memory.
+
+Some cases of tests/bench/fits_mutations.py and tests/bench/text_mutations.py, and a few at
+random.
+"""
+
+import random
+
+import fits_mutations
+import pytest
+import text_mutations
+import trials
+
+
+def params(cases, failing, reason):
+    """Return the cases as parameters, those that fail today marked."""
+    mark = pytest.mark.xfail(strict=True, reason=reason)
+    return [
+        pytest.param(*case, id="-".join(case), marks=[mark] if case in failing else [])
+        for case in cases
+    ]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    trials.warm()
+    return fits_mutations.Stage(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    trials.warm()
+    return text_mutations.Stage(tmp_path_factory.mktemp("texts"))
+
+
+IMAGES = [(damage, command) for damage in fits_mutations.SPECIAL for command in ("align", "list")]
+SPOIL = {
+    *(
+        (f"{keyword}: {how}", "align")
+        for keyword in ("INSTRUME", "EXPSTART", "TELESCOP")
+        for how in ("control character", "no value that can be read")
+    ),
+    ("NAXIS = 2147483648", "align"),
+    ("NAXIS = 2147483648", "list"),
+    ("NAXIS1 = NAXIS2 = 100000", "list"),
+    ("WCSNAME: control character", "list"),
+    ("EXTVER: control character", "list"),
+    ("WCSNAME: no value that can be read", "align"),
+    ("WCSNAME: no value that can be read", "list"),
+    ("EXTVER: no value that can be read", "list"),
+    ("XTENSION: damaged", "align"),
+    ("XTENSION: damaged", "list"),
+    ("thousands of HDUs", "align"),
+    ("gzip bomb", "align"),
+    ("gzip bomb", "list"),
+    ("gzip bomb without a header", "align"),
+    ("gzip bomb without a header", "list"),
+}
+
+
+@pytest.mark.parametrize(
+    "damage, command",
+    params(
+        IMAGES,
+        SPOIL,
+        "a traceback, a warning, too much time, or nothing is said of the other images",
+    ),
+)
+def test_damaged_image(images, damage, command):
+    images.damage(fits_mutations.SPECIAL[damage](images.content))
+    assert images.complaints(command, seconds=10) == []
+
+
+@pytest.mark.xfail(strict=True, reason="a traceback")
+def test_damaged_association(images):
+    images.damage(images.content)
+    rng = random.Random(2)
+    for _ in range(5):
+        said, _ = fits_mutations.association(images, rng)
+        assert said == []
+
+
+@pytest.mark.xfail(strict=True, reason="warnings, tracebacks, or the others are not listed")
+def test_a_few_damaged_images(images):
+    rng = random.Random(4)
+    for mutate in fits_mutations.MUTATIONS:
+        images.damage(mutate(images.content, rng))
+        assert (mutate.__name__, images.complaints("list")) == (mutate.__name__, [])
+
+
+CFG = {
+    "long run of blanks": lambda text: text.replace(b" = ", b" =" + b" " * 7000, 1),
+    "blanks in a value": lambda text: (
+        b"_task_name_ = tweakreg\nwcsname = 'a" + b" " * 7000 + b"b' x\n"
+    ),
+    "blanks alone": lambda text: (b" " * 100 + b"\n") * 70,
+    "blanks before a comment": lambda text: (
+        text + b"x = 1" + b" " * 7000 + b"#" + b" " * 7000 + b"'\n"
+    ),
+    "blanks before a word": lambda text: text + b" " * 7000 + b"x\n",
+    "blanks within a value": lambda text: text + b"wcsname = a" + b" " * 7000 + b"b # c\n",
+    "brackets": lambda text: b"[" * 7000 + text,
+    "sections": lambda text: b"".join(b"[" * n + b"a" + b"]" * n + b"\n" for n in range(1, 80)),
+    "no equals sign": lambda text: text + b"x" * 7000 + b"\n",
+    "many bad lines": lambda text: b"= 1\n" * 3000,
+    "the same name twice": lambda text: text + text,
+    "not UTF-8": lambda text: text.replace(b"TWEAK", b"TW\xff\xc3AK"),
+    "control characters": lambda text: text.replace(b"TWEAK", b"\x1b]0;x\x07\x1b[31m"),
+    "NUL": lambda text: text.replace(b"TWEAK", b"TW\x00EAK"),
+    "long value": lambda text: text.replace(b"rscale", b"r" * 7000),
+    "long list": lambda text: text.replace(b"rscale", b"r, " * 3000),
+    "quotes": lambda text: text.replace(b"TWEAK", b"'''" + b"a\n" * 3000),
+}
+
+
+LONG_WINDED = {
+    (name,)
+    for name in (
+        "brackets",
+        "no equals sign",
+        "many bad lines",
+        "the same name twice",
+        "control characters",
+        "NUL",
+        "long value",
+        "long list",
+        "quotes",
+        "blanks before a word",
+        "blanks within a value",
+    )
+}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    params(
+        [(name,) for name in CFG], LONG_WINDED, "a long line, several lines, controls, or seconds"
+    ),
+)
+def test_damaged_cfg(texts, damage):
+    assert texts.complaints("cfg", CFG[damage](texts.originals["cfg"]), cpu=0.3) == []
+
+
+LONG = b"x" * 5000
+TEXTS = {
+    "list": LONG + b".fits\n",
+    "catfile": b"jdemo1abq_flt.fits " + LONG + b"\n",
+    "catalog": LONG + b" 1 2\n",
+    "reference": b"150.0 30.0\n" + LONG + b"\n",
+    "exclusions": b"jdemo1abq_flt.fits " + LONG + b".reg\n",
+    "regions": b"image\ncircle(" + LONG + b")\n",
+    "shiftfile": b"# refimage: " + LONG + b"\njdemo1abq_flt.fits 1 2 0 1\n",
+    "solution": b"# %ECSV 1.0\n# ---\n# datatype: " + LONG + b"\n",
+    "csv": b"ra,dec\n1," + LONG + b"\n",
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    params(
+        [(kind,) for kind in TEXTS],
+        {("list",), ("catfile",), ("exclusions",), ("shiftfile",)},
+        "a long line",
+    ),
+)
+def test_long_word(texts, kind):
+    assert texts.complaints(kind, TEXTS[kind]) == []
+
+
+VALUES = {"long": "x" * 5000, "newline": "a\nb", "escape": "\x1b[31m", "not UTF-8": "\udcff"}
+GIVEN = [(name, kind) for name in ("fitgeometry", "refimage", "searchrad") for kind in VALUES]
+
+
+@pytest.mark.parametrize(
+    "name, kind",
+    params(
+        GIVEN,
+        {
+            ("fitgeometry", "long"),
+            ("searchrad", "long"),
+            ("refimage", "escape"),
+            ("refimage", "not UTF-8"),
+        },
+        "a long line, controls, or a traceback",
+    ),
+)
+def test_value_on_the_command_line(texts, name, kind):
+    outcome = trials.run(("--lpar", f"{name}={VALUES[kind]}"), texts.folder)
+    assert outcome.complaints(cpu=1.0) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(
+            (text_mutations.SECOND, "refcat=refcat.cat", "refxcol=99", "runfile="),
+            id="no log",
+            marks=pytest.mark.xfail(strict=True, reason="it is logged to the terminal as well"),
+        ),
+        pytest.param(
+            (text_mutations.SECOND, "refcat=refcat.cat", "refxcol=99", "verbose=yes"), id="verbose"
+        ),
+    ],
+)
+def test_an_error_is_said_once(texts, words):
+    outcome = trials.run((*words, *trials.PLAIN), texts.folder)
+    assert outcome.status == 2 and len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="a long line")
+def test_a_few_damaged_texts(texts):
+    rng = random.Random(6)
+    for kind in ("cfg", "list", "shiftfile", "solution"):
+        for _ in range(4):
+            content = text_mutations.mutate(texts.originals[kind], rng)
+            assert (content, texts.complaints(kind, content)) == (content, [])
