@@ -9,10 +9,19 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.alignment.fit import LinearFit
+from imagereg.alignment.fit import LinearFit, fit_linear
 from imagereg.alignment.match import Candidate
 from imagereg.catalogs import SourceCatalog
-from imagereg.wcs import Solution, Status, TangentPlane, corrected_wcs, pixel_scale, pixel_to_sky
+from imagereg.wcs import (
+    Solution,
+    Status,
+    TangentPlane,
+    border,
+    corrected_wcs,
+    correction,
+    pixel_scale,
+    pixel_to_sky,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -304,8 +313,41 @@ class Alignment:
 
     @functools.cached_property
     def _corrected(self):
-        chips = []
-        for chip in self.exposure.chips:
-            wcs = corrected_wcs(chip.wcs, chip.shape, self.plane, self.fit)
-            chips.append(dataclasses.replace(chip, wcs=wcs))
-        return tuple(chips)
+        chips = self._following(self.exposure.chips, self.fit, np.inf)
+        deviations = [correction.deviation_from_fit(new.wcs, chip.wcs, shape=chip.shape,
+                                                    plane=self.plane, fit=self.fit)
+                      for new, chip in zip(chips, self.exposure.chips, strict=True)]
+        if max(deviations) < correction.SAME_SKY:
+            return chips
+        # A fit that moves far is linear on the plane in a first approximation only: what is left of
+        # the matches once the chips have moved is fitted again.
+        return self._following(chips, self._refitted(chips), self._allowed_deviation)
+
+    def _following(self, chips, fit, allowed):
+        """Return chips with a fit in their WCS."""
+        return tuple(dataclasses.replace(chip, wcs=corrected_wcs(chip.wcs, chip.shape, self.plane,
+                                                                 fit, allowed=allowed))
+                     for chip in chips)
+
+    def _refitted(self, chips):
+        """Return the fit of the used matches to the reference where chips have moved already."""
+        rows = self.rows[self.fit.used]
+        ref_rows = self.ref_rows[self.fit.used]
+        moved = Exposure.measured(self.name, chips, self.exposure.sources[rows]).sources
+        errors = np.hypot(moved.sky_error, self.reference.sky_error[ref_rows])
+        return fit_linear(self.plane.sky_to_plane(moved.sky), self.ref_xy[self.fit.used],
+                          geometry=self.fit.geometry, errors=errors / self.plane.pixel_scale,
+                          nclip=0, sigma=None, loss="linear", centre=self.plane.centre)
+
+    @property
+    def _allowed_deviation(self):
+        """What a WCS may be off its fit, pixels: the fit's own error, or a third of the scatter.
+
+        A third of the scatter adds 5 % to it in quadrature.
+        """
+        chip = self.exposure.chips[0]
+        corners = self.plane.sky_to_plane(pixel_to_sky(chip.wcs, border(chip.shape, steps=1)))
+        own = np.hypot(*self.fit.errors_at(corners).T).max()
+        scatter = np.hypot(*self.fit.rms) / 3
+        scale = self.plane.pixel_scale / pixel_scale(chip.wcs)
+        return float(max(own if np.isfinite(own) else 0.0, scatter) * scale)

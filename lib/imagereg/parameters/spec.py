@@ -20,7 +20,7 @@ import configobj
 from imagereg.errors import ParameterError
 from imagereg.parameters.declaration import Parameter, Value, cfg_value, parse_check, unquoted
 
-_LONGEST_VALUE = 100  # characters of a value in an error, which is to be one line of a screen or two
+_LONGEST_VALUE = 100  # characters of a value in an error, which is to be a line or two
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from astropy.wcs import WCS
 
 from imagereg.errors import InputError
@@ -24,7 +25,7 @@ from imagereg.files import (
     text,
     update_header,
 )
-from imagereg.wcs import alternates, corrected_wcs, distortion
+from imagereg.wcs import alternates, corrected_wcs, distortion, pixel_scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +217,11 @@ def _record(image, name, chips, plane):
 
 
 def _new_wcs(chip, row, plane):
-    return None if row.stays else corrected_wcs(chip.wcs, chip.shape, plane, row)
+    if row.stays:
+        return None
+    # A third of the scatter, as for `Alignment.corrected_chips`.
+    scatter = np.hypot(row.ra_rms, row.dec_rms) / pixel_scale(chip.wcs)
+    return corrected_wcs(chip.wcs, chip.shape, plane, row, allowed=scatter / 3)
 
 
 def _check_new(row, record, header, plane):

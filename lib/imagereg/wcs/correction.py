@@ -41,6 +41,7 @@ from imagereg.wcs.plane import (
 SAME_POSITION = 2 * SAME_SKY
 
 _ARCSEC, _MAS = 3600, 3.6e6  # in a degree
+_ROUNDS = 4  # of the fit of a reference point; each leaves what is second order in the step before
 
 
 class Status(enum.Enum):
@@ -127,14 +128,16 @@ class Solution:
 
 
 def corrected_wcs(
-    wcs: WCS, shape: tuple[int, int], plane: TangentPlane, fit: Callable[[np.ndarray], np.ndarray]
+    wcs: WCS, shape: tuple[int, int], plane: TangentPlane, fit: Callable[[np.ndarray], np.ndarray],
+    *, allowed: float = 0.0,
 ) -> WCS:
     """Return the WCS of a chip that follows a fit.
 
-    The sky position of every pixel moves as the fit says, to `SAME_SKY`: the reference point moves
-    to its new place, and the rotation and scale that are left go into the CD (or PC) matrix, or,
-    where distortion comes after that matrix (TPV), into the coefficients of the distortion. All
-    else stays as it was.
+    The sky position of every pixel moves as the fit says: the reference point moves to its new
+    place, and the rotation and scale that are left go into the CD (or PC) matrix, or, where
+    distortion comes after that matrix (TPV), into the coefficients of the distortion. Where that
+    leaves more than `SAME_SKY`, since what is linear on the plane is not linear about a reference
+    point that moves far, the reference point is fitted too. All else stays as it was.
 
     Parameters
     ----------
@@ -146,6 +149,8 @@ def corrected_wcs(
         Where the fit was made.
     fit : callable
         Maps plane pixels (N, 2) of the image to those of the reference, as a `Solution` does.
+    allowed : float
+        How far the WCS may be from the fit, pixels of the chip; `SAME_SKY` is allowed always.
 
     Raises
     ------
@@ -156,33 +161,85 @@ def corrected_wcs(
         return plane.plane_to_sky(fit(plane.sky_to_plane(sky)))
 
     grid = pixel_grid(shape)
-    old_sky = pixel_to_sky(wcs, grid)
-    new_sky = moved(old_sky)
     axes = celestial_axes(wcs)  # a permutation of two, which is its own inverse
+    old_world = _intermediate(wcs, wcs.wcs.crval, pixel_to_sky(wcs, grid)[:, axes])
+    new_sky = moved(pixel_to_sky(wcs, grid))
     crval = moved(wcs.wcs.crval[None, axes])[0, axes]
-    old_world = _intermediate(wcs, wcs.wcs.crval, old_sky[:, axes])
-    new_world = _intermediate(wcs, crval, new_sky[:, axes])
-    change = np.linalg.lstsq(old_world, new_world, rcond=None)[0].T
-    new = transformed_tpv(wcs, change) if is_tpv(wcs) else _with_changed_matrix(wcs, change)
-    new.wcs.crval = crval
-    new.wcs.set()
-    error = plane.sky_to_plane(pixel_to_sky(new, grid)) - plane.sky_to_plane(new_sky)
-    deviation = np.hypot(*error.T).max() * (plane.pixel_scale / pixel_scale(wcs))
+    new = _with_reference_point(wcs, crval, old_world, new_sky[:, axes])
+    deviation = deviation_from_fit(new, wcs, shape=shape, plane=plane, fit=fit)
     if not deviation < SAME_SKY:
+        crval = _fitted_reference_point(wcs, crval, old_world, new_sky[:, axes])
+        new = _with_reference_point(wcs, crval, old_world, new_sky[:, axes])
+        deviation = deviation_from_fit(new, wcs, shape=shape, plane=plane, fit=fit)
+    if not deviation < max(allowed, SAME_SKY):
         raise DegenerateFit(f"a WCS of type {wcs.wcs.ctype[0]} can't follow the fit: "
                             f"off by {deviation:.3g} pixel")
     return new
 
 
+def deviation_from_fit(
+    new: WCS, wcs: WCS, *, shape: tuple[int, int], plane: TangentPlane,
+    fit: Callable[[np.ndarray], np.ndarray],
+) -> float:
+    """Return how far at most a new WCS of a chip is from what a fit makes of the old one.
+
+    Parameters
+    ----------
+    new, wcs : astropy.wcs.WCS
+        The new WCS, and the one for which the fit was made.
+    shape, plane, fit
+        See `corrected_wcs`.
+
+    Returns
+    -------
+    float
+        Pixels of the chip.
+    """
+    grid = pixel_grid(shape)
+    expected = fit(plane.sky_to_plane(pixel_to_sky(wcs, grid)))
+    error = plane.sky_to_plane(pixel_to_sky(new, grid)) - expected
+    return float(np.hypot(*error.T).max() * (plane.pixel_scale / pixel_scale(wcs)))
+
+
+def _with_reference_point(wcs, crval, old_world, new_sky):
+    """Return a WCS with another reference point, and the matrix that suits new positions best."""
+    new_world = _intermediate(wcs, crval, new_sky)
+    change = np.linalg.lstsq(old_world, new_world, rcond=None)[0].T
+    new = transformed_tpv(wcs, change) if is_tpv(wcs) else _with_changed_matrix(wcs, change)
+    new.wcs.crval = crval
+    new.wcs.set()
+    return new
+
+
+def _fitted_reference_point(wcs, crval, old_world, new_sky):
+    """Return the reference point about which a linear change suits new positions best."""
+    design = np.column_stack([old_world, np.ones(len(old_world))])
+    for _ in range(_ROUNDS):
+        new_world = _intermediate(wcs, crval, new_sky)
+        offset = np.linalg.lstsq(design, new_world, rcond=None)[0][2]
+        crval = _sky_of(wcs, crval, offset)
+    return crval
+
+
+def _sky_of(wcs, crval, world):
+    """Return the sky position at projection-plane coordinates (2,), degrees, about `crval`."""
+    return _projection(wcs, crval).wcs_pix2world([world - 1], 0)[0]
+
+
 def _intermediate(wcs, crval, sky):
     """Return projection-plane coordinates (N, 2), degrees, about `crval`, as `wcs` projects."""
+    return _projection(wcs, crval).wcs_world2pix(sky, 0) + 1
+
+
+def _projection(wcs, crval):
+    """Return the WCS whose pixels are the projection-plane coordinates of another, less 1."""
     projection = tangent_wcs(crval, np.eye(2))
     if list(wcs.wcs.ctype) != ["RA---TPV", "DEC--TPV"]:
         projection.wcs.ctype = [name.removesuffix("-SIP") for name in wcs.wcs.ctype]
         projection.wcs.set_pv(wcs.wcs.get_pv())
     projection.wcs.lonpole = wcs.wcs.lonpole
     projection.wcs.set()
-    return projection.wcs_world2pix(sky, 0) + 1
+    return projection
 
 
 def _with_changed_matrix(wcs, change):
