@@ -307,6 +307,19 @@ class Alignment:
         return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry,
                                 nmatches=fit.nmatches, ra_rms=ra_rms, dec_rms=dec_rms, **facts)
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether the fit maps the image onto its mirror image."""
+        return self.fit is not None and float(np.linalg.det(self.fit.matrix)) < 0
+
+    @property
+    def header_is_mirrored(self) -> bool:
+        """Whether x and y run the other way round on the sky than on the plane of the fit."""
+        chips = self.exposure.chips
+        handedness = [np.linalg.det(wcs.pixel_scale_matrix)
+                      for wcs in (self.plane.wcs, *(chip.wcs for chip in chips))]
+        return len(handedness) > 1 and handedness[0] * handedness[1] < 0
+
     def corrected_chips(self) -> tuple[Chip, ...]:
         """Return the chips with the fit in their WCS; DegenerateFit where it can't follow."""
         return self._corrected

@@ -301,6 +301,8 @@ def _split(found, error, exposures, catalog, *, plane, rules):
         if found and len(exposures) > 1 and found.is_contradicted(number, rules):
             alone = "its sources do not follow the correction that its visit shares (group=visit)"
             verdict = dataclasses.replace(verdict, status=Status.FAILED, reason=alone)
+        if verdict.changes and verdict.mirrors:
+            verdict = _parity_verdict(verdict)
         try:
             if verdict.changes:  # what no WCS can follow must show before any header is written
                 verdict.corrected_chips()
@@ -308,6 +310,17 @@ def _split(found, error, exposures, catalog, *, plane, rules):
             verdict = dataclasses.replace(verdict, status=Status.FAILED, reason=str(failure))
         reasons = filter(None, [verdict.reason, *_loose_chips(verdict)])
         yield dataclasses.replace(verdict, reason="; ".join(reasons))
+
+
+def _parity_verdict(verdict):
+    """Return the verdict on a fit that mirrors, which is right for a header of wrong parity only."""
+    if verdict.header_is_mirrored:
+        said = "its header has the opposite parity of the reference, and the fit turns it round"
+        reason = "; ".join(filter(None, [verdict.reason, said]))
+        return dataclasses.replace(verdict, reason=reason)
+    mirrored = ("the fit would mirror the image, which no pointing error does, and its header has "
+                "the parity of the reference")
+    return dataclasses.replace(verdict, status=Status.FAILED, reason=mirrored)
 
 
 def _verdict(found, error, plane, rules):

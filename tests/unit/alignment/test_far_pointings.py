@@ -63,3 +63,33 @@ def test_fit_of_a_small_shift_is_in_the_wcs_to_the_last_digit():
     old = result.exposure.chips[0].wcs.wcs_pix2world(grid, 1)
     expected = result.fit(PLANE.sky_to_plane(old))
     np.testing.assert_allclose(PLANE.sky_to_plane(chip.wcs.wcs_pix2world(grid, 1)), expected, atol=1e-3)
+
+
+def mirror(xy):
+    """Return positions on a chip seen in a mirror."""
+    return np.column_stack([SHAPE[1] + 1 - xy[:, 0], xy[:, 1]])
+
+
+@pytest.mark.parametrize("geometry", ["general", "auto"])
+@pytest.mark.parametrize("header_is_mirrored", [False, True])
+def test_mirrored_image(geometry, header_is_mirrored):
+    """It is refused where the header has the right parity; a header of the wrong parity is turned round."""
+    first = chip_wcs()
+    xy = stars(150, seed=4)
+    header = first.deepcopy()
+    if header_is_mirrored:
+        header.wcs.cd = header.wcs.cd @ np.diag([-1.0, 1.0])
+        header.wcs.set()
+    seen = xy if header_is_mirrored else mirror(xy)
+    columns = {"flux": np.arange(len(xy), 0, -1.0), "xy_error": np.full(xy.shape, SCATTER)}
+    exposures = [Exposure.measured(name, [Chip(1, wcs, SHAPE)],
+                                   SourceCatalog(places + noise(xy.shape, seed, SCATTER), **columns))
+                 for seed, (name, wcs, places) in enumerate([("a", first, xy), ("b", header, seen + (40.0, 25.0))])]
+    rules = rules_with(minobj=10, fitgeometry=geometry, matching="triangles")
+    result = verdicts(exposures, PLANE, rules)[1]
+    if not header_is_mirrored:
+        assert result.status is Status.FAILED and "mirror" in result.reason
+        return
+    assert result.status is Status.ALIGNED and "parity" in result.reason, result.reason
+    chip, = result.corrected_chips()
+    assert np.linalg.det(chip.wcs.pixel_scale_matrix) * np.linalg.det(first.pixel_scale_matrix) > 0
