@@ -58,18 +58,15 @@ def check(paths: Sequence[str], task: Any) -> None:
             advice = ": give the parameter hdrfile the middle part of their names"
             raise InputError(f"the headerlets of {other} and {path} would both be {name}"
                              f"{advice if '.fits' in task.hdrfile else ''}")
-        _check_file(name, path, paths, task)
+        _check_file(name, path, task)
         if task.attach:
             check_updatable(path)
         _check_image(path, task)
 
 
-def _check_file(name, path, images, task):
+def _check_file(name, path, task):
     """Raise InputError where the file of a headerlet can't be written, or must not be."""
     atomic.check_writable(name)
-    if os.path.realpath(name) in map(os.path.realpath, images):
-        raise InputError(f"the headerlet of {path} would take the place of the image {name}: "
-                         "give another hdrfile")
     if os.path.exists(name) and not task.clobber:
         raise InputError(f"the headerlet {name} of {path} exists already: give another hdrfile, "
                          "or clobber=yes")

@@ -64,7 +64,7 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
     with Claim(file.path for file in inputs if changing) as claim:
         images = mef_inputs(inputs, dry_run=dry_run)
         claim.take(image.path for image in images if changing)
-        check_outputs(images, task, dry_run=dry_run)
+        check_outputs(images, task, finding, ref_finding, dry_run=dry_run)
         output = Output(task, claim=claim, dry_run=dry_run)
         with _logged(images, task, finding), _new_wcs(images, task, output) as (images, task):
             exposures = measure_images(task, finding, images)
