@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from imagereg.errors import InputError
 
@@ -258,6 +258,39 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file, whole or not at all; InputError where it can't be."""
     with replacing(path) as file:
         file.write(content)
+
+
+@contextlib.contextmanager
+def open_alone(path: str, parameter: str) -> Iterator[TextIO]:
+    """Yield a text file, written anew as a run goes on, that no other run may write meanwhile.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    parameter : str
+        The parameter that names it, for the error.
+
+    Raises
+    ------
+    InputError
+        Another run writes it; its first line says which.
+    OSError
+        It can't be opened.
+    """
+    file = open(path, "a+", encoding="utf-8", errors="backslashreplace")
+    try:
+        if os.path.isfile(path):  # and no device, as /dev/null
+            if _locked(file) is False:
+                file.seek(0)
+                begun = file.readline(80).strip()
+                raise InputError(f"{path} is being written by another run ({begun}): wait until "
+                                 f"that has ended, or give another {parameter}")
+            file.truncate(0)
+        yield file
+    finally:
+        with contextlib.suppress(OSError):  # of the last words, which the disk has no room for
+            file.close()
 
 
 def is_protected(path: str) -> bool:

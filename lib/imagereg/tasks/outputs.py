@@ -229,10 +229,12 @@ class Output:
         of_file: dict[str, list[Alignment]] = {}
         for alignment in alignments:
             of_file.setdefault(alignment.exposure.path, []).append(alignment)
-        with ThreadPoolExecutor(atomic.WRITERS) as pool:
+        pool = ThreadPoolExecutor(atomic.WRITERS)
+        try:
             futures = [pool.submit(self._write_solution, path, group, reference)
                        for path, group in of_file.items()]
             wait(futures, return_when=FIRST_EXCEPTION)
+        finally:  # files in work are finished, others stay as they are
             pool.shutdown(cancel_futures=True)
         updated: list[str] = []
         errors = []
