@@ -160,7 +160,7 @@ def test_restore_of_any_image(celestial_headers, kind, tmp_path):
         turn, steps = new.wcs.get_pc(), new.wcs.cdelt
         del new.wcs.crota
         new.wcs.pc, new.wcs.cdelt = turn, steps
-    update_header(path, {1: new}, Solution(nmatches=9), wcsname="NEW")
+    update_header(path, [({1: new}, Solution(nmatches=9))], wcsname="NEW")
     assert fits.getheader(path)["WCSNAME"] == "NEW" and fits.getheader(path)["CRVAL1"] != fits.Header.fromstring(
         "".join(before))["CRVAL1"]
     restore_wcs([path])
@@ -220,7 +220,7 @@ def update_all(names, wcsname, **options):
             wcss = {chip.extver: chip.wcs.deepcopy() for chip in image.chips}
         for wcs in wcss.values():
             wcs.wcs.crval = wcs.wcs.crval + 1e-4
-        update_header(name, wcss, Solution(nmatches=50), wcsname=wcsname, **options)
+        update_header(name, [(wcss, Solution(nmatches=50))], wcsname=wcsname, **options)
 
 
 def is_old_or_new(path, original):

@@ -127,12 +127,14 @@ def _written(updates, wcsname, *, reusename, **options):
             rewrite.check_wcsname(path, own[0].wcs_names, wcsname)
 
     def write(own):
+        solved = [(update.wcss, update.row) for update in own]
+        path = own[0].path
+        differences = update_header(path, solved, wcsname=wcsname, reuse=reusename, **options)
         applied = {}
         for update in own:
-            differences = update_header(update.path, update.wcss, update.row, wcsname=wcsname,
-                                        reuse=reusename, **options)
-            applied[update] = AppliedSolution(os.path.basename(update.path), update.row.filename,
-                                              wcsname, differences=tuple(differences))
+            applied[update] = AppliedSolution(os.path.basename(path), update.row.filename, wcsname,
+                                              differences=tuple(differences))
+            differences = []  # of the file, told once
         return applied
 
     written = {}

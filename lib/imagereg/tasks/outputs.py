@@ -275,21 +275,27 @@ class Output:
         task = self.task
         solved = [(_new_wcss(a), a.solution(reference))
                   for a in alignments if a.status is not Status.FAILED]
-        how = {"claim": self.claim, "dry_run": self.dry_run}
         written, differences = [], []
+        extension = None
+        said = []
         if task.headerlet and len(solved) == len(alignments):
-            differences += headerlets.write(path, solved, task, **how)
+            made = headerlets.write(path, solved, task, dry_run=self.dry_run)
+            extension = made if task.attach else None
             written.append(headerlets.file_name(path, task.hdrfile))
-            if task.attach:
-                written.append(path)
-        if task.updatehdr and solved:
-            for wcss, solved_one in solved:
-                differences += update_header(path, wcss, solved_one, wcsname=task.wcsname,
-                                             reuse=task.reusename, **how)
+            attached = ", and attached" if extension else ""
+            said.append(f"headerlet {made.header['HDRNAME']} in {written[0]}{attached}")
+            differences.append(f"{written[0]}: a new headerlet")
+        if extension or (task.updatehdr and solved):
+            differences += update_header(path, solved if task.updatehdr else [],
+                                         wcsname=task.wcsname, reuse=task.reusename,
+                                         extension=extension, claim=self.claim,
+                                         dry_run=self.dry_run)
             written.append(path)
-            if not self.dry_run:
-                log.info("%s: headers updated, WCSNAME %s", path, task.wcsname)
-        return list(dict.fromkeys(written)), differences
+            if task.updatehdr and solved:
+                said.append(f"headers updated, WCSNAME {task.wcsname}")
+        for line in said if not self.dry_run else ():
+            log.info("%s: %s", path, line)
+        return written, differences
 
 
 def _new_wcss(alignment: Alignment) -> dict[int, WCS | None]:
