@@ -373,3 +373,29 @@ def test_a_reader_meanwhile_sees_old_or_new(visit):
                 seen.append({hdus["SCI", extver].header["WCSNAME"] for extver in (1, 2)})
     assert all(names in ({"DEMO_IDC"}, {"KILLED"}) for names in seen) and {"DEMO_IDC"} in seen
     assert is_old_or_new(name, visit.originals[name])
+
+
+# What a rewrite needs and keeps
+
+
+def test_header_that_can_not_be_written(visit):
+    content = Path(visit.names[2]).read_bytes()
+    at = content.index(b"BUNIT   = '")
+    Path(visit.names[2]).write_bytes(content[:at + 11] + b"\xe9" + content[at + 12:])
+    before = everything()
+    with pytest.raises(InputError, match=rf"{visit.names[2]}\[1\] can't be updated: its card BUNIT"):
+        TweakReg(visit.names, updatehdr=True, **QUIET)
+    assert everything() == before
+
+
+def test_attributes_stay_and_hard_links_are_named(visit, caplog):
+    name = visit.names[0]
+    try:
+        os.setxattr(name, "user.note", b"mine")
+    except (AttributeError, OSError) as error:
+        pytest.skip(f"no extended attributes here: {error}")
+    os.link(name, "other.fits")
+    update_all([name], "NEW")
+    assert os.getxattr(name, "user.note") == b"mine"
+    assert f"{name} is parted from 1 other hard link" in caplog.text
+    assert fits.getheader("other.fits", 1)["WCSNAME"] == "DEMO_IDC"

@@ -32,9 +32,9 @@ _PUNCTUATION = frozenset(b":;<=>?@[\\]^_`")  # ASCII between digits and letters
 def check_updatable(path: str, *, primary: bool = False) -> None:
     """Raise InputError where a file can't be updated, before any file is.
 
-    It or its folder is write-protected, or a header that would change, of a chip or, where
-    `primary` or there is a history to keep, the primary one, has bytes that FITS does not allow. A file that can't be read at all
-    is passed over: reading it says why.
+    It or its folder is write-protected, or a header that would change has bytes that FITS does not
+    allow: that of a chip, or the primary one where `primary` says so or there is a history to keep.
+    A file that can't be read at all is passed over: reading it says why.
     """
     folder = os.path.dirname(os.path.realpath(path))
     for target, what in ((path, "it"), (folder, folder)):
