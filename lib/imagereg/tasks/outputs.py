@@ -35,6 +35,9 @@ from imagereg.tasks import footprint
 from imagereg.tasks.updatewcs import check_recomputable
 from imagereg.wcs import Status, TangentPlane
 
+# What fonts, settings and missing libraries make matplotlib raise.
+_OF_MATPLOTLIB = (RuntimeError, ImportError, OSError, ValueError, TypeError, KeyError)
+
 log = logging.getLogger(__name__)
 
 
@@ -220,9 +223,15 @@ class Output:
             wanted["vector"] = lambda: plots.vector_png(alignment, **size)
         for kind, draw in wanted.items():
             name = f"{kind}_{root_name(alignment.name)}.png"
-            if name not in self.written:
-                write_bytes(name, draw())
-                self.written.append(name)
+            if name in self.written:
+                continue
+            try:
+                content = draw()
+            except _OF_MATPLOTLIB as error:
+                log.warning("%s can't be drawn: %s", name, atomic.reason(error))
+                continue
+            write_bytes(name, content)
+            self.written.append(name)
 
     def _write_solutions(self, alignments, reference):
         """Write headerlets and headers of all images but failed ones, several files at a time."""
