@@ -36,7 +36,7 @@ def update(paths):
     for path, wcss in zip(paths, exposures, strict=True):
         for wcs in wcss.values():
             wcs.wcs.crval = wcs.wcs.crval + 1e-4
-        update_header(path, wcss, Solution(nmatches=50), wcsname="KILLED")
+        update_header(path, [(wcss, Solution(nmatches=50))], wcsname="KILLED")
 
 
 def started(paths):

@@ -295,3 +295,26 @@ def test_fit_that_no_wcs_can_follow(visit, monkeypatch):
     assert [a.status.value for a in result.alignments] == ["reference", "aligned", "failed"]
     assert "can't follow the fit" in result.alignments[2].reason and Path(LAST).read_bytes() == before
     assert Path("shifts.txt").read_text().splitlines()[-1].split()[1] == "nan"
+
+
+def test_outputs_on_inputs(visit):
+    os.link(visit.names[1], "linked.fits")
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    with pytest.raises(InputError, match=f"outwcs linked.fits would take the place of the image {visit.names[1]}"):
+        TweakReg(visit.names, shiftfile=True, outwcs="linked.fits", **QUIET)
+    with pytest.raises(InputError, match="outshifts one.txt and outwcs ./one.txt would be the same file"):
+        TweakReg(visit.names, shiftfile=True, outshifts="one.txt", outwcs="./one.txt", **QUIET)
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_catalogs_of_the_user_stay(visit):
+    TweakReg(visit.names, **{**QUIET, "writecat": True})
+    root = visit.names[1].removesuffix(".fits")
+    Path("cats.txt").write_text("".join(
+        f"{name} {name[:-5]}_sci1_xy_catalog.coo {name[:-5]}_sci2_xy_catalog.coo\n" for name in visit.names))
+    with open(f"{root}_sci1_xy_catalog.coo", "a") as file:
+        file.write("# mine\n")
+    before = Path(f"{root}_sci1_xy_catalog.coo").read_bytes()
+    result = TweakReg(visit.names, catfile="cats.txt", **{**QUIET, "writecat": True})
+    assert Path(f"{root}_sci1_xy_catalog.coo").read_bytes() == before
+    assert f"{root}_sky_catalog.coo" in result.written and f"{root}_sci1_xy_catalog.coo" not in result.written

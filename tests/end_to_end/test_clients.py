@@ -127,7 +127,7 @@ def test_astrodrizzle_combines_what_we_aligned(hst):
                 with read_image(original) as image:
                     chip, = image.chips
                 wcs = corrected_wcs(chip.wcs, chip.shape, plane, error.apply)
-                update_header(folder / name, {1: wcs}, Solution(), wcsname="TRUE")
+                update_header(folder / name, [({1: wcs}, Solution())], wcsname="TRUE")
         peer(DRIZZLE.format(names=hst.names), folder)
         widths[kind] = width(folder / "mosaic_drz.fits", hst.truth)
     assert widths["aligned"] == pytest.approx(widths["true"], rel=0.02)

@@ -11,16 +11,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import glob
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from imagereg.errors import InputError
 
 WRITERS = 4  # files that a run writes at a time: they mostly wait for the disk
 _PREFIX, _SUFFIX = ".imagereg-", ".tmp"
+
+log = logging.getLogger(__name__)
 
 
 class Claim:
@@ -121,6 +124,8 @@ def replacing(
 ) -> Iterator[BinaryIO]:
     """Yield a new binary file that takes the place of `path`, its mode and owner once complete.
 
+    The log names a file that has other hard links, which keep what was there.
+
     Parameters
     ----------
     path : str
@@ -145,6 +150,7 @@ def replacing(
             os.fsync(file.fileno())
             if claim:
                 claim.check(path)
+            _warn_of_links(path)
             os.replace(temporary, place)
             temporary = None
             if claim:
@@ -158,6 +164,15 @@ def replacing(
                 os.unlink(temporary)
 
 
+def _warn_of_links(path):
+    """Log that a file about to be replaced has other names."""
+    with contextlib.suppress(FileNotFoundError):
+        others = os.stat(path).st_nlink - 1
+        if others:
+            log.warning("%s is parted from %d other hard link%s, where the file stays as it was",
+                        path, others, "s" if others > 1 else "")
+
+
 def _new_file(folder):
     """Open a new file; it is locked while it is open, so that no run takes it for a leftover."""
     while True:
@@ -169,7 +184,10 @@ def _new_file(folder):
 
 
 def _dress(file, place):
-    """Give a new file mode and owner of the one that is there, or else what new files get."""
+    """Give a new file what belongs to the one that is there, or else what new files get.
+
+    That is mode, owner and extended attributes; access control lists are among these.
+    """
     if not os.path.exists(place):
         os.chmod(file.name, 0o666 & ~_umask())
         return
@@ -177,6 +195,17 @@ def _dress(file, place):
     with contextlib.suppress(PermissionError):
         os.chown(file.name, owner.st_uid, owner.st_gid)
     shutil.copymode(place, file.name)
+    if not hasattr(os, "listxattr"):  # as on macOS
+        return
+    with contextlib.suppress(OSError):  # of a file system that has none
+        for name in os.listxattr(place):
+            _copy_attribute(place, file.name, name)
+
+
+def _copy_attribute(source, target, name):
+    """Copy an extended attribute, if that is for us to set: some are the system's."""
+    with contextlib.suppress(OSError):
+        os.setxattr(target, name, os.getxattr(source, name))
 
 
 def _umask():
@@ -258,6 +287,39 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file, whole or not at all; InputError where it can't be."""
     with replacing(path) as file:
         file.write(content)
+
+
+@contextlib.contextmanager
+def open_alone(path: str, parameter: str) -> Iterator[TextIO]:
+    """Yield a text file, written anew as a run goes on, that no other run may write meanwhile.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    parameter : str
+        The parameter that names it, for the error.
+
+    Raises
+    ------
+    InputError
+        Another run writes it; its first line says which.
+    OSError
+        It can't be opened.
+    """
+    file = open(path, "a+", encoding="utf-8", errors="backslashreplace")
+    try:
+        if os.path.isfile(path):  # and no device, as /dev/null
+            if _locked(file) is False:
+                file.seek(0)
+                begun = file.readline(80).strip()
+                raise InputError(f"{path} is being written by another run ({begun}): wait until "
+                                 f"that has ended, or give another {parameter}")
+            file.truncate(0)
+        yield file
+    finally:
+        with contextlib.suppress(OSError):  # of the last words, which the disk has no room for
+            file.close()
 
 
 def is_protected(path: str) -> bool:

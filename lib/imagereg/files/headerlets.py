@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import atomic
 from imagereg.files import fits as files
 from imagereg.files.instruments import headerlet_root
-from imagereg.files.rewrite import check_updatable, rewrite
-from imagereg.wcs import Solution, alternates, corrected_header, plane
+from imagereg.files.rewrite import Solved, check_updatable
+from imagereg.wcs import alternates, corrected_header, plane
 from imagereg.wcs import headerlet as headerlets
-
-if TYPE_CHECKING:
-    from astropy.wcs import WCS
 
 log = logging.getLogger(__name__)
 
@@ -58,18 +54,15 @@ def check(paths: Sequence[str], task: Any) -> None:
             advice = ": give the parameter hdrfile the middle part of their names"
             raise InputError(f"the headerlets of {other} and {path} would both be {name}"
                              f"{advice if '.fits' in task.hdrfile else ''}")
-        _check_file(name, path, paths, task)
+        _check_file(name, path, task)
         if task.attach:
-            check_updatable(path)
+            check_updatable(path, primary=True)
         _check_image(path, task)
 
 
-def _check_file(name, path, images, task):
+def _check_file(name, path, task):
     """Raise InputError where the file of a headerlet can't be written, or must not be."""
     atomic.check_writable(name)
-    if os.path.realpath(name) in map(os.path.realpath, images):
-        raise InputError(f"the headerlet of {path} would take the place of the image {name}: "
-                         "give another hdrfile")
     if os.path.exists(name) and not task.clobber:
         raise InputError(f"the headerlet {name} of {path} exists already: give another hdrfile, "
                          "or clobber=yes")
@@ -106,13 +99,8 @@ def _check_trial(path, hdus, chips):
             f"{path}: a headerlet would be off by {off:.3g} pixel when stwcs applies it")
 
 
-def write(
-    path: str, solved: Iterable[tuple[dict[int, WCS | None], Solution]], task: Any, *,
-    claim: Any = None, dry_run: bool = False,
-) -> list[str]:
-    """Write the headerlet of an image, and attach it where the task says so.
-
-    The image's own WCS is not touched.
+def write(path: str, solved: Iterable[Solved], task: Any, *, dry_run: bool = False) -> Any:
+    """Write the file of the headerlet of an image, which is not touched.
 
     Parameters
     ----------
@@ -122,13 +110,13 @@ def write(
         New WCS of its chips by EXTVER, and what is known of them; see `rewrite.update_header`.
     task : ParameterSet
         Of tweakreg.
-    claim, dry_run, optional
-        See `rewrite.rewrite`.
+    dry_run : bool
+        Make it, and write nothing.
 
     Returns
     -------
-    list of str
-        What differs, see `rewrite.rewrite`; a line for the new file.
+    stwcs.wcsutil.headerlet.HeaderletHDU
+        The extension that attaches it to the image.
 
     Raises
     ------
@@ -148,16 +136,9 @@ def write(
         made = headerlets.make_headerlet(hdus, _hdrname(task), **words)
         content, extension = headerlets.to_attach(made)
     name = file_name(path, task.hdrfile)
-    differences = [f"{name}: a new headerlet"]
     if not dry_run:
         atomic.write_bytes(name, content)
-    if task.attach:
-        change = functools.partial(headerlets.attach, extension)
-        differences += rewrite(path, change, claim=claim, dry_run=dry_run)
-    if not dry_run:
-        attached = ", and attached" if task.attach else ""
-        log.info("%s: headerlet %s in %s%s", path, _hdrname(task), name, attached)
-    return differences
+    return extension
 
 
 @contextlib.contextmanager

@@ -47,11 +47,14 @@ class InputFile:
         The file with its inverse-variance map.
     wcs_names : dict of int to list of str
         Names of the WCSs of each science HDU by its index, once `mef_inputs` has looked into it.
+    named_in : tuple of str
+        The lists and association tables that led to it.
     """
 
     path: str
     ivm: str | None = None
     wcs_names: dict[int, list[str]] = dataclasses.field(default_factory=dict, compare=False)
+    named_in: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
 
 def expand_input(given: str | os.PathLike | Sequence[str | os.PathLike]) -> list[InputFile]:
@@ -126,7 +129,8 @@ def _expand_word(word, chain, done):
         raise InputError(f"{word!r} is no name of a file: {error}") from error
     if not paths:
         raise InputError(f"no file matches {word}")
-    return [InputFile(name) for path in paths for name in _members(path)]
+    return [InputFile(name, named_in=(path,) if name != path else ())
+            for path in paths for name in _members(path)]
 
 
 def _expand_list(path, chain, done):
@@ -154,7 +158,9 @@ def _expand_list(path, chain, done):
         if ivm and len(inputs) != 1:
             raise InputError(f"{path} has one inverse-variance map, {ivm}, for {name}, which "
                              f"stands for {len(inputs)} files")
-        found += [InputFile(file.path, beside(ivm)) for file in inputs] if ivm else inputs
+        for file in inputs:
+            weights = beside(ivm) if ivm else file.ivm
+            found.append(dataclasses.replace(file, ivm=weights, named_in=(path, *file.named_in)))
     return found
 
 
@@ -290,7 +296,7 @@ def ensure_mef(file: InputFile, *, dry_run: bool = False) -> InputFile:
             _convert(flags, dry_run)
         path = _convert(path, dry_run)
         names = _look_into(path)
-    return InputFile(path, file.ivm, names or {})
+    return dataclasses.replace(file, path=path, wcs_names=names or {})
 
 
 def _look_into(path):

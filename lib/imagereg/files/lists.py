@@ -103,6 +103,18 @@ class Exclusions:
         return mask_from_image(area[min(number, len(area) - 1)], chip.shape, name)
 
 
+def files_named(path: str) -> list[str]:
+    """Return the files that a catfile or a list of exclusions names, relative to its folder.
+
+    A region file or mask that takes the place of a list names none. Raises InputError where the
+    list can't be read.
+    """
+    if _is_fits(path):
+        return []
+    text = atomic.read_text(path)
+    return [] if is_region_text(text) else list(_used(_beside(path, parse_chip_files(text, path))))
+
+
 def _beside(path: str, listed: ChipFiles) -> ChipFiles:
     """Return the names of files relative to the folder of the list that names them."""
     folder = os.path.dirname(path)

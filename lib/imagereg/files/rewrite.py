@@ -16,22 +16,51 @@ from astropy.wcs import WCS
 from imagereg.errors import InputError
 from imagereg.files.atomic import Claim, copy_bytes, is_protected, replacing
 from imagereg.files.fits import is_compressed, opened, science
-from imagereg.wcs import Solution, corrected_header, history, keywords
+from imagereg.wcs import Solution, corrected_header, headerlet, history, keywords
 
 #: An HDU of the new file, see `rewrite`.
 Part: TypeAlias = int | tuple[int, fits.Header] | Any
+
+#: The new WCS of the chips of an exposure by EXTVER, and what is known of it.
+Solved: TypeAlias = tuple[Mapping[int, WCS | None], Solution]
 
 _FITS_BLOCK = 2880  # bytes
 _UNSET_CHECKSUM = "0" * 16
 _PUNCTUATION = frozenset(b":;<=>?@[\\]^_`")  # ASCII between digits and letters
 
 
-def check_updatable(path: str) -> None:
-    """Raise InputError where a file or its folder is write-protected."""
+def check_updatable(path: str, *, primary: bool = False) -> None:
+    """Raise InputError where a file can't be updated, before any file is.
+
+    It or its folder is write-protected, or a header that would change has bytes that FITS does not
+    allow: that of a chip, or the primary one where `primary` says so or there is a history to keep.
+    A file that can't be read at all is passed over: reading it says why.
+    """
     folder = os.path.dirname(os.path.realpath(path))
     for target, what in ((path, "it"), (folder, folder)):
         if is_protected(target):
             raise InputError(f"{path} can't be updated: {what} is write-protected")
+    for index, header in _changing_headers(path, primary).items():
+        if not header.isascii():
+            card = next(header[start:start + 80] for start in range(0, len(header), 80)
+                        if not header[start:start + 80].isascii())
+            keyword = card[:8].decode("ascii", "replace").strip()
+            raise InputError(f"{path}[{index}] can't be updated: its card {keyword} has bytes that "
+                             "are no ASCII")
+
+
+def _changing_headers(path, primary):
+    """Return the bytes of the headers that an update changes, by index."""
+    try:
+        with opened(path) as hdus, _unpacked(path) as source:
+            indices = set(science(hdus, path))
+            if primary or history.keeps_history(hdus):
+                indices.add(0)
+            infos = {index: hdus[index].fileinfo() for index in sorted(indices)}
+            return {index: _read_span(source, info["hdrLoc"], info["datLoc"])
+                    for index, info in infos.items()}
+    except InputError:
+        return {}
 
 
 def check_wcsname(path: str, taken: Mapping[int, Iterable[str]], wcsname: str) -> None:
@@ -43,8 +72,8 @@ def check_wcsname(path: str, taken: Mapping[int, Iterable[str]], wcsname: str) -
                              "interrupted")
 
 
-def update_header(path: str, wcss: Mapping[int, WCS | None], solution: Solution, *, wcsname: str,
-                  reuse: bool = False, claim: Claim | None = None,
+def update_header(path: str, solved: Iterable[Solved], *, wcsname: str, reuse: bool = False,
+                  extension: Any = None, claim: Claim | None = None,
                   dry_run: bool = False) -> list[str]:
     """Give the science headers of a file a new primary WCS.
 
@@ -52,14 +81,15 @@ def update_header(path: str, wcss: Mapping[int, WCS | None], solution: Solution,
     ----------
     path : str
         The file; a link is followed.
-    wcss : dict of int to (astropy.wcs.WCS or None)
-        New WCS by EXTVER; None names the present one anew. Other extensions stay as they are.
-    solution : Solution
-        What is known of it.
+    solved : iterable of (dict of int to (astropy.wcs.WCS or None), Solution)
+        For each exposure in the file its new WCS by EXTVER, and what is known of it; None names the
+        present one anew. Other extensions stay as they are.
     wcsname : str
         Name of the new WCS.
     reuse : bool
         Replace a WCS of the same name.
+    extension : stwcs.wcsutil.headerlet.HeaderletHDU, optional
+        A headerlet to attach in the same step, see `wcs.headerlet.attach`.
     claim, dry_run, optional
         See `rewrite`.
 
@@ -73,18 +103,20 @@ def update_header(path: str, wcss: Mapping[int, WCS | None], solution: Solution,
     InputError
         The file can't be read, or can't be replaced; it is then as it was.
     """
+    new = {extver: (wcs, solution) for wcss, solution in solved for extver, wcs in wcss.items()}
+
     def change(hdus, old):
-        changed = {index: corrected_header(old[index], wcss[extver], solution,
-                                           wcsname=wcsname, reuse=reuse)
-                   for index, extver in science(hdus, path).items() if extver in wcss}
+        changed = {index: corrected_header(old[index], *new[extver], wcsname=wcsname, reuse=reuse)
+                   for index, extver in science(hdus, path).items() if extver in new}
         parts = list(range(len(hdus)))
-        if history.keeps_history(hdus):
+        if changed and history.keeps_history(hdus):
             place = hdus.index_of("WCSCORR") if "WCSCORR" in hdus else len(hdus)
             changed, table = history.record(hdus, changed)
             if table:
                 parts[place:place + 1] = [table]
-        return [(part, changed[part]) if isinstance(part, int) and part in changed else part
-                for part in parts]
+        parts = [(part, changed[part]) if isinstance(part, int) and part in changed else part
+                 for part in parts]
+        return headerlet.attach(extension, hdus, parts, old[0]) if extension else parts
 
     return rewrite(path, change, claim=claim, dry_run=dry_run)
 

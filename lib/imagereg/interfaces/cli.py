@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
+import signal
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from imagereg.errors import ImageregError, ParameterError
@@ -54,24 +57,88 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     Returns
     -------
     int
-        Exit status: 0 when all images are aligned, 1 when not, 2 for bad input.
+        Exit status: 0 when all images are aligned, 1 when not, 2 for bad input; 128+n where signal
+        n has ended it.
     """
     options = _parser(task).parse_intermixed_args(arguments)
+    # The editor's windows would swallow what the handlers raise.
+    stoppable = contextlib.nullcontext() if options.epar else _stopped_by_signals()
     try:
-        return _dispatch(options, task)
+        with stoppable:
+            return _dispatch(options, task)
     except ImageregError as error:
-        print(f"{task}: {str(error).removeprefix(f'{task}: ')}", file=sys.stderr)
+        _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
         return 2
-    except BrokenPipeError:  # a pager or head has seen enough
-        sys.stdout = None  # type: ignore[assignment]
-        return 0
-    except KeyboardInterrupt:
-        print(f"{task}: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        number = getattr(stopped, "signal", signal.SIGINT)
+        is_key = number == signal.SIGINT
+        _complain(f"{task}: {'interrupted' if is_key else f'ended by {number.name}'}")
+        return 128 + number
 
 
 imagefindpars = functools.partial(main, task="imagefindpars")
 refimagefindpars = functools.partial(main, task="refimagefindpars")
+
+
+#: The signals that end a command, and what they do before it begins.
+_ENDING: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler,
+                                      signal.SIGTERM: signal.SIG_DFL,
+                                      signal.SIGHUP: signal.SIG_DFL}
+
+
+class _Stopped(KeyboardInterrupt):
+    """A signal that ends the command, as Ctrl-C does."""
+
+    def __init__(self, number):
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let signals end what is done here by an exception, and no second one stop the cleaning up.
+
+    A signal that is ignored, as nohup has it, or that a program around us handles stays so.
+    """
+    can_handle = threading.current_thread() is threading.main_thread()
+    handled = [number for number, usual in _ENDING.items()
+               if can_handle and signal.getsignal(number) == usual]
+
+    def stop(number, _):
+        for each in handled:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stopped(number)
+
+    try:
+        for number in handled:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, _ENDING[number])
+
+
+def _say(*words: object, end: str = "\n") -> None:
+    """Print; where standard output can't be written, go on without it."""
+    try:
+        print(_escaped(" ".join(map(str, words)), keep="\n\t"), end=end, flush=True)
+    except BrokenPipeError:  # a pager or head has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+    except OSError as error:
+        sys.stdout = None  # type: ignore[assignment]
+        _complain(f"standard output can't be written: {atomic.reason(error)}")
+
+
+def _complain(text: str) -> None:
+    """Print one line on standard error, if that can be written."""
+    with contextlib.suppress(OSError):
+        print(_escaped(text), file=sys.stderr, flush=True)
+
+
+def _escaped(text: str, keep: str = "") -> str:
+    """Return a text with escapes in place of what could control a terminal."""
+    return "".join(letter if letter.isprintable() or letter in keep
+                   else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _parser(task: str) -> argparse.ArgumentParser:
@@ -142,7 +209,7 @@ def _dispatch(options: argparse.Namespace, task: str) -> int:
 
 
 def _print_lines(lines: Iterable[str]) -> None:
-    print("\n".join(lines))
+    _say("\n".join(lines))
 
 
 def _print_table(table) -> None:
@@ -161,7 +228,7 @@ def _align(request: Request) -> int:
 
 def _report(result) -> int:
     """Print a result; return the exit status."""
-    print(result)
+    _say(result)
     return 0 if result.ok else 1
 
 
@@ -179,15 +246,15 @@ def _help(name: str, request: Request) -> None:
 
     parser = _parser(request.task)
     if name == "all":
-        print(f"{parser.format_help()}\n{pages.task_help(request.task)}", end="")
+        _say(f"{parser.format_help()}\n{pages.task_help(request.task)}", end="")
     elif name in ARGUMENTS:
-        print(pages.task_help(name), end="")
+        _say(pages.task_help(name), end="")
     elif name:
         meant = _meant(name, request.task)
         entries = [f"{task}: {pages.parameter_help(task, own)}" for task, own in meant]
-        print("\n\n".join(entries))
+        _say("\n\n".join(entries))
     else:
-        print(_short_help(parser, _specs(request.task)), end="")
+        _say(_short_help(parser, _specs(request.task)), end="")
 
 
 def _specs(task: str) -> list[Spec]:
@@ -225,11 +292,11 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _lpar(_: bool, request: Request) -> None:
-    print(texts.lpar_text(request.parameter_sets()), end="")
+    _say(texts.lpar_text(request.parameter_sets()), end="")
 
 
 def _dpar(_: bool, request: Request) -> None:
-    print(texts.dpar_text(request.parameter_sets()), end="")
+    _say(texts.dpar_text(request.parameter_sets()), end="")
 
 
 def _savepars(path: str, request: Request) -> None:
@@ -241,13 +308,13 @@ def _savepars(path: str, request: Request) -> None:
 def _unlearn(_: bool, request: Request) -> None:
     """Remove the parameters that the user saved."""
     path = saved.forget_parameters(request.task)
-    print(f"removed {path}" if path else f"no parameters of {request.task} are saved")
+    _say(f"removed {path}" if path else f"no parameters of {request.task} are saved")
 
 
 def _completion(shell: str, _: Request) -> None:
     """Print the script for a shell."""
     specs = [Spec.load(task) for task in ARGUMENTS]
-    print(script(shell, specs, _options(_parser("tweakreg"))), end="")
+    _say(script(shell, specs, _options(_parser("tweakreg"))), end="")
 
 
 def _epar(_: bool, request: Request) -> int:
@@ -264,7 +331,8 @@ def _epar(_: bool, request: Request) -> int:
         # The import takes a second, which the editor need not wait for.
         from imagereg.interfaces.python import TweakReg
 
-        results.append(TweakReg(None, False, *values.values()))
+        with _stopped_by_signals():
+            results.append(TweakReg(None, False, *values.values()))
 
     start = starting_values(request.files, request.sources, request.flat)
     editor.edit("tweakreg", start=start, run=run)
@@ -288,7 +356,7 @@ def _apply(solution: str, request: Request) -> int:
     if dry_run:
         for applied in report:
             for line in applied.differences:
-                print(line)
+                _say(line)
     return 0 if all(applied.wcsname for applied in report) else 1
 
 
@@ -331,7 +399,7 @@ def _compare(_: bool, request: Request) -> int:
     scores = compare_solutions(request.files, **request.given)
     _print_table(score_table(scores))
     for line in dict.fromkeys(f"{score.file}: {score.reason}" for score in scores if score.reason):
-        print(line)
+        _say(line)
     return 0 if all(score.nmatches for score in scores) else 1
 
 
@@ -339,14 +407,14 @@ def _install_iraf(*_) -> None:
     """Make the tasks a package of IRAF's cl."""
     from imagereg.interfaces import iraf
 
-    print(iraf.install(os.path.abspath(sys.argv[0])))
-    print("Log in to cl again, then: imagereg")
+    _say(iraf.install(os.path.abspath(sys.argv[0])))
+    _say("Log in to cl again, then: imagereg")
 
 
 def _uninstall_iraf(*_) -> None:
     from imagereg.interfaces import iraf
 
-    print(iraf.uninstall())
+    _say(iraf.uninstall())
 
 
 def _align_for_cl(path: str, _: Request) -> int:
@@ -369,16 +437,16 @@ def _demo(folder: str, request: Request) -> int:
     files = [os.path.basename(path) for path in visit.files]
     chosen = {"threshold": 10, "updatehdr": True, "shiftfile": True, "interactive": False}
     result: Any = TweakReg(files, **(chosen | request.given))
-    print(result, "\n\ntruth:")
+    _say(result, "\n\ntruth:")
     for index, alignment in enumerate(result.alignments):
         dx, dy, rot, scale = visit.expected_shift(index, result.plane.wcs)
-        print(f"{alignment.name}  {dx:9.4f} {dy:9.4f} {rot:11.8f} {scale:10.8f}")
+        _say(f"{alignment.name}  {dx:9.4f} {dy:9.4f} {rot:11.8f} {scale:10.8f}")
     after = visit.residuals(files)
-    print("\nrms against the first image, mas")
-    print("before:", *(f"{rms:.2f}" for rms in before))
-    print("after: ", *(f"{rms:.2f}" for rms in after))
+    _say("\nrms against the first image, mas")
+    _say("before:", *(f"{rms:.2f}" for rms in before))
+    _say("after: ", *(f"{rms:.2f}" for rms in after))
     outputs = "the log tweakreg.log, the shifts shifts.txt, plots of every image as *.png"
-    print(f"\nIn {folder}: {outputs}")
+    _say(f"\nIn {folder}: {outputs}")
     return 0 if result.ok else 1
 
 

@@ -37,11 +37,13 @@ class AppliedSolution:
     file, source : str
         Its name, and the exposure whose solution it has now.
     wcsname : str
-        Name of its new WCS; '' where it was left as it is.
+        Name of its WCS with the solution; '' where it was not given any.
     reason : str
-        Why it was left.
+        Why not.
     differences : tuple of str
         What differs in its header.
+    done : bool
+        Whether it had the solution already, and was left as it is.
     """
 
     file: str
@@ -49,11 +51,15 @@ class AppliedSolution:
     wcsname: str = ""
     reason: str = ""
     differences: tuple[str, ...] = ()
+    done: bool = False
 
     def __str__(self) -> str:
         """Return one line that says it."""
         if not self.wcsname:
             return f"{self.file}: not updated: {self.reason}"
+        if self.done:
+            return (f"{self.file}: has the solution of {self.source} already, as WCS "
+                    f"{self.wcsname!r}")
         other = "" if self.source == self.file else f", with the solution of {self.source}"
         return f"{self.file}: updated, WCSNAME {self.wcsname}{other}"
 
@@ -90,13 +96,13 @@ def apply_solution(solution: str, given: Sequence[str] = (), *, wcsname: str, re
     Returns
     -------
     list of AppliedSolution
-        One for each exposure.
+        One for each exposure; one that has its solution already, as a run that was interrupted
+        leaves it, counts as done.
 
     Raises
     ------
     InputError
-        A file can't be read or updated, has no solution, or has it already; nothing has been
-        written then.
+        A file can't be read or updated, or has no solution; nothing has been written then.
     DegenerateFit
         The WCS of a file can't follow its solution; nothing has been written then.
     """
@@ -105,7 +111,7 @@ def apply_solution(solution: str, given: Sequence[str] = (), *, wcsname: str, re
     with Claim(() if dry_run else targets) as claim:
         report: list[_Update | AppliedSolution] = []
         for path, source in targets.items():
-            report += _planned(path, source, solutions)
+            report += _planned(path, source, solutions, wcsname)
         updates = [step for step in report if isinstance(step, _Update)]
         written = _written(updates, wcsname, reusename=reusename, claim=claim, dry_run=dry_run)
     return [written[step] if isinstance(step, _Update) else step for step in report]
@@ -122,12 +128,14 @@ def _written(updates, wcsname, *, reusename, **options):
             rewrite.check_wcsname(path, own[0].wcs_names, wcsname)
 
     def write(own):
+        solved = [(update.wcss, update.row) for update in own]
+        path = own[0].path
+        differences = update_header(path, solved, wcsname=wcsname, reuse=reusename, **options)
         applied = {}
         for update in own:
-            differences = update_header(update.path, update.wcss, update.row, wcsname=wcsname,
-                                        reuse=reusename, **options)
-            applied[update] = AppliedSolution(os.path.basename(update.path), update.row.filename,
-                                              wcsname, differences=tuple(differences))
+            applied[update] = AppliedSolution(os.path.basename(path), update.row.filename, wcsname,
+                                              differences=tuple(differences))
+            differences = []  # of the file, told once
         return applied
 
     written = {}
@@ -184,8 +192,8 @@ def _targets(given, solutions):
     return targets
 
 
-def _planned(path, source, solutions):
-    """Return for each solution that holds for a file the update, or why there is none."""
+def _planned(path, source, solutions, wcsname):
+    """Return for each solution that holds for a file the update, or why none is needed or made."""
     plane = solutions.plane
     planned = []
     with read_image(path) as image:
@@ -198,11 +206,13 @@ def _planned(path, source, solutions):
                 if not chips:
                     raise InputError(f"{path} has no chip with EXTVER {row.extver}")
                 record = _record(image, f"{name}[sci,{row.extver}]", chips, plane)
-            if row.is_applied:
-                _check_new(row, record, image.header(chips[0]), plane)
-            if not source:
+            moved = row.is_applied and _has_moved(row, record, image.header(chips[0]), plane)
+            if not source and not moved:
                 solutions.check(row, record)
-            if row.is_applied:
+            stays = row.stays or not row.leads(record.corners, row(record.corners))
+            if moved or (row.is_applied and stays and record.wcsname.upper() == wcsname.upper()):
+                planned.append(AppliedSolution(name, row.filename, record.wcsname, done=True))
+            elif row.is_applied:
                 wcss = {chip.extver: _new_wcs(chip, row, plane) for chip in chips}
                 planned.append(_Update(path, row, wcss, image.wcs_names))
             else:
@@ -224,8 +234,8 @@ def _new_wcs(chip, row, plane):
     return corrected_wcs(chip.wcs, chip.shape, plane, row, allowed=scatter / 3)
 
 
-def _check_new(row, record, header, plane):
-    """Raise InputError where the WCS is what this very solution has made of the one before."""
+def _has_moved(row, record, header, plane):
+    """Whether the WCS is what this very solution has made of the one before."""
     corners = [[1, 1], [header.get("NAXIS1", 2), header.get("NAXIS2", 2)]]
     places = {}
     for key in {" ": "", **alternates.wcs_names(header)}:
@@ -233,6 +243,4 @@ def _check_new(row, record, header, plane):
         places[key] = plane.sky_to_plane(sky)
     is_archived = any(row.leads(place, places[" "]) for key, place in places.items() if key != " ")
     is_own = row.filename == record.filename
-    if is_archived or (is_own and row.leads(row.corners, record.corners)):
-        raise InputError(f"{record.file} has the solution of {row.file} already, as WCS "
-                         f"{record.wcsname!r}")
+    return is_archived or (is_own and row.leads(row.corners, record.corners))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -32,8 +31,12 @@ from imagereg.files import (
 from imagereg.files import text as formats
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result, plots
+from imagereg.tasks import footprint
 from imagereg.tasks.updatewcs import check_recomputable
 from imagereg.wcs import Status, TangentPlane
+
+# What fonts, settings and missing libraries make matplotlib raise.
+_OF_MATPLOTLIB = (RuntimeError, ImportError, OSError, ValueError, TypeError, KeyError)
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +52,17 @@ def without_outputs(task: ParameterSet) -> ParameterSet:
                         runfile="")
 
 
-def check_outputs(images: Sequence[InputFile], task: ParameterSet, *, dry_run: bool) -> None:
-    """Raise InputError for what could not be written, before any work is done."""
+def check_outputs(images: Sequence[InputFile], task: ParameterSet, *findings: ParameterSet,
+                  dry_run: bool) -> None:
+    """Raise InputError for what could not or must not be written, before any work is done.
+
+    A chip catalog that is also one of the user's stays as it is, see `Output`.
+    """
+    kept = set(map(footprint.file_identity, footprint.user_catalogs(task)))
+    written = [(name, what)
+               for name, what in footprint.files_written(images, task, dry_run=dry_run)
+               if what != footprint.CHIP_CATALOG or footprint.file_identity(name) not in kept]
+    footprint.check_apart(footprint.files_read(images, task, *findings), written)
     for name in _new_files(task, dry_run):
         atomic.check_writable(name)
     paths = [image.path for image in images]
@@ -66,19 +78,14 @@ def check_outputs(images: Sequence[InputFile], task: ParameterSet, *, dry_run: b
 
 def _new_files(task, dry_run):
     """Return names of the files that a run makes; one stands for all in the working directory."""
-    names = [] if dry_run else [product(task, "solution.ecsv")]
+    names = [] if dry_run else [footprint.product(task, "solution.ecsv")]
     if task.runfile:
         names.insert(0, task.runfile)
     if task.shiftfile:
-        names += [task.outshifts, task.outwcs, product(task, "geomap.db")]
-    if (task.writecat and not task.clean) or task.see2dplot or task.residplot != "No plot":
+        names += [task.outshifts, task.outwcs, footprint.product(task, "geomap.db")]
+    if footprint.writes_catalogs(task) or task.see2dplot or task.residplot != "No plot":
         names.append("tweakreg")
     return names
-
-
-def product(task: ParameterSet, ending: str) -> str:
-    """Name of a file that belongs to a run: that of its log with another ending."""
-    return f"{os.path.splitext(task.runfile)[0] or 'tweakreg'}_{ending}"
 
 
 class Output:
@@ -110,6 +117,7 @@ class Output:
         self.remarks: dict[str, str] = {}
         self.written: list[str] = []
         self.differences: list[str] = []
+        self._kept = set(map(footprint.file_identity, footprint.user_catalogs(task)))
 
     def review(self, alignment: Alignment) -> str:
         """Draw the plots of an image, and ask at a terminal what to do with it."""
@@ -131,7 +139,7 @@ class Output:
         alignments = [self._remarked(alignment) for alignment in alignments]
         epoch = alignments[0].exposure.metadata.epoch
         result = Result(tuple(alignments), plane, reference.at(epoch))
-        if self.task.writecat and not self.task.clean:
+        if footprint.writes_catalogs(self.task):
             for alignment in alignments:
                 self._write_catalogs(alignment)
             if self.task.expand_refcat:
@@ -142,7 +150,7 @@ class Output:
             rows = tuple(solution.SolvedExposure.from_alignment(alignment, reference.name)
                          for alignment in alignments)
             text = Solutions("", plane, rows).text(result.table())
-            self._text(product(self.task, "solution.ecsv"), text)
+            self._text(footprint.product(self.task, "solution.ecsv"), text)
         if self.task.shiftfile:
             self._write_shifts(alignments, plane)
         if self.task.headerlet or self.task.updatehdr:
@@ -159,16 +167,17 @@ class Output:
 
     def _write_reference(self, reference):
         """Write the reference catalog that has grown."""
-        root = f"cumulative_sky_refcat_{root_name(reference.name)}"
         final = reference.at(None)
-        self._text(f"{root}.coo", formats.sky_catalog_text(final, reference.name))
-        self._text(f"{root}.ecsv", sky_table_text(final, reference.name))
+        self._text(footprint.grown_reference(reference.name, ".coo"),
+                   formats.sky_catalog_text(final, reference.name))
+        self._text(footprint.grown_reference(reference.name, ".ecsv"),
+                   sky_table_text(final, reference.name))
 
     def _write_shifts(self, alignments, plane):
         """Write the shiftfile, its reference WCS, and the database for IRAF."""
         task = self.task
         fitted = [alignment for alignment in alignments if alignment.changes]
-        solution_file = product(task, "solution.ecsv")
+        solution_file = footprint.product(task, "solution.ecsv")
         comments = [f"{a.name}: a fit of geometry {a.fit.geometry} is more than this line can "
                     f"hold, see {solution_file}"
                     for a in fitted if a.fit.geometry in ("xyscale", "general")]
@@ -178,7 +187,7 @@ class Output:
         self.written.append(task.outwcs)
         records = [(root_name(a.name), a.fit) for a in fitted]
         text = formats.geomap_text(records, plane.shape, task.outwcs)
-        self._text(product(task, "geomap.db"), text)
+        self._text(footprint.product(task, "geomap.db"), text)
 
     def _text(self, name, text):
         write_text(name, text)
@@ -188,9 +197,12 @@ class Output:
         sources = alignment.exposure.sources
         root = root_name(alignment.name)
         for number, chip in enumerate(alignment.exposure.chips, 1):
+            name = footprint.chip_catalog(root, number)
+            if footprint.file_identity(name) in self._kept:
+                log.info("%s is a catalog of the catfile: it is left as it is", name)
+                continue
             own = sources[sources.chip == chip.extver]
-            text = formats.chip_catalog_text(own, alignment.name, shapes=True)
-            self._text(f"{root}_sci{number}_xy_catalog.coo", text)
+            self._text(name, formats.chip_catalog_text(own, alignment.name, shapes=True))
         text = formats.sky_catalog_text(sources, alignment.name)
         self._text(f"{root}_sky_catalog.coo", text)
         if alignment.nmatches:
@@ -211,19 +223,27 @@ class Output:
             wanted["vector"] = lambda: plots.vector_png(alignment, **size)
         for kind, draw in wanted.items():
             name = f"{kind}_{root_name(alignment.name)}.png"
-            if name not in self.written:
-                write_bytes(name, draw())
-                self.written.append(name)
+            if name in self.written:
+                continue
+            try:
+                content = draw()
+            except _OF_MATPLOTLIB as error:
+                log.warning("%s can't be drawn: %s", name, atomic.reason(error))
+                continue
+            write_bytes(name, content)
+            self.written.append(name)
 
     def _write_solutions(self, alignments, reference):
         """Write headerlets and headers of all images but failed ones, several files at a time."""
         of_file: dict[str, list[Alignment]] = {}
         for alignment in alignments:
             of_file.setdefault(alignment.exposure.path, []).append(alignment)
-        with ThreadPoolExecutor(atomic.WRITERS) as pool:
+        pool = ThreadPoolExecutor(atomic.WRITERS)
+        try:
             futures = [pool.submit(self._write_solution, path, group, reference)
                        for path, group in of_file.items()]
             wait(futures, return_when=FIRST_EXCEPTION)
+        finally:  # files in work are finished, others stay as they are
             pool.shutdown(cancel_futures=True)
         updated: list[str] = []
         errors = []
@@ -264,21 +284,27 @@ class Output:
         task = self.task
         solved = [(_new_wcss(a), a.solution(reference))
                   for a in alignments if a.status is not Status.FAILED]
-        how = {"claim": self.claim, "dry_run": self.dry_run}
         written, differences = [], []
+        extension = None
+        said = []
         if task.headerlet and len(solved) == len(alignments):
-            differences += headerlets.write(path, solved, task, **how)
+            made = headerlets.write(path, solved, task, dry_run=self.dry_run)
+            extension = made if task.attach else None
             written.append(headerlets.file_name(path, task.hdrfile))
-            if task.attach:
-                written.append(path)
-        if task.updatehdr and solved:
-            for wcss, solved_one in solved:
-                differences += update_header(path, wcss, solved_one, wcsname=task.wcsname,
-                                             reuse=task.reusename, **how)
+            attached = ", and attached" if extension else ""
+            said.append(f"headerlet {made.header['HDRNAME']} in {written[0]}{attached}")
+            differences.append(f"{written[0]}: a new headerlet")
+        if extension or (task.updatehdr and solved):
+            differences += update_header(path, solved if task.updatehdr else [],
+                                         wcsname=task.wcsname, reuse=task.reusename,
+                                         extension=extension, claim=self.claim,
+                                         dry_run=self.dry_run)
             written.append(path)
-            if not self.dry_run:
-                log.info("%s: headers updated, WCSNAME %s", path, task.wcsname)
-        return list(dict.fromkeys(written)), differences
+            if task.updatehdr and solved:
+                said.append(f"headers updated, WCSNAME {task.wcsname}")
+        for line in said if not self.dry_run else ():
+            log.info("%s: %s", path, line)
+        return written, differences
 
 
 def _new_wcss(alignment: Alignment) -> dict[int, WCS | None]:

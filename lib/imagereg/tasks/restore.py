@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,7 +39,7 @@ def restore_wcs(given: str | Sequence[str], *, to: str = "", dry_run: bool = Fal
     ------
     InputError
         A file can't be read or written, or has no such WCS: then all are as they were. Or they are
-        in different states, as an interrupted restore leaves them, and `to` is not given.
+        in different states that no interrupted restore leaves, and `to` is not given.
     """
     paths = [file.path for file in expand_input(given)]
     for path in paths:
@@ -55,8 +56,12 @@ def restore_wcs(given: str | Sequence[str], *, to: str = "", dry_run: bool = Fal
 
 
 def _last_archived(paths):
-    """Return the name of the WCS that was archived last, by path."""
-    last, users = {}, {}
+    """Return the name of the WCS that was archived last, by path.
+
+    Where one file has now what another would get, a restore was interrupted: the WCS that the file
+    written last has now is what all are to have.
+    """
+    last, now = {}, {}
     for path in paths:
         with files.opened(path) as hdus:
             science = [hdus[index].header for index in files.science(hdus, path)]
@@ -69,12 +74,18 @@ def _last_archived(paths):
                              f"{' and '.join(sorted(names))}: say with --to which one they are to "
                              "have")
         last[path] = names.pop()
-        users.update((header.get("WCSNAME"), path) for header in science)
-    for path, name in last.items():
-        if name in users:
-            raise InputError(f"{users[name]} has the WCS {name} now, which {path} would get: "
-                             "say with --to which one all are to have")
-    return last
+        now[path] = {header.get("WCSNAME") for header in science}
+    if set().union(*now.values()).isdisjoint(last.values()):
+        return last
+    newest = max(paths, key=lambda path: os.stat(path).st_mtime_ns)
+    wanted = {name for name in now[newest] if isinstance(name, str)}
+    name = next(iter(wanted), "")
+    for path in paths:
+        if len(wanted) != 1 or (now[path] != wanted and last[path] != name):
+            raise InputError(f"{path} would get the WCS {last[path]}, which others have now, or "
+                             f"{name or 'none'}, as {newest}: say with --to which one all are to "
+                             "have")
+    return dict.fromkeys(paths, name)
 
 
 def _restored(path, name, hdus, old):

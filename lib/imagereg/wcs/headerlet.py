@@ -12,7 +12,8 @@ import dataclasses
 import io
 import re
 import textwrap
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -86,30 +87,39 @@ def place_of(hdus: fits.HDUList, hdrname: str) -> int:
 
 
 def attach(
-    extension: NonstandardExtHDU, hdus: fits.HDUList, old: list[fits.Header]
-) -> list[int | tuple[int, fits.Header] | NonstandardExtHDU]:
+    extension: NonstandardExtHDU, hdus: fits.HDUList, parts: Sequence[Any], primary: fits.Header
+) -> list[Any]:
     """Append a headerlet to its image, or put it in the place of one with its name.
 
     Parameters
     ----------
     extension : stwcs.wcsutil.headerlet.HeaderletHDU
         The headerlet; it gets its EXTVER.
-    hdus, old : astropy.io.fits.HDUList, list of astropy.io.fits.Header
-        The image, and its headers as they stand in the file.
+    hdus : astropy.io.fits.HDUList
+        The image.
+    parts : list
+        The HDUs that its new file is going to have, see `files.rewrite`.
+    primary : astropy.io.fits.Header
+        Its primary header as it stands in the file.
 
     Returns
     -------
     list
-        The HDUs of the new file, see `files.rewrite`. Of the old ones only NEXTEND changes.
+        The same with the headerlet; besides, only NEXTEND changes.
     """
+    parts = list(parts)
     place = place_of(hdus, extension.header["HDRNAME"])
-    parts: list = list(range(len(hdus)))
     versions = [hdu.ver for hdu in hdus if hdu.name == "HDRLET"]
     extension.ver = hdus[place].ver if place < len(hdus) else max(versions, default=0) + 1
-    parts[place:place + 1] = [extension]
+    if place < len(hdus):
+        parts[parts.index(place)] = extension
+    else:
+        parts.append(extension)
     extensions = len(parts) - 1
-    if old[0].get("NEXTEND", extensions) != extensions:
-        primary = old[0].copy()
+    if isinstance(parts[0], tuple):
+        primary = parts[0][1]
+    if primary.get("NEXTEND", extensions) != extensions:
+        primary = primary.copy()
         primary["NEXTEND"] = extensions
         parts[0] = (0, primary)
     return parts

@@ -1,0 +1,175 @@
+"""The files that a run reads and those that it writes, compared before any work is done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+
+from imagereg.errors import InputError
+from imagereg.files import (
+    InputFile,
+    expand_input,
+    headerlets,
+    instruments,
+    lists,
+    root_name,
+)
+from imagereg.parameters import ParameterSet
+
+CHIP_CATALOG = "the chip catalog"
+
+#: Name of a file, and what it is in a sentence.
+Role = tuple[str, str]
+
+
+def files_read(images: Sequence[InputFile], task: ParameterSet,
+               *findings: ParameterSet) -> list[Role]:
+    """Return all files that a run reads, those that lists and tables name included.
+
+    Parameters
+    ----------
+    images : sequence of InputFile
+        The images to align.
+    task : ParameterSet
+        Of tweakreg.
+    *findings : ParameterSet
+        Of imagefindpars and refimagefindpars.
+    """
+    found = [role for image in images for role in _of_image(image, "the image")]
+    found += [(name, "the catalog") for name in user_catalogs(task)]
+    found += [(name, "the regions") for name in _listed(task.exclusions)]
+    with contextlib.suppress(InputError):  # measuring the reference says what is wrong with it
+        for image in expand_input(task.refimage) if task.refimage else ():
+            found += _of_image(image, "refimage")
+    found += [(task[name], name) for name in ("catfile", "exclusions", "refcat")]
+    if task.headerlet:
+        found.append((task.history.strip(), "the history"))
+    found += [(finding.sexconfig, "sexconfig") for finding in findings]
+    return [(name, what) for name, what in found if name and os.path.isfile(name)]
+
+
+def _of_image(image, what):
+    """Yield the files of an image: itself, its flags and weights, the lists that led to it."""
+    yield image.path, what
+    yield instruments.quality_file(image.path) or "", "the data quality file"
+    yield image.ivm or "", "the inverse-variance map"
+    for name in image.named_in:
+        yield name, "the list"
+
+
+def user_catalogs(task: ParameterSet) -> list[str]:
+    """Return the names of the catalogs that the catfile names."""
+    return _listed(task.catfile)
+
+
+def _listed(name):
+    """Return the files that a list of files for chips names; none where it can't be read."""
+    with contextlib.suppress(InputError):  # which reading it for the images says
+        return lists.files_named(name) if name else []
+    return []
+
+
+def files_written(images: Sequence[InputFile], task: ParameterSet, *,
+                  dry_run: bool = False) -> list[Role]:
+    """Return all files that a run may make, but for the images that it updates."""
+    found = [] if dry_run else [(product(task, "solution.ecsv"), "the solution file")]
+    if task.runfile:
+        found.append((task.runfile, "runfile"))
+    if task.shiftfile:
+        found += [(task.outshifts, "outshifts"), (task.outwcs, "outwcs"),
+                  (product(task, "geomap.db"), "the geomap database")]
+    for image in images:
+        found += _catalogs_written(image, task)
+        found += _plots_written(image, task)
+        if task.headerlet:
+            found.append((headerlets.file_name(image.path, task.hdrfile), "the headerlet"))
+    return found
+
+
+def chip_catalog(root: str, number: int) -> str:
+    """Name of the list of sources of a chip, numbered from 1."""
+    return f"{root}_sci{number}_xy_catalog.coo"
+
+
+def grown_reference(name: str, ending: str) -> str:
+    """Name of the reference catalog that has grown: ``.coo``, and ``.ecsv`` in full precision."""
+    return f"cumulative_sky_refcat_{root_name(name)}{ending}"
+
+
+def product(task: ParameterSet, ending: str) -> str:
+    """Name of a file that belongs to a run: that of its log with another ending."""
+    return f"{os.path.splitext(task.runfile)[0] or 'tweakreg'}_{ending}"
+
+
+def writes_catalogs(task: ParameterSet) -> bool:
+    """Whether the lists of sources and matches are to stay after a run."""
+    return task.writecat and not task.clean
+
+
+def _roots(image: InputFile) -> Iterator[str]:
+    """Yield the roots of output names: of the file, and of each exposure that it may hold."""
+    yield root_name(image.path)
+    for number in range(1, len(image.wcs_names) + 1):
+        yield root_name(f"{image.path}[sci,{number}]")
+
+
+def _catalogs_written(image, task):
+    """Yield the lists that are made of an image."""
+    if not writes_catalogs(task):
+        return
+    for root in _roots(image):
+        for number in range(1, len(image.wcs_names) + 1):
+            yield chip_catalog(root, number), CHIP_CATALOG
+        for ending in ("sky_catalog.coo", "xy_catalog.match", "catalog_fit.match"):
+            yield f"{root}_{ending}", "the catalog"
+    if task.expand_refcat:
+        for ending in (".coo", ".ecsv"):
+            name = task.refcat or task.refimage or image.path
+            yield grown_reference(name, ending), "the grown reference"
+
+
+def _plots_written(image, task):
+    """Yield the plots that are made of an image."""
+    kinds = ["hist2d"] if task.see2dplot else []
+    if task.residplot in ("residuals", "both"):
+        kinds.append("residuals")
+    if task.residplot in ("vector", "both"):
+        kinds.append("vector")
+    for root in _roots(image):
+        for kind in kinds:
+            yield f"{kind}_{root}.png", "the plot"
+
+
+def check_apart(read: Sequence[Role], written: Sequence[Role]) -> None:
+    """Check that no file that is written is one that is read, nor two of them the same.
+
+    Files are told by device and inode, so that links count, symbolic ones and hard ones.
+
+    Raises
+    ------
+    InputError
+        One is; the words name both.
+    """
+    sources = {file_identity(name): (name, what) for name, what in reversed(read)}
+    seen: dict[object, Role] = {}
+    for name, what in written:
+        if os.path.exists(name) and not os.path.isfile(name):
+            continue  # a device, as /dev/null
+        if found := sources.get(file_identity(name)):
+            source, kind = found
+            raise InputError(f"{what} {name} would take the place of {kind} {source}, which is "
+                             "read: give one of them another name")
+        other, role = seen.setdefault(os.path.realpath(name), (name, what))
+        if role != what:
+            raise InputError(f"{role} {other} and {what} {name} would be the same file: give one "
+                             "of them another name")
+
+
+def file_identity(name: str) -> object:
+    """Return what tells a file from others: its device and inode, or where it would be."""
+    try:
+        status = os.stat(name)
+    except OSError:
+        return os.path.realpath(name)
+    return status.st_dev, status.st_ino
