@@ -75,14 +75,15 @@ class Stamps:
         xy: np.ndarray,
         *,
         half: int,
-        level: float,
-        noise: float,
+        level: float | np.ndarray,
+        noise: float | np.ndarray,
         gain: float = 1.0,
         bad: np.ndarray | None = None,
     ) -> Stamps:
         """Cut boxes of 2 `half` + 1 pixels around `xy` (N, 2), FITS pixels.
 
-        Pixels beyond the edge of the image are not good.
+        Pixels beyond the edge of the image are not good. `level` and `noise` of the sky are one
+        for all, or (N,).
         """
         centre = np.rint(xy).astype(int)
         offset = np.arange(-half, half + 1)
@@ -96,7 +97,7 @@ class Stamps:
         good = inside & np.isfinite(pixels)
         if bad is not None:
             good &= ~bad[y, x]
-        columns = (np.full(len(centre), float(value)) for value in (level, noise, gain))
+        columns = (np.full(len(centre), value, float) for value in (level, noise, gain))
         return cls(np.where(good, pixels, 0.0), good, centre, *columns)
 
     def __len__(self) -> int:

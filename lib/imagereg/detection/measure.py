@@ -8,10 +8,11 @@ import logging
 import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.daofind import find_sources, sky_sigma
+from imagereg.detection.daofind import find_sources
 from imagereg.detection.epsf import Stamps
 from imagereg.detection.kernel import Kernel
 from imagereg.detection.sextractor import find_sources_sextractor
+from imagereg.detection.sky import measure_sky
 
 _log = logging.getLogger(__name__)
 
@@ -117,13 +118,15 @@ def measure_chip(
     if relative_noise is not None:
         bad = ~np.isfinite(relative_noise) | (False if bad is None else bad)
         relative_noise = np.where(bad, 1.0, relative_noise)
-    level, noise = sky_sigma(data, bad, relative_noise)
+    sky = measure_sky(data, bad, relative_noise)
     settings = finding.settings(*_COMMON)
-    settings |= {"bad": bad, "relative_noise": relative_noise, "sky": (level, noise),
+    settings |= {"bad": bad, "relative_noise": relative_noise, "sky": (sky.level, sky.noise),
                  "gain": gain, "chip": chip}
-    if finding.findmode == "sextractor":
+    if finding.findmode == "sextractor":  # which has a map of the sky of its own
         sources = find_sources_sextractor(data, config=finding.sexconfig or None, **settings)
     else:
+        if finding.skysigma is None:
+            settings["relative_noise"] = sky.relative_noise
         sources = find_sources(data, **settings, **finding.settings(*_SHAPE_LIMITS))
     sources = leave_out(sources, excluded, where)
     if finding.centroid == "marginal" or not len(sources):
@@ -133,11 +136,9 @@ def measure_chip(
         sources = sources.best(candidates, data.shape)
     half = max(finding.kernel.half)
     stamps = Stamps.cut(
-        data, sources.xy, half=half, level=level, noise=noise, gain=gain, bad=bad
-    )
-    if relative_noise is not None:
-        x, y = (stamps.centre - 1).T
-        stamps = dataclasses.replace(stamps, noise=noise * relative_noise[y, x])
+        data, sources.xy, half=half, level=sky.level_at(sources.xy),
+        noise=sky.noise_at(sources.xy), gain=gain, bad=bad,
+    )  # fmt: skip
     return sources, stamps
 
 
