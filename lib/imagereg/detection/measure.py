@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 # bounds time and memory, and leaves stars among them where cosmic rays are far more.
 _CANDIDATES_PER_SOURCE = 4
 _FEWEST_CANDIDATES = 20_000
+# Half width of the stamps, pixels: enough for stars of 5 pixels FWHM found by a narrow kernel.
+_LEAST_STAMP = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +136,7 @@ def measure_chip(
     if finding.nsources is not None:
         candidates = max(_CANDIDATES_PER_SOURCE * finding.nsources, _FEWEST_CANDIDATES)
         sources = sources.best(candidates, data.shape)
-    half = max(finding.kernel.half)
+    half = max(*finding.kernel.half, _LEAST_STAMP)
     stamps = Stamps.cut(
         data, sources.xy, half=half, level=sky.level_at(sources.xy),
         noise=sky.noise_at(sources.xy), gain=gain, bad=bad,
