@@ -456,7 +456,7 @@ def _equations(state, stamps, psf, model_error):
     weighted = slopes * weight[:, None]
     normal = weighted @ slopes.swapaxes(1, 2)
     diagonal = np.einsum("nii->ni", normal)  # a view
-    diagonal += 1e-9 * diagonal + 1e-12  # a stamp without a good pixel can be solved too
+    diagonal += 1e-9 * diagonal + 1e-100  # a stamp without a good pixel can be solved too
     right = (weighted @ residual[..., None])[..., 0]
     return normal, right, (residual**2 * weight).sum(axis=1)
 

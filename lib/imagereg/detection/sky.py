@@ -107,7 +107,7 @@ def _sample(image, bad, pick, level):
     unusable = ~np.isfinite(sample)
     if bad is not None:
         unusable |= bad[pick].astype(bool)
-    return np.where(unusable, 0.0, sample), unusable
+    return np.ascontiguousarray(np.where(unusable, 0.0, sample)), np.ascontiguousarray(unusable)
 
 
 def _background(sample, unusable, mesh, *, smoothing):
