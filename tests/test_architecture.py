@@ -38,7 +38,7 @@ THIRD_PARTY = {
     "wcs": {"astropy", "stwcs"},
     "demo": {"astropy", "scipy"},
     "catalogs": {"astropy"},
-    "detection": {"astropy", "scipy", "regions"},
+    "detection": {"astropy", "scipy", "sep", "regions"},
     "alignment": {"astropy", "scipy"},
     "files": {"astropy", "stsci", "stwcs"},
     "report": {"astropy", "matplotlib", "jinja2"},

@@ -313,7 +313,7 @@ def _split(found, error, exposures, catalog, *, plane, rules):
 
 
 def _parity_verdict(verdict):
-    """Return the verdict on a fit that mirrors, which is right for a header of wrong parity only."""
+    """Return the verdict on a fit that mirrors, right only for a header of wrong parity."""
     if verdict.header_is_mirrored:
         said = "its header has the opposite parity of the reference, and the fit turns it round"
         reason = "; ".join(filter(None, [verdict.reason, said]))

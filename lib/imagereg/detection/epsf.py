@@ -39,8 +39,15 @@ _REACH = 1.0  # pixels; a centre lies within this of the brightest pixel
 _MOST_STEPS = 6  # of a fit
 _LONGEST_STEP = 0.4  # pixels
 _STILL = 1e-3  # pixels; a source that moves by less has come to rest
-# Sigma, in units of the kernel's FWHM, of the Gaussian that weights the moments of the centre.
-_CENTRE_SIGMA = 0.23
+# The kernel's FWHM in units of the stars' at which all that scales with it here is right: 3.5
+# pixels for the 2 of ACS. Another kernel serves for a first surface, whose FWHM sets the scale.
+_KERNEL_FWHM = 1.75
+_MOST_SCALES = 4  # surfaces that are measured until the scale has settled
+_SAME_SPACING = 0.2  # relative; knots that differ by less describe the same surface
+# Sigma, in units of the stars' FWHM, of the Gaussian that weights the moments of the centre.
+_CENTRE_SIGMA = 0.4
+_LEAST_HALF = 2  # pixels; half width of the smallest box, with a rim for the sky of the narrowest
+_HALF_WIDTH = 0.637  # of the kernel's FWHM; half width of a box, DAOFIND's footprint of 1.5 sigma
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,14 +82,15 @@ class Stamps:
         xy: np.ndarray,
         *,
         half: int,
-        level: float,
-        noise: float,
+        level: float | np.ndarray,
+        noise: float | np.ndarray,
         gain: float = 1.0,
         bad: np.ndarray | None = None,
     ) -> Stamps:
         """Cut boxes of 2 `half` + 1 pixels around `xy` (N, 2), FITS pixels.
 
-        Pixels beyond the edge of the image are not good.
+        Pixels beyond the edge of the image are not good. `level` and `noise` of the sky are one
+        for all, or (N,).
         """
         centre = np.rint(xy).astype(int)
         offset = np.arange(-half, half + 1)
@@ -92,12 +100,13 @@ class Stamps:
         inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
         y = np.clip(y, 0, ny - 1)
         x = np.clip(x, 0, nx - 1)
-        pixels = image[y, x].astype(np.float64)
+        pixels = image[y, x].astype(np.result_type(image.dtype, np.float32).newbyteorder("="))
         good = inside & np.isfinite(pixels)
         if bad is not None:
             good &= ~bad[y, x]
-        columns = (np.full(len(centre), float(value)) for value in (level, noise, gain))
-        return cls(np.where(good, pixels, 0.0), good, centre, *columns)
+        columns = (np.full(len(centre), value, float) for value in (level, noise, gain))
+        pixels[~good] = 0
+        return cls(pixels, good, centre, *columns)
 
     def __len__(self) -> int:
         """Return the number of boxes."""
@@ -117,6 +126,14 @@ class Stamps:
         """Number of good pixels of each box, (N,)."""
         return self.good.sum(axis=(1, 2))
 
+    def cropped(self, half: int) -> Stamps:
+        """Return the inner boxes of half width `half`, or of what there is."""
+        cut = max(self.half - half, 0)
+        inner = slice(cut, self.pixels.shape[1] - cut)
+        return dataclasses.replace(
+            self, pixels=self.pixels[:, inner, inner], good=self.good[:, inner, inner]
+        )
+
     @classmethod
     def concat(cls, parts: Iterable[Stamps]) -> Stamps:
         """Return the boxes of all `parts`, which have one size."""
@@ -135,12 +152,15 @@ class EffectivePSF:
         Coefficients of the cubic B-splines, y along the first axis.
     spacing : float
         Distance of their knots, pixels.
+    half : int
+        Half width of the stamps that it is made for, pixels.
     centre : (float, float)
         Position x, y of the star on the surface, pixels.
     """
 
     coefficients: np.ndarray
     spacing: float
+    half: int
     centre: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
@@ -151,12 +171,12 @@ class EffectivePSF:
         """
         reach = half + _REACH + 0.5
         m = 2 * int(np.ceil(reach / spacing)) + 3
-        blank = cls(np.zeros((m, m)), spacing)
+        blank = cls(np.zeros((m, m)), spacing, half)
         x = np.linspace(-reach, reach, 4 * m)
         edge = np.array([-0.5, 0.5])[:, None] + x
         profile = np.diff(erf(edge * 2 * np.sqrt(np.log(2)) / fwhm), axis=0)[0] / 2
         line = np.linalg.lstsq(blank._basis(x)[0], profile, rcond=None)[0]
-        return cls(np.outer(line, line), spacing)
+        return cls(np.outer(line, line), spacing, half)
 
     @classmethod
     def measure(cls, stamps: Stamps, conv_width: float) -> EffectivePSF:
@@ -167,14 +187,29 @@ class EffectivePSF:
         stamps : Stamps
             Boxes around sources of any kind.
         conv_width : float
-            FWHM of the kernel that found them, pixels: one to three times that of the stars.
+            FWHM of the kernel that found them, pixels: half to five times that of the stars. It is
+            the first guess of the scale of the box, the knots and the window of the centre, which
+            then follow the FWHM that is measured.
 
         Returns
         -------
         EffectivePSF
-            Its centre is where its first moments vanish, weighted with a Gaussian that depends on
-            `conv_width` only. Where no source looks like a star, it is a Gaussian.
+            Its centre is where its first moments vanish, weighted with a Gaussian of 0.4 times its
+            FWHM. Where no source looks like a star, it is a Gaussian.
         """
+        width = conv_width
+        for _ in range(_MOST_SCALES):
+            half, spacing = _half_width(width, stamps), _spacing(width)
+            psf = cls._measured(stamps.cropped(half), width)
+            width = _KERNEL_FWHM * psf.fwhm
+            is_same = abs(_spacing(width) / spacing - 1) < _SAME_SPACING
+            if is_same and _half_width(width, stamps) == half:
+                break
+        return psf._centred(_CENTRE_SIGMA * psf.fwhm)
+
+    @classmethod
+    def _measured(cls, stamps, conv_width):
+        """Return the surface measured in boxes and with knots that suit `conv_width`."""
         stamps = _brightest(stamps)
         if not len(stamps):
             return cls.gaussian(conv_width / 2, stamps.half, _spacing(conv_width))
@@ -190,7 +225,7 @@ class EffectivePSF:
             stars = stars[np.argsort(-fit.flux[stars], kind="stable")[:_MOST_STARS]]
             psf = prior._corrected(stamps[stars], fit[stars], model_error)
             stamps = stamps[fit.chi2 < _HOPELESS_CHI2]
-        return psf._centred(_CENTRE_SIGMA * conv_width)
+        return psf
 
     @classmethod
     def _first_guess(cls, stamps, conv_width):
@@ -269,7 +304,7 @@ class EffectivePSF:
 
     def _normalised(self):
         """Return the surface scaled to unit sum over the pixels of a star centred on one."""
-        whole = np.arange(-self._half, self._half + 1.0)[None]
+        whole = np.arange(-self.half, self.half + 1.0)[None]
         total = self(whole, whole)[0].sum()
         return dataclasses.replace(self, coefficients=self.coefficients / total)
 
@@ -279,8 +314,8 @@ class EffectivePSF:
         The weight is a Gaussian of `sigma` about the centre. It draws the moment towards the
         present centre, so a step is 1.5 moments.
         """
-        fine = np.arange(-self._half, self._half + 0.01, self.spacing / 5)
-        value = np.clip(self(fine[None], fine[None])[0][0], 0, None)
+        fine = np.arange(-self.half, self.half + 0.01, self.spacing / 5)
+        value = self(fine[None], fine[None])[0][0]
         centre = np.zeros(2)
         for _ in range(40):
             wx, wy = (np.exp(-((fine - c) ** 2) / (2 * sigma**2)) for c in centre)
@@ -292,9 +327,18 @@ class EffectivePSF:
         return dataclasses.replace(self, centre=(float(centre[0]), float(centre[1])))
 
     @property
-    def _half(self) -> int:
-        """Half width of the stamps that the surface was made for, pixels."""
-        return int((len(self.coefficients) - 3) / 2 * self.spacing - _REACH - 0.5 + 1e-9)
+    def fwhm(self) -> float:
+        """FWHM, pixels: the diameter of the circle as large as what is above half the height.
+
+        The height is taken from the edge of the box, since the fits leave the zero of the surface
+        and the local sky to each other.
+        """
+        step = self.spacing / 10
+        fine = np.arange(-self.half, self.half + 0.5 * step, step)[None]
+        value = self(fine, fine)[0][0]
+        edge = np.median([value[0], value[-1], value[:, 0], value[:, -1]])
+        area = (value > (value.max() + edge) / 2).sum() * step**2
+        return float(2 * np.sqrt(area / np.pi))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -325,6 +369,11 @@ class _Fit:
 def _spacing(conv_width: float) -> float:
     """Return the distance of the knots, pixels: half a pixel, or more where stars are wide."""
     return max(0.5, conv_width / 7)
+
+
+def _half_width(conv_width: float, stamps: Stamps) -> int:
+    """Return the half width of a box that holds the core of a star, pixels."""
+    return min(max(round(_HALF_WIDTH * conv_width), _LEAST_HALF), stamps.half)
 
 
 def _brightest(stamps: Stamps) -> Stamps:
@@ -407,7 +456,7 @@ def _equations(state, stamps, psf, model_error):
     weighted = slopes * weight[:, None]
     normal = weighted @ slopes.swapaxes(1, 2)
     diagonal = np.einsum("nii->ni", normal)  # a view
-    diagonal += 1e-9 * diagonal + 1e-12  # a stamp without a good pixel can be solved too
+    diagonal += 1e-9 * diagonal + 1e-100  # a stamp without a good pixel can be solved too
     right = (weighted @ residual[..., None])[..., 0]
     return normal, right, (residual**2 * weight).sum(axis=1)
 
@@ -435,6 +484,7 @@ def refine_positions(
     """
     if not len(catalog):
         return catalog
+    stamps = stamps.cropped(psf.half)
     fit = _fit(stamps, psf, _MODEL_ERRORS[-1])
     _, _, tolerant_chi2 = _equations(fit, stamps, psf, _TOLERATED)
     good = fit.good & (tolerant_chi2 / np.maximum(stamps.n_good - 4, 1) < _POOR_CHI2)

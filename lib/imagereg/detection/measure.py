@@ -8,10 +8,12 @@ import logging
 import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.daofind import find_sources, sky_sigma
+from imagereg.detection.daofind import find_sources
 from imagereg.detection.epsf import Stamps
 from imagereg.detection.kernel import Kernel
 from imagereg.detection.sextractor import find_sources_sextractor
+from imagereg.detection.sky import measure_sky
+from imagereg.detection.trails import on_trails
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +21,8 @@ _log = logging.getLogger(__name__)
 # bounds time and memory, and leaves stars among them where cosmic rays are far more.
 _CANDIDATES_PER_SOURCE = 4
 _FEWEST_CANDIDATES = 20_000
+# Half width of the stamps, pixels: enough for stars of 5 pixels FWHM found by a narrow kernel.
+_LEAST_STAMP = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,27 +121,28 @@ def measure_chip(
     if relative_noise is not None:
         bad = ~np.isfinite(relative_noise) | (False if bad is None else bad)
         relative_noise = np.where(bad, 1.0, relative_noise)
-    level, noise = sky_sigma(data, bad, relative_noise)
+    sky = measure_sky(data, bad, relative_noise)
     settings = finding.settings(*_COMMON)
-    settings |= {"bad": bad, "relative_noise": relative_noise, "sky": (level, noise),
+    settings |= {"bad": bad, "relative_noise": relative_noise, "sky": (sky.level, sky.noise),
                  "gain": gain, "chip": chip}
-    if finding.findmode == "sextractor":
+    if finding.findmode == "sextractor":  # which has a map of the sky of its own
         sources = find_sources_sextractor(data, config=finding.sexconfig or None, **settings)
     else:
+        if finding.skysigma is None:
+            settings["relative_noise"] = sky.relative_noise
         sources = find_sources(data, **settings, **finding.settings(*_SHAPE_LIMITS))
     sources = leave_out(sources, excluded, where)
+    sources = _without_trails(sources, data.shape, finding.conv_width, where)
     if finding.centroid == "marginal" or not len(sources):
         return sources, None
     if finding.nsources is not None:
         candidates = max(_CANDIDATES_PER_SOURCE * finding.nsources, _FEWEST_CANDIDATES)
         sources = sources.best(candidates, data.shape)
-    half = max(finding.kernel.half)
+    half = max(*finding.kernel.half, _LEAST_STAMP)
     stamps = Stamps.cut(
-        data, sources.xy, half=half, level=level, noise=noise, gain=gain, bad=bad
-    )
-    if relative_noise is not None:
-        x, y = (stamps.centre - 1).T
-        stamps = dataclasses.replace(stamps, noise=noise * relative_noise[y, x])
+        data, sources.xy, half=half, level=sky.level_at(sources.xy),
+        noise=sky.noise_at(sources.xy), gain=gain, bad=bad,
+    )  # fmt: skip
     return sources, stamps
 
 
@@ -160,6 +165,14 @@ def leave_out(sources: SourceCatalog, excluded: np.ndarray | None, where: str) -
         sources = sources[good]
     _log.info("%s: %d sources", where, len(sources))
     return sources
+
+
+def _without_trails(sources, shape, conv_width, where):
+    """Leave out the sources on trails of satellites, and say how many they are."""
+    on_trail = on_trails(sources.xy, shape, conv_width)
+    if on_trail.any():
+        _log.info("%s: %d sources on trails are left out", where, on_trail.sum())
+    return sources[~on_trail]
 
 
 def best_of_chip(

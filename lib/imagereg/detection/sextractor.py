@@ -90,7 +90,7 @@ def find_sources_sextractor(
     fluxmin, fluxmax, peakmin, peakmax : float, optional
         Limits of the flux, and of the brightest pixel with the sky, counts.
     gain : float
-        Electrons per count.
+        Electrons per count; infinity where it is not known, and photons have no noise.
     chip : int
         EXTVER, for the catalog.
 
@@ -160,7 +160,8 @@ def _program() -> str:
 
 def _write_input(folder, data, unusable, *, noise, gain) -> dict[str, str]:
     """Write the image, the weights and the list of columns; return the settings that name them."""
-    header = fits.Header([("GAIN", float(gain), "electrons per count")])
+    gain = float(gain) if np.isfinite(gain) else 0.0  # to SExtractor 0 is an infinite gain
+    header = fits.Header([("GAIN", gain, "electrons per count")])
     images = {"chip": np.asarray(data, np.float32)}
     settings = dict(_SETTINGS)
     if noise is not None or unusable.any():

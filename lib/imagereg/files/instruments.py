@@ -22,6 +22,7 @@ _VISIT_LENGTH = 6  # ipppss
 _OPTICS = ("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "FILTNAM1", "PUPIL")
 _GAIN = ("CCDGAIN", "ATODGAIN", "GAIN", "EGAIN")  # electrons per count
 _RATE_UNITS = ("/S", "S-1", "/SEC")
+_COUNT_UNITS = ("COUNT", "CT", "ADU", "DN")  # as BUNIT begins in files that have a gain
 _MJD_ZERO = datetime.datetime(1858, 11, 17)
 _SECONDS_PER_DAY = 86400
 # Suffixes that stwcs.wcsutil.headerlet leaves out of the names of headerlets.
@@ -154,7 +155,10 @@ def _epoch(header, exptime):
 
 
 def electrons_per_count(header: Mapping) -> float:
-    """Return how many electrons a unit of the pixels stands for; 1 where the header is silent.
+    """Return how many electrons a unit of the pixels stands for; infinity where it is not known.
+
+    It is known of electrons, and of counts, or pixels without a unit, with a gain. In other units
+    (MJy/sr, nanomaggies) a gain of the detector says nothing of the pixels.
 
     Parameters
     ----------
@@ -162,10 +166,13 @@ def electrons_per_count(header: Mapping) -> float:
         As for `metadata_of`.
     """
     unit = str(header.get("BUNIT", "")).upper().replace(" ", "")
-    gain = 1.0
-    if not unit.startswith("ELECTRON"):
+    if unit.startswith("ELECTRON"):
+        gain = 1.0
+    elif not unit or unit.startswith(_COUNT_UNITS):
         values = (header.get(keyword) for keyword in _GAIN)
-        gain = next((float(g) for g in values if isinstance(g, (int, float)) and g > 0), 1.0)
+        gain = next((float(g) for g in values if isinstance(g, (int, float)) and g > 0), np.inf)
+    else:
+        gain = np.inf
     if unit.endswith(_RATE_UNITS):
         exptime = header.get("EXPTIME", 1.0)
         gain *= float(exptime) if exptime and exptime > 0 else 1.0

@@ -255,14 +255,15 @@ def test_gain_is_that_of_the_photons():
 
 
 def test_lopsided_stars():
-    # The origin of the PSF is where its first moments, weighted with a Gaussian of the kernel's width, vanish.
+    # The origin of the PSF is where its first moments, weighted with a Gaussian of its own width, vanish.
     field = star_field(2.0, flux_range=(2e4, 1e5))
     image = 0.7 * field.image + 0.3 * np.roll(field.image, (1, 2), (0, 1))  # a coma to the right and up
     stamps = stamps_of(field, field.xy, image)
-    refined = refine_positions(catalog_at(field.xy), stamps, EffectivePSF.measure(stamps, CONV_WIDTH))
+    psf = EffectivePSF.measure(stamps, CONV_WIDTH)
+    refined = refine_positions(catalog_at(field.xy), stamps, psf)
     good = (refined.flags & Flag.POOR_FIT) == 0
     assert good.mean() > 0.9
-    fine, sigma, origin = np.arange(-3, 5, 0.05), 0.23 * CONV_WIDTH, np.zeros(2)
+    fine, sigma, origin = np.arange(-3, 5, 0.05), 0.4 * psf.fwhm, np.zeros(2)
     core, coma = (np.outer(pixel_light(fine - y, 2.0), pixel_light(fine - x, 2.0)) for x, y in ((0, 0), (2, 1)))
     for _ in range(50):
         x, y = fine - origin[0], fine[:, None] - origin[1]
@@ -273,6 +274,25 @@ def test_lopsided_stars():
 
 
 # Awkward input
+
+
+@pytest.mark.parametrize(("fwhm", "steps"), [(2.0, [(0, 0)]), (2.0, [(0, 0), (1, 1), (1, 2)]),
+                                             (3.0, [(0, 0), (1, 1), (1, 1), (2, 3)])])
+def test_positions_do_not_depend_on_the_kernel(fwhm, steps):
+    # A star, and two that are trailed, brighter at one end.
+    field = star_field(fwhm, flux_range=(1e4, 1e5))
+    image = sum(np.roll(field.image, step, (0, 1)) for step in steps) / len(steps)
+    level, noise = sky_sigma(image)
+    offsets = []
+    for conv_width in (2.0, 2.5, 3.5, 5.0, 7.0, 10.0):
+        found = find_sources(image, conv_width=conv_width, threshold=5.0)
+        stamps = Stamps.cut(image, found.xy, half=6, level=level, noise=noise)
+        refined = refine_positions(found, stamps, EffectivePSF.measure(stamps, conv_width))
+        refined = refined[(refined.flags & Flag.POOR_FIT) == 0]
+        rows, stars = field.partners(refined, distance=4)
+        assert len(rows) > 0.9 * len(field.xy)
+        offsets.append(np.median(refined.xy[rows] - field.xy[stars], axis=0))
+    assert np.ptp(offsets, axis=0).max() < 0.01
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 5])

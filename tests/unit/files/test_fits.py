@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 from astropy.io import fits
 
 from imagereg.demo import simulate_visit
@@ -62,8 +63,14 @@ def test_exposures_of_a_space_telescope_share_a_psf():
 
 
 def test_electrons_per_count():
-    assert electrons_per_count({}) == 1
+    assert electrons_per_count({"GAIN": 1.6}) == 1.6
     assert electrons_per_count({"BUNIT": "COUNTS", "CCDGAIN": 2.0}) == 2
     assert electrons_per_count({"BUNIT": "ELECTRONS", "CCDGAIN": 2.0}) == 1
     assert electrons_per_count({"BUNIT": "ELECTRONS/S", "EXPTIME": 300.0}) == 300
     assert electrons_per_count({"BUNIT": "counts s-1", "EXPTIME": 300.0, "ATODGAIN": 7.0}) == 2100
+
+
+@pytest.mark.parametrize("header", [{}, {"BUNIT": "COUNTS"}, {"BUNIT": "MJy/sr", "GAIN": 2.0},
+                                    {"BUNIT": "nanomaggy", "GAIN": 4.7, "EXPTIME": 53.9}])
+def test_gain_is_not_guessed(header):
+    assert electrons_per_count(header) == np.inf

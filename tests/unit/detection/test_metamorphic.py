@@ -1,0 +1,85 @@
+"""What does not change the sky does not change its sources: units, a constant, flips, a crop."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import defaults
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from imagereg.catalogs import Flag
+from imagereg.detection import EffectivePSF, Finding, measure_chip, refine_positions
+
+_SHAPE = (300, 400)
+
+
+@pytest.fixture(scope="module")
+def image():
+    """Return lopsided stars, hits of single pixels, and noise, in counts of an unknown gain."""
+    random = np.random.default_rng(1)
+    y, x = np.indices(_SHAPE)
+    expected = np.full(_SHAPE, 40.0)
+    for row in range(20, 290, 24):
+        for column in range(20, 390, 24):
+            dx, dy = x - column - random.uniform(-0.5, 0.5), y - row - random.uniform(-0.5, 0.5)
+            flux = 10 ** random.uniform(3.5, 5)
+            expected += flux * np.exp(-(dx**2 + dy**2) / 1.7) / 7
+            expected += flux * np.exp(-((dx - 1) ** 2 + (dy - 0.5) ** 2) / 3) / 60
+    image = random.poisson(expected) + random.normal(0, 5, _SHAPE)
+    hits = random.integers(0, image.size, 100)
+    image.ravel()[hits] += random.uniform(300, 3000, 100)
+    return image
+
+
+def _sources(image):
+    """Return positions of the sources, and which are unreliable."""
+    values = defaults.of("imagefindpars", *(field.name for field in dataclasses.fields(Finding)))
+    limits = dict.fromkeys(("skysigma", "sharplo", "sharphi", "roundlo", "roundhi"))
+    finding = Finding(**(values | limits | {"threshold": 5.0}))
+    sources, stamps = measure_chip(image, finding, bad=None, relative_noise=None, excluded=None,
+                                   gain=np.inf, chip=1, where="test")
+    refined = refine_positions(sources, stamps, EffectivePSF.measure(stamps, finding.conv_width))
+    return refined.xy, (refined.flags & Flag.UNRELIABLE) > 0
+
+
+def _assert_same(found, expected, *, atol):
+    """Compare the stars of two lists, in any order."""
+    stars = [xy[~poor] for xy, poor in (found, expected)]
+    assert len(stars[0]) == len(stars[1]) > 100
+    distance, partner = cKDTree(stars[0]).query(stars[1])
+    assert len(np.unique(partner)) == len(partner)
+    assert distance.max() < atol
+
+
+@pytest.mark.parametrize("factor", [1e-8, 1e-4, 8.0, 1e4])
+def test_unit_of_the_pixels_does_not_matter(image, factor):
+    _assert_same(_sources(image * factor), _sources(image), atol=1e-4)
+
+
+def test_constant_does_not_matter(image):
+    _assert_same(_sources(image + 1000), _sources(image), atol=1e-3)
+
+
+def test_transposed_image_has_transposed_sources(image):
+    xy, poor = _sources(image.T)
+    _assert_same((xy[:, ::-1], poor), _sources(image), atol=1e-3)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_flipped_image_has_flipped_sources(image, axis):
+    xy, poor = _sources(np.flip(image, axis))
+    along = 1 - axis
+    xy = xy.copy()
+    xy[:, along] = _SHAPE[axis] + 1 - xy[:, along]
+    _assert_same((xy, poor), _sources(image), atol=2e-3)
+
+
+def test_cropped_image_has_the_same_stars(image):
+    xy, poor = _sources(image[104:, 56:])
+    whole, whole_poor = _sources(image)
+    whole = whole - (56, 104)
+    inside = (whole > 10).all(axis=1)
+    shared = (xy > 10).all(axis=1)
+    _assert_same((xy[shared], poor[shared]), (whole[inside], whole_poor[inside]), atol=0.01)
