@@ -60,7 +60,7 @@ def check_structure(path: str) -> None:
             _walk(file, path, size, packed=False)
 
 
-def _walk(file: IO[bytes], path: str, room: int, *, packed: bool) -> None:
+def _walk(file: IO[bytes] | gzip.GzipFile, path: str, room: int, *, packed: bool) -> None:
     """Go from header to header; `room` bytes are the most that the file may hold."""
     offset = 0
     for number in range(_MOST_HDUS + 1):
