@@ -103,7 +103,37 @@ def three_axes(path):
         fits.PrimaryHDU(np.zeros((2, 30, 30), np.float32), header).writeto(path, overwrite=True)
 
 
+def replace_in_file(path, old, new):
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+
+
+def control_character(path):
+    replace_in_file(path, b"INSTRUME= '", b"INSTRUME= \x07")
+
+
+def damage_extension(path):
+    replace_in_file(path, b"XTENSION= 'IMAGE", b"XTEN\x00ION= 'IMAGE")
+
+
+def billions_of_axes(path):
+    cards = ("SIMPLE  =                    T", "BITPIX  =                  -32",
+             "NAXIS   =           2147483648", "END")
+    path.write_bytes("".join(card.ljust(80) for card in cards).ljust(2880).encode())
+
+
+def thousands_of_hdus(path):
+    cards = ("XTENSION= 'IMAGE   '", "BITPIX  =                    8", "NAXIS   =                    0",
+             "PCOUNT  =                    0", "GCOUNT  =                    1", "END")
+    path.write_bytes(path.read_bytes() + "".join(card.ljust(80) for card in cards).ljust(2880).encode() * 3000)
+
+
 BAD = {
+    control_character: "the value of INSTRUME is damaged",
+    damage_extension: "does not begin with XTENSION",
+    billions_of_axes: "NAXIS = 2147483648",
+    thousands_of_hdus: "more than 1000 HDUs",
     truncate: "truncated",
     truncate_header: "can't be read as FITS",
     write_words: "can't be read as FITS",

@@ -212,10 +212,10 @@ def test_an_unchanged_image_gets_one_as_the_reference_does(visit):
     result = TweakReg(visit.names, headerlet=True, attach=False, hdrname="AGAIN", **QUIET)
     assert [a.status.value for a in result.alignments] == ["reference", "unchanged", "unchanged"]
     assert [Path(name).read_bytes() for name in visit.names] == before
-    for name, alignment in zip(visit.names, result.alignments, strict=True):
+    for name, kind in zip(visit.names, ["not aligned: reference", "user-defined", "user-defined"], strict=True):
         with fits.open(f"{name[:9]}_hlet.fits") as hdus:
             assert hdus[0].header["HDRNAME"] == "AGAIN" and hdus["SIPWCS", 1].header["WCSNAME"] == "TWEAK"
-            assert hdus["SIPWCS", 1].header["WCSTYPE"] == f"not aligned: {alignment.status.value}"
+            assert hdus["SIPWCS", 1].header["WCSTYPE"] == kind
             assert hdus["SIPWCS", 2].header["CRVAL1"] == fits.getheader(name, ("SCI", 2))["CRVAL1"]
 
 

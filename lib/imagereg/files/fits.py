@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import io
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -14,16 +15,18 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
 from astropy.wcs import WCS, FITSFixedWarning
 from stsci.tools import bitmask
 
 from imagereg.alignment import Chip, Metadata
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import reason, write_bytes
+from imagereg.files.blocks import check_structure
 from imagereg.files.instruments import electrons_per_count, instrument_of, metadata_of
 from imagereg.wcs import TangentPlane, alternates, distortion, history, orientation, pixel_scale
 
-_GZIP = b"\x1f\x8b"
+_UNPARSABLE = re.compile(r"Unparsable card \((.*?)\)", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -176,6 +179,7 @@ def read_image(path: str, *, flags_path: str | None = None) -> Iterator[ImageFil
         if flags_path:
             with _as_input_error(flags_path):
                 flags = stack.enter_context(_open_whole(flags_path))
+        stack.enter_context(_readable_cards(path))
         yield ImageFile(path, chips, hdus, flags)
 
 
@@ -190,37 +194,32 @@ def opened(path: str) -> Iterator[fits.HDUList]:
 def _as_input_error(path):
     """Raise every error that a damaged FITS file brings about as an InputError."""
     try:
-        yield
-    except (OSError, EOFError, zlib.error, TypeError, ValueError) as error:
-        if isinstance(error, ParameterError):
-            raise
+        with _readable_cards(path):
+            yield
+    except ParameterError:
+        raise
+    except (OSError, EOFError, zlib.error, MemoryError, TypeError, ValueError, LookupError,
+            ArithmeticError) as error:
         raise InputError(f"{path} can't be read as FITS: {reason(error)}") from error
 
 
+@contextlib.contextmanager
+def _readable_cards(path):
+    """Raise an InputError for a card that is looked at and has no value; the others may be so."""
+    try:
+        yield
+    except VerifyError as error:
+        card = _UNPARSABLE.search(str(error))
+        what = f"the value of {card[1]} is damaged" if card else reason(error)
+        raise InputError(f"{path} can't be read as FITS: {what}") from error
+
+
 def _open_whole(path):
-    """Open a FITS file that is not truncated."""
+    """Open a FITS file that holds all that its headers declare."""
+    check_structure(path)
     with history.SILENCE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what astropy warns of is an error here, or harmless
-        hdus = fits.open(path, mode="readonly", lazy_load_hdus=False)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(hdus)
-        size = os.path.getsize(path)
-        expected = max(map(_end, hdus))
-        if size < expected and not is_compressed(path):
-            raise InputError(f"{path} is truncated: it has {size} bytes of {expected}")
-        stack.pop_all()
-    return hdus
-
-
-def _end(hdu):
-    info = hdu.fileinfo()  # HDUList.fileinfo would write out all headers
-    return info["datLoc"] + info["datSpan"]
-
-
-def is_compressed(path: str) -> bool:
-    """Whether a file is gzipped."""
-    with open(path, "rb") as file:
-        return file.read(2) == _GZIP
+        return fits.open(path, mode="readonly", lazy_load_hdus=False)
 
 
 def science(hdus: fits.HDUList, path: str) -> dict[int, int]:

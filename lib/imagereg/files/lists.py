@@ -102,6 +102,23 @@ class Exclusions:
             return area.mask(chip.shape, wcs=chip.wcs, ltm=pixels.ltm, ltv=pixels.ltv)
         return mask_from_image(area[min(number, len(area) - 1)], chip.shape, name)
 
+    def unused(self, n_chips: Mapping[str, int]) -> list[str]:
+        """Return a sentence for each name in the list that stands for no image or no chip.
+
+        Parameters
+        ----------
+        n_chips : dict of str to int
+            Number of chips by image.
+        """
+        sentences = []
+        for image, names in (self.names or {}).items():
+            if image not in n_chips:
+                sentences.append(f"{image} in the list of exclusions is none of the images")
+            elif any(names[n_chips[image]:]):
+                sentences.append(f"{image} in the list of exclusions has {len(names)} areas, and "
+                                 f"{n_chips[image]} chips")
+        return sentences
+
 
 def files_named(path: str) -> list[str]:
     """Return the files that a catfile or a list of exclusions names, relative to its folder.

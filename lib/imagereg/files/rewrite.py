@@ -15,7 +15,8 @@ from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.files.atomic import Claim, copy_bytes, is_protected, replacing
-from imagereg.files.fits import is_compressed, opened, science
+from imagereg.files.blocks import is_compressed
+from imagereg.files.fits import opened, science
 from imagereg.wcs import Solution, corrected_header, headerlet, history, keywords
 
 #: An HDU of the new file, see `rewrite`.

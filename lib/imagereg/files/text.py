@@ -5,6 +5,7 @@ Nothing here touches the disk.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from collections.abc import Iterable
 from typing import cast
@@ -52,7 +53,7 @@ def shiftfile_text(shifts: Iterable[Shift], outwcs: str, comments: Iterable[str]
         Lines that other programs skip.
     """
     head = ["# frame: output", f"# refimage: {outwcs}[wcs]", "# form: delta", "# units: pixels"]
-    rows = [f"{s.name}    {s.dx:.6f}  {s.dy:.6f}    {s.rot:.8f}     {s.scale:.10f}   "
+    rows = [f"{_quoted(s.name)}    {s.dx:.6f}  {s.dy:.6f}    {s.rot:.8f}     {s.scale:.10f}   "
             f"{s.xrms:.6f}  {s.yrms:.6f}" for s in shifts]
     return "\n".join([*head, *(f"# {comment}" for comment in comments), *rows, ""])
 
@@ -91,14 +92,29 @@ def parse_shiftfile(text: str, where: str) -> tuple[list[Shift], str]:
     return shifts, outwcs
 
 
+def _quoted(name):
+    """Return a file name as one word of a shiftfile; odd ones are quoted as Python's text is."""
+    is_one_word = name.split() == [name] and name.isprintable() and name[0] not in "#'\""
+    return name if is_one_word else ascii(name)
+
+
+def _name_and_words(line):
+    """Return the name that begins a row of a shiftfile, and the words after it."""
+    if line[0] not in "'\"":
+        name, *words = line.split()
+        return name, words
+    quoted, _, rest = line.rpartition(line[0])
+    return ast.literal_eval(quoted + line[0]), rest.split()
+
+
 def _parse_shift(line, where):
     """Return the row of a shiftfile that a line holds."""
-    name, *words = line.split()
     try:
+        name, words = _name_and_words(line)
         if len(words) not in (4, 6):
             raise ValueError
         return Shift(name, *map(float, words))
-    except ValueError:
+    except (ValueError, SyntaxError):
         raise InputError(f"{where}: {line!r}, expected name dx dy rot scale [xrms yrms]") from None
 
 

@@ -383,13 +383,17 @@ def _refuse_parameters(given: dict, message: str) -> None:
         raise ParameterError(message.format(next(iter(given))))
 
 
-def _headerlets(_: bool, request: Request) -> None:
+def _headerlets(_: bool, request: Request) -> int:
     """Print the solutions that files hold."""
     from imagereg.tasks import list_solutions
 
     message = "--headerlets takes files and no parameters, but {!r} is given"
     _refuse_parameters(request.given, message)
-    _print_table(list_solutions(request.files))
+    solutions = list_solutions(request.files)
+    _print_table(solutions)
+    for problem in solutions.meta["problems"]:
+        print(f"tweakreg: {problem}", file=sys.stderr)
+    return 1 if solutions.meta["problems"] else 0
 
 
 def _compare(_: bool, request: Request) -> int:

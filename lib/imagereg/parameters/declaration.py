@@ -64,7 +64,8 @@ class Parameter:
     hidden : bool
         False if IRAF asks the user for the value.
     none : str
-        What Python's None means to a text parameter.
+        What Python's None means to a text parameter; where that is the default, a blank text and
+        INDEF mean it too.
     pset : str
         Parameter set that a button opens.
     file : str
@@ -280,6 +281,8 @@ def _as_string(parameter, value):
     if not isinstance(value, str) or "\n" in value or "\r" in value:
         raise ValueError
     cfg_value(value)  # raises for what can't be saved
+    if parameter.none and parameter.none == parameter.default:
+        return parameter.none if value.strip().lower() in _UNDEFINED else value
     return value
 
 

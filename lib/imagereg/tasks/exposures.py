@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -91,8 +92,25 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     columns = {name: task[name] for name in names}
     catalogs = lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
-    return measure_exposures(images, finding, limits=limits, exclusions=_exclusions(task),
-                             catalogs=catalogs)
+    exclusions = _exclusions(task)
+    exposures = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
+                                  catalogs=catalogs)
+    if exclusions:
+        _report_unused(exclusions, exposures, os.path.basename(task.refimage))
+    return exposures
+
+
+def _report_unused(exclusions, exposures, refimage):
+    """Log what a list of exclusions names in vain; the reference image may stand in it too."""
+    n_chips = {refimage: sys.maxsize}
+    for exposure in exposures:
+        name = os.path.basename(exposure.path)
+        if exposure.problem:
+            n_chips[name] = sys.maxsize  # it is not known
+        else:
+            n_chips[name] = n_chips.get(name, 0) + len(exposure.chips)
+    for sentence in exclusions.unused(n_chips):
+        log.warning("%s", sentence)
 
 
 def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: Sequence[Exposure],

@@ -14,7 +14,7 @@ from imagereg.alignment import Chip
 from imagereg.errors import InputError
 from imagereg.files import expand_input
 from imagereg.files import fits as files
-from imagereg.wcs import alternates, headerlet, plane
+from imagereg.wcs import alternates, headerlet, keywords, plane
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -58,18 +58,35 @@ class StoredSolution:
 
 
 def list_solutions(given: str | Sequence[str]) -> Table:
-    """Return the solutions that files hold as a table, a row for each."""
+    """Return the solutions that files hold as a table, a row for each.
+
+    Its ``meta["problems"]`` has a sentence for each file that can't be read.
+
+    Raises
+    ------
+    InputError
+        None of the files can be read.
+    """
     from astropy.table import Table
 
     rows = []
+    problems = []
     for file in expand_input(given):
         name = os.path.basename(file.path)
-        for one in stored_solutions(file.path):
+        try:
+            solutions = stored_solutions(file.path)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        for one in solutions:
             nmatch = "-" if one.nmatch is None else str(one.nmatch)
             rows.append((name, one.place, one.name, one.author or "-", one.catalog or "-", nmatch,
                          *one.rms, "yes" if one.active else "no"))
+    if not rows:
+        raise InputError(problems[0])
     names = ("file", "place", "name", "author", "catalog", "nmatch", "rms_ra", "rms_dec", "active")
-    table = Table(rows=rows, names=names, units={"rms_ra": "mas", "rms_dec": "mas"})
+    table = Table(rows=rows, names=names, units={"rms_ra": "mas", "rms_dec": "mas"},
+                  meta={"problems": problems})
     for name in ("rms_ra", "rms_dec"):
         table[name].info.format = ".2f"
     return table
@@ -114,14 +131,14 @@ def _headerlets(hdus, path):
     for one in headerlet.attached_headerlets(hdus):
         chips = tuple(Chip(extver, wcs, shapes[extver]) for extver, wcs in one.wcss.items()
                       if extver in shapes)
-        author = str(one.about.get("AUTHOR") or "")
+        author = keywords.text(one.about, "AUTHOR")
         yield StoredSolution(one.name, one.place, chips, author=author, **_provenance(one.about))
 
 
 def _provenance(header, key=""):
     """Return catalog, nmatch and rms of the WCS under a letter, as fields of `StoredSolution`."""
-    degrees = [header.get(f"RMS_RA{key}") or header.get(f"CRDER1{key}"),
-               header.get(f"RMS_DEC{key}") or header.get(f"CRDER2{key}")]
-    return {"catalog": str(header.get(f"CATALOG{key}") or ""),
-            "nmatch": header.get(f"NMATCH{key}") or None,
-            "rms": tuple(float(rms) * _MAS_PER_DEGREE if rms else np.nan for rms in degrees)}
+    nmatch = keywords.number(header, f"NMATCH{key}")
+    return {"catalog": keywords.text(header, f"CATALOG{key}"),
+            "nmatch": int(nmatch) if nmatch else None,
+            "rms": tuple(keywords.fit_rms(header, axis, key) * _MAS_PER_DEGREE
+                         for axis in (1, 2))}

@@ -19,6 +19,8 @@ from imagereg.wcs.alternates import archive_primary
 from imagereg.wcs.distortion import has_pv_distortion, is_tpv, pv_terms, transformed_tpv
 from imagereg.wcs.keywords import (
     NOT_ALIGNED,
+    is_fitted,
+    is_named_only,
     matrix_keywords,
     named,
     s_region,
@@ -282,12 +284,14 @@ def corrected_header(
     header = archive_primary(header, wcsname if reuse else "")
     if wcs is not None:
         _put_numbers(header, wcs)
-    for keyword in ("HDRNAME", "CATALOG"):  # of the headerlet that the WCS of before came with
-        header.remove(keyword, ignore_missing=True)
-    kind = NOT_ALIGNED + solution.status if solution.stays else wcs_type(wcsname)
+    stays_aligned = solution.stays and is_fitted(header) and not is_named_only(header)
     header["WCSNAME"] = named(wcsname)
-    header.set("WCSTYPE", *with_comment(kind, "kind of this coordinate description"),
-               after="WCSNAME")
+    if not stays_aligned:  # else what is known of the earlier fit holds on
+        for keyword in ("HDRNAME", "CATALOG"):  # of the headerlet that the WCS of before came with
+            header.remove(keyword, ignore_missing=True)
+        kind = NOT_ALIGNED + solution.status if solution.stays else wcs_type(wcsname)
+        header.set("WCSTYPE", *with_comment(kind, "kind of this coordinate description"),
+                   after="WCSNAME")
     if wcs is not None:
         _put_fit(header, solution, wcsname)
     header.add_history(_history(wcsname, solution))

@@ -23,7 +23,7 @@ from astropy.wcs import WCS
 from imagereg.errors import InputError
 from imagereg.wcs.distortion import TABLES, read_wcs
 from imagereg.wcs.history import InMemory, silent_stwcs
-from imagereg.wcs.keywords import wcs_cards
+from imagereg.wcs.keywords import fit_rms, wcs_cards
 
 _OF_ALL_CHIPS = ("HDRNAME", "CATALOG", "NMATCH", "RMS_RA", "RMS_DEC")
 _HISTORY_WIDTH = 70  # characters of a HISTORY card
@@ -58,10 +58,11 @@ class Headerlet:
     def cards(self, extver: int) -> dict[str, fits.Card]:
         """Cards that a chip gets with it as its primary WCS, see `alternates.with_primary`."""
         about = [self.about.cards[name] for name in _OF_ALL_CHIPS if self.about.get(name)]
-        for i, name in enumerate(("RMS_RA", "RMS_DEC"), 1):
-            if self.about.get(name):
-                comment = f"[deg] random error of axis {i}"
-                about.append(fits.Card(f"CRDER{i}", self.about[name], comment))
+        for axis in (1, 2):
+            rms = fit_rms(self.about, axis)
+            if np.isfinite(rms):
+                comment = f"[deg] random error of axis {axis}"
+                about.append(fits.Card(f"CRDER{axis}", rms, comment))
         return wcs_cards(self.headers[extver]) | {card.keyword: card for card in about}
 
 

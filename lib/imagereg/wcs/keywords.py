@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 
 import numpy as np
 from astropy.io import fits
@@ -23,6 +25,8 @@ _OF_A_FIT = ("WCSTYPE", "HDRNAME", "CATALOG", "FITNAME", "NMATCH", "FITGEOM", "R
              "CRDER1", "CRDER2")
 _FITTED = {"REL": "relatively aligned to", "IMG": "aligned image-by-image to",
            "EVM": "aligned by visit-exposures to", "SVM": "aligned by visit to"}
+_IN_MAS = re.compile(r"[(\[]mas[)\]]", re.IGNORECASE)
+_MAS_PER_DEGREE = 3.6e6
 _COMMENTARY = ("HISTORY", "COMMENT", "")
 _CARD_ROOM = 65  # characters of a FITS card for a text and its comment, less the marks around them
 
@@ -30,6 +34,37 @@ _CARD_ROOM = 65  # characters of a FITS card for a text and its comment, less th
 def is_wcs_keyword(keyword: str) -> bool:
     """Whether a keyword, without the letter of an alternate, is one of a WCS."""
     return bool(_KEYWORD.match(keyword))
+
+
+def text(header: Mapping, keyword: str) -> str:
+    """Value of a keyword as text without blanks around it, '' where there is none."""
+    value = header.get(keyword)
+    if value is None or isinstance(value, fits.card.Undefined):
+        return ""
+    return str(value).strip()
+
+
+def number(header: Mapping, keyword: str) -> float:
+    """Value of a keyword as a finite number, else NaN."""
+    value = header.get(keyword)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return math.nan
+    return float(value)
+
+
+def fit_rms(header: fits.Header, axis: int, key: str = "") -> float:
+    """Rms of the fit behind the WCS under a letter, along axis 1 or 2, deg; NaN if not known.
+
+    RMS_RA and RMS_DEC are in degrees, as drizzlepac.tweakreg writes them, but in mas where their
+    comments say so: HST's pipeline writes those.
+    """
+    keyword = f"{('RMS_RA', 'RMS_DEC')[axis - 1]}{key}"
+    rms = number(header, keyword)
+    if rms > 0 and _IN_MAS.search(header.comments[keyword]):
+        return rms / _MAS_PER_DEGREE
+    if rms > 0:
+        return rms
+    return number(header, f"CRDER{axis}{key}") or math.nan
 
 
 def wcs_cards(header: fits.Header) -> dict[str, fits.Card]:
@@ -78,9 +113,13 @@ def wcs_type(wcsname: str) -> str:
 
 def is_fitted(header: fits.Header) -> bool:
     """Whether the primary WCS is from a fit, of ours or, by its name or type, of HST's pipeline."""
-    kind = str(header.get("WCSTYPE", ""))
-    return ("FITNAME" in header or "FIT" in str(header.get("WCSNAME", "")).upper()
-            or "a posteriori" in kind or kind.startswith(NOT_ALIGNED))
+    return ("FITNAME" in header or "FIT" in text(header, "WCSNAME").upper()
+            or "a posteriori" in text(header, "WCSTYPE") or is_named_only(header))
+
+
+def is_named_only(header: fits.Header) -> bool:
+    """Whether the primary WCS has the name of a solution, but is as it was before that."""
+    return text(header, "WCSTYPE").startswith(NOT_ALIGNED)
 
 
 def forget_fit(header: fits.Header) -> None:

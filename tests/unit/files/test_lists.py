@@ -3,7 +3,7 @@
 import pytest
 
 from imagereg.errors import InputError
-from imagereg.files.lists import parse_chip_files
+from imagereg.files.lists import Exclusions, parse_chip_files
 
 
 def test_the_sample_catfile_of_the_help():
@@ -28,3 +28,12 @@ def test_lines_of_lists_with_files_for_chips(line, names):
 def test_lists_that_are_none(text, message):
     with pytest.raises(InputError, match=message):
         parse_chip_files(text, "list")
+
+
+def test_exclusions_that_stand_for_nothing():
+    listed = Exclusions({}, {"a.fits": ("r1", None), "b.fits": ("r1", "r2"), "gone.fits": ("r1",)})
+    assert listed.unused({"a.fits": 1, "b.fits": 1}) == [
+        "b.fits in the list of exclusions has 2 areas, and 1 chips",
+        "gone.fits in the list of exclusions is none of the images",
+    ]
+    assert listed.unused({"a.fits": 2, "b.fits": 2, "gone.fits": 1}) == []

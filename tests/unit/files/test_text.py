@@ -237,3 +237,12 @@ def test_head_of_the_fit_file(alignment):
     np.testing.assert_allclose(np.array(values["X and Y rms"], float), alignment.rms, rtol=0.01)
     assert values["X and Y scale"] == ["1", "1"]
     assert values["X and Y rotation"] == ["0", "0"]
+
+
+@pytest.mark.parametrize("name", ["a b.fits", "a\nb.fits", "a\udcff.fits", "#a.fits", "'a' \"b\".fits", "'a.fits",
+                                  "a\x1b[31m.fits", "a'b.fits"])
+def test_shiftfile_with_an_odd_name(name):
+    text = shiftfile_text([Shift(name, 1.0, 2.0)], "wcs.fits")
+    assert text.isascii() and len(text.splitlines()) == 5
+    (shift,), _ = parse_shiftfile(text, "shifts.txt")
+    assert shift.name == name and shift.dx == 1.0

@@ -1,10 +1,12 @@
 """What headers say of a WCS, and in what they differ."""
 
+import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.wcs import WCS
 from corrections import celestial, corrected_header, moved
 
-from imagereg.wcs.keywords import header_differences, is_fitted, wcs_type
+from imagereg.wcs.keywords import fit_rms, header_differences, is_fitted, wcs_type
 
 
 @pytest.mark.parametrize("name, kind", [
@@ -33,3 +35,15 @@ def test_differences_of_headers(demo_header):
     assert header_differences(demo_header, new) == [
         f"  CRVAL1   {demo_header['CRVAL1']!r} -> 12.5", f"  ORIENTAT {demo_header['ORIENTAT']!r} -> none",
         "  NEW      none -> 'x'", "  HISTORY  something was done"]
+
+
+@pytest.mark.parametrize("value, comment, degrees", [
+    (9.6, "RMS in RA (mas) of the fit", 9.6 / 3.6e6),
+    (2.7e-6, "[deg] rms of the fit in right ascension", 2.7e-6),
+    (0.0, "RMS (mas)", np.nan),
+    ("text", "", np.nan),
+])
+def test_rms_is_read_in_the_unit_of_its_comment(value, comment, degrees):
+    header = fits.Header([("RMS_RA", value, comment)])
+    assert fit_rms(header, 1) == pytest.approx(degrees, nan_ok=True)
+    assert np.isnan(fit_rms(header, 2))
