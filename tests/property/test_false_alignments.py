@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from planes import EASY, PLANE, assert_failed, exposure_at, pair, rules_with, stars, verdicts
+from skies import KINDS, is_right, sky
 
 from imagereg.alignment.sequence import Status
+from imagereg.wcs.plane import TangentPlane
 
 
 def test_unrelated_sources():
@@ -26,3 +28,19 @@ def test_unrelated_fields_of_a_cluster_are_not_aligned(searchrad):
 def test_rate_of_needless_changes():
     changed = [verdicts(pair((0, 0), seed=seed), PLANE, EASY)[1].status is Status.ALIGNED for seed in range(200)]
     assert sum(changed) <= 8  # 1 % of them are to be expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lists_that_look_alike_are_not_aligned(kind):
+    made = sky(kind, 0, is_true=False)
+    plane = TangentPlane.around(made.exposures[0].outlines)
+    assert_failed(verdicts(made.exposures, plane, rules_with(matching="tolerance"))[1])
+
+
+def test_stars_among_what_clutters_the_lists_are_aligned():
+    kind = next(kind for kind in KINDS if kind.__name__ == "trails")
+    made = sky(kind, 1, is_true=True)
+    plane = TangentPlane.around(made.exposures[0].outlines)
+    result = verdicts(made.exposures, plane, rules_with(minobj=6, matching="tolerance"))[1]
+    assert result.status is Status.ALIGNED
+    assert is_right(made, result)
