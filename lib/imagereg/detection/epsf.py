@@ -44,8 +44,7 @@ _STILL = 1e-3  # pixels; a source that moves by less has come to rest
 _KERNEL_FWHM = 1.75
 _MOST_SCALES = 4  # surfaces that are measured until the scale has settled
 _SAME_SPACING = 0.2  # relative; knots that differ by less describe the same surface
-# Sigma, in units of the stars' FWHM, of the Gaussian that weights the moments of the centre.
-_CENTRE_SIGMA = 0.4
+_SIGMA_OF_FWHM = 0.42466  # of a Gaussian
 _LEAST_HALF = 2  # pixels; half width of the smallest box, with a rim for the sky of the narrowest
 _HALF_WIDTH = 0.637  # of the kernel's FWHM; half width of a box, DAOFIND's footprint of 1.5 sigma
 
@@ -205,7 +204,7 @@ class EffectivePSF:
             is_same = abs(_spacing(width) / spacing - 1) < _SAME_SPACING
             if is_same and _half_width(width, stamps) == half:
                 break
-        return psf._centred(_CENTRE_SIGMA * psf.fwhm)
+        return psf._centred()
 
     @classmethod
     def _measured(cls, stamps, conv_width):
@@ -308,22 +307,28 @@ class EffectivePSF:
         total = self(whole, whole)[0].sum()
         return dataclasses.replace(self, coefficients=self.coefficients / total)
 
-    def _centred(self, sigma):
+    def _centred(self):
         """Return the same surface with its centre where the weighted first moments vanish.
 
-        The weight is a Gaussian of `sigma` about the centre. It draws the moment towards the
-        present centre, so a step is 1.5 moments.
+        The weight is the round Gaussian that fits the surface best, found along with the centre
+        (adaptive moments: Bernstein & Jarvis 2002, AJ 123, 583). So the centre is that of a
+        least-squares fit of a Gaussian, whatever the kernel that found the stars. The weight draws
+        both moments towards the present values, so a step of the centre is 1.5 moments.
         """
         fine = np.arange(-self.half, self.half + 0.01, self.spacing / 5)
         value = self(fine[None], fine[None])[0][0]
+        value = value - np.median([value[0], value[-1], value[:, 0], value[:, -1]])
         centre = np.zeros(2)
+        variance = (self.fwhm * _SIGMA_OF_FWHM) ** 2
         for _ in range(40):
-            wx, wy = (np.exp(-((fine - c) ** 2) / (2 * sigma**2)) for c in centre)
-            light = wy[:, None] * value * wx
+            x, y = (fine - c for c in centre)
+            across, along = (np.exp(-(offset**2) / (2 * variance)) for offset in (x, y))
+            light = along[:, None] * value * across
             total = light.sum()
-            moment = np.array([(light * fine).sum(), (light * fine[:, None]).sum()])
-            moment = moment / total - centre
+            moment = np.array([(light * x).sum(), (light * y[:, None]).sum()]) / total
+            spread = (light * (x**2 + y[:, None] ** 2)).sum() / total
             centre = np.clip(centre + 1.5 * moment, -_REACH, _REACH)
+            variance = np.clip(spread, variance / 2, self.half**2)
         return dataclasses.replace(self, centre=(float(centre[0]), float(centre[1])))
 
     @property
