@@ -89,7 +89,7 @@ def _read_header(file, path, number):
     if number and not first.strip(b"\0 "):
         return b""
     start = b"XTENSION=" if number else b"SIMPLE  ="
-    if not first.startswith(start):
+    if not first.startswith(start) or not first[:_CARD].isascii() or b"\0" in first[:_CARD]:
         raise InputError(f"{path} can't be read as FITS: its header {number} does not begin with "
                          f"{start[:-1].decode().strip()}")
     blocks = []

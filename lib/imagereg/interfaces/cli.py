@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     int
         Exit status: 0 when all images are aligned, 1 when not, 2 for bad input.
     """
+    # What astropy warns of in a header is harmless, or is said in one of our own sentences.
+    warnings.filterwarnings("ignore", module=r"astropy\.")
     options = _parser(task).parse_intermixed_args(arguments)
     try:
         return _dispatch(options, task)

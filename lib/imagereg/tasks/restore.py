@@ -60,6 +60,7 @@ def _last_archived(paths):
     for path in paths:
         with files.opened(path) as hdus:
             science = [hdus[index].header for index in files.science(hdus, path)]
+            present = {header.get("WCSNAME"): path for header in science}
         try:
             names = {alternates.last_archived(header) for header in science}
         except InputError as error:
@@ -69,7 +70,7 @@ def _last_archived(paths):
                              f"{' and '.join(sorted(names))}: say with --to which one they are to "
                              "have")
         last[path] = names.pop()
-        users.update((header.get("WCSNAME"), path) for header in science)
+        users |= present
     for path, name in last.items():
         if name in users:
             raise InputError(f"{users[name]} has the WCS {name} now, which {path} would get: "
