@@ -313,10 +313,10 @@ def test_fit_that_no_wcs_can_follow(visit, monkeypatch):
     """It shows in the verdict, before any header is written."""
     follow = exposures.corrected_wcs
 
-    def refuse_the_last(wcs, shape, plane, fit):
+    def refuse_the_last(wcs, shape, plane, fit, **options):
         if np.allclose(wcs.wcs.crval, last):
             raise DegenerateFit("a WCS of type TAN can't follow the fit")
-        return follow(wcs, shape, plane, fit)
+        return follow(wcs, shape, plane, fit, **options)
 
     last = [fits.getheader(LAST, ("SCI", 2))[name] for name in ("CRVAL1", "CRVAL2")]
     before = Path(LAST).read_bytes()

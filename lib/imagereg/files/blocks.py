@@ -37,13 +37,18 @@ def is_compressed(path: str) -> bool:
         return file.read(2) == _GZIP
 
 
-def check_structure(path: str) -> None:
-    """Check that a file holds all that its headers declare.
+def check_structure(path: str) -> list[bytes]:
+    """Check that a file holds all that its headers declare, and return these as they stand in it.
 
     Parameters
     ----------
     path : str
         A file that should be FITS; a gzipped one is unpacked in passing, a piece at a time.
+
+    Returns
+    -------
+    list of bytes
+        The blocks of each header, in order of the HDUs.
 
     Raises
     ------
@@ -54,19 +59,20 @@ def check_structure(path: str) -> None:
     size = os.path.getsize(path)
     if is_compressed(path):
         with gzip.open(path) as file:
-            _walk(file, path, max(_LARGEST_RATIO * size, _ALWAYS_ALLOWED), packed=True)
-    else:
-        with open(path, "rb") as file:
-            _walk(file, path, size, packed=False)
+            return _walk(file, path, max(_LARGEST_RATIO * size, _ALWAYS_ALLOWED), packed=True)
+    with open(path, "rb") as file:
+        return _walk(file, path, size, packed=False)
 
 
-def _walk(file: IO[bytes] | gzip.GzipFile, path: str, room: int, *, packed: bool) -> None:
-    """Go from header to header; `room` bytes are the most that the file may hold."""
+def _walk(file: IO[bytes] | gzip.GzipFile, path: str, room: int, *, packed: bool) -> list[bytes]:
+    """Return all headers, going from one to the next; the file may hold `room` bytes at the most."""
+    headers: list[bytes] = []
     offset = 0
     for number in range(_MOST_HDUS + 1):
         header = _read_header(file, path, number)
         if not header:
-            return
+            return headers
+        headers.append(header)
         if number == _MOST_HDUS:
             break
         offset += len(header)
@@ -89,7 +95,7 @@ def _read_header(file, path, number):
     if number and not first.strip(b"\0 "):
         return b""
     start = b"XTENSION=" if number else b"SIMPLE  ="
-    if not first.startswith(start):
+    if not first.startswith(start) or not first[:_CARD].isascii() or b"\0" in first[:_CARD]:
         raise InputError(f"{path} can't be read as FITS: its header {number} does not begin with "
                          f"{start[:-1].decode().strip()}")
     blocks = []

@@ -15,7 +15,7 @@ from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.files.atomic import Claim, copy_bytes, is_protected, replacing
-from imagereg.files.blocks import is_compressed
+from imagereg.files.blocks import check_structure, is_compressed
 from imagereg.files.fits import opened, science
 from imagereg.wcs import Solution, corrected_header, headerlet, history, keywords
 
@@ -51,17 +51,16 @@ def check_updatable(path: str, *, primary: bool = False) -> None:
 
 
 def _changing_headers(path, primary):
-    """Return the bytes of the headers that an update changes, by index."""
+    """Return the bytes of the headers that an update may change, by index."""
     try:
-        with opened(path) as hdus, _unpacked(path) as source:
-            indices = set(science(hdus, path))
-            if primary or history.keeps_history(hdus):
-                indices.add(0)
-            infos = {index: hdus[index].fileinfo() for index in sorted(indices)}
-            return {index: _read_span(source, info["hdrLoc"], info["datLoc"])
-                    for index, info in infos.items()}
-    except InputError:
+        headers = check_structure(path)
+    except (InputError, OSError):
         return {}
+    changing = {index: header for index, header in enumerate(headers) if b"CTYPE1  =" in header}
+    has_history = any(b"IDCSCALE=" in header for header in changing.values())
+    if primary or has_history:
+        changing[0] = headers[0]
+    return dict(sorted(changing.items()))
 
 
 def check_wcsname(path: str, taken: Mapping[int, Iterable[str]], wcsname: str) -> None:

@@ -10,6 +10,7 @@ import signal
 import sys
 import textwrap
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
         Exit status: 0 when all images are aligned, 1 when not, 2 for bad input; 128+n where signal
         n has ended it.
     """
+    # What astropy warns of in a header is harmless, or is said in one of our own sentences.
+    warnings.filterwarnings("ignore", module=r"astropy\.")
     options = _parser(task).parse_intermixed_args(arguments)
     # The editor's windows would swallow what the handlers raise.
     stoppable = contextlib.nullcontext() if options.epar else _stopped_by_signals()

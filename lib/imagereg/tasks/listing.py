@@ -139,6 +139,6 @@ def _provenance(header, key=""):
     """Return catalog, nmatch and rms of the WCS under a letter, as fields of `StoredSolution`."""
     nmatch = keywords.number(header, f"NMATCH{key}")
     return {"catalog": keywords.text(header, f"CATALOG{key}"),
-            "nmatch": int(nmatch) if nmatch else None,
+            "nmatch": int(nmatch) if nmatch > 0 else None,
             "rms": tuple(keywords.fit_rms(header, axis, key) * _MAS_PER_DEGREE
                          for axis in (1, 2))}

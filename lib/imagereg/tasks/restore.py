@@ -65,6 +65,7 @@ def _last_archived(paths):
     for path in paths:
         with files.opened(path) as hdus:
             science = [hdus[index].header for index in files.science(hdus, path)]
+            now[path] = {header.get("WCSNAME") for header in science}
         try:
             names = {alternates.last_archived(header) for header in science}
         except InputError as error:
@@ -74,7 +75,6 @@ def _last_archived(paths):
                              f"{' and '.join(sorted(names))}: say with --to which one they are to "
                              "have")
         last[path] = names.pop()
-        now[path] = {header.get("WCSNAME") for header in science}
     if set().union(*now.values()).isdisjoint(last.values()):
         return last
     newest = max(paths, key=lambda path: os.stat(path).st_mtime_ns)

@@ -64,7 +64,8 @@ def fit_rms(header: fits.Header, axis: int, key: str = "") -> float:
         return rms / _MAS_PER_DEGREE
     if rms > 0:
         return rms
-    return number(header, f"CRDER{axis}{key}") or math.nan
+    error = number(header, f"CRDER{axis}{key}")
+    return error if error > 0 else math.nan
 
 
 def wcs_cards(header: fits.Header) -> dict[str, fits.Card]:
