@@ -248,7 +248,7 @@ def test_two_runs_at_once(visit):
     ({"hdrfile": "jdemo1abq_flt.fits", "clobber": True}, InputError, "would take the place of the image"),
     ({"history": "missing.txt"}, InputError, "missing.txt can't be read"),
     ({"author": "Ångström"}, ParameterError, "expected plain ASCII text"),
-    ({"wcsname": ""}, ParameterError, "needs a name"),
+    ({"hdrname": "\x07"}, ParameterError, "expected plain ASCII text"),
 ])
 def test_refused(visit, given, error, words):
     Path("jdemo1abq_taken_hlet.fits").write_text("mine")

@@ -268,17 +268,12 @@ class EffectivePSF:
         first = np.floor(u).astype(int) - 1
         z = u - first - 1
         y = 1 - z
-        values = np.stack(
-            [y**3 / 6, 2 / 3 - z**2 * (1 + y) / 2, 2 / 3 - y**2 * (1 + z) / 2, z**3 / 6], axis=-1
-        )
-        slopes = np.stack(
-            [-(y**2) / 2, 1.5 * z**2 - 2 * z, 2 * y - 1.5 * y**2, z**2 / 2], axis=-1
-        )
-        slopes = slopes / self.spacing
+        values = [y**3 / 6, 2 / 3 - z**2 * (1 + y) / 2, 2 / 3 - y**2 * (1 + z) / 2, z**3 / 6]
+        slopes = [-(y**2) / 2, 1.5 * z**2 - 2 * z, 2 * y - 1.5 * y**2, z**2 / 2]
         basis, slope = np.zeros((2, *u.shape, m))
         where = first[..., None] + np.arange(4)
-        np.put_along_axis(basis, where, values, axis=-1)
-        np.put_along_axis(slope, where, slopes, axis=-1)
+        np.put_along_axis(basis, where, np.stack(values, axis=-1), axis=-1)
+        np.put_along_axis(slope, where, np.stack(slopes, axis=-1) / self.spacing, axis=-1)
         return basis, slope
 
     def _corrected(self, stamps, fit, model_error):
@@ -311,9 +306,8 @@ class EffectivePSF:
         """Return the same surface with its centre where the weighted first moments vanish.
 
         The weight is the round Gaussian that fits the surface best, found along with the centre
-        (adaptive moments: Bernstein & Jarvis 2002, AJ 123, 583). So the centre is that of a
-        least-squares fit of a Gaussian, whatever the kernel that found the stars. The weight draws
-        both moments towards the present values, so a step of the centre is 1.5 moments.
+        (adaptive moments: Bernstein & Jarvis 2002, AJ 123, 583), whatever the kernel that found
+        the stars. It draws the moment towards the present centre, so a step is 1.5 moments.
         """
         fine = np.arange(-self.half, self.half + 0.01, self.spacing / 5)
         value = self(fine[None], fine[None])[0][0]
@@ -322,11 +316,10 @@ class EffectivePSF:
         variance = (self.fwhm * _SIGMA_OF_FWHM) ** 2
         for _ in range(40):
             x, y = (fine - c for c in centre)
-            across, along = (np.exp(-(offset**2) / (2 * variance)) for offset in (x, y))
-            light = along[:, None] * value * across
-            total = light.sum()
-            moment = np.array([(light * x).sum(), (light * y[:, None]).sum()]) / total
-            spread = (light * (x**2 + y[:, None] ** 2)).sum() / total
+            square = x**2 + y[:, None] ** 2
+            light = value * np.exp(-square / (2 * variance))
+            moment = np.array([(light * x).sum(), (light * y[:, None]).sum()]) / light.sum()
+            spread = (light * square).sum() / light.sum()
             centre = np.clip(centre + 1.5 * moment, -_REACH, _REACH)
             variance = np.clip(spread, variance / 2, self.half**2)
         return dataclasses.replace(self, centre=(float(centre[0]), float(centre[1])))

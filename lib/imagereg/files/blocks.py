@@ -65,7 +65,7 @@ def check_structure(path: str) -> list[bytes]:
 
 
 def _walk(file: IO[bytes] | gzip.GzipFile, path: str, room: int, *, packed: bool) -> list[bytes]:
-    """Return all headers, going from one to the next; the file may hold `room` bytes at the most."""
+    """Return all headers, going from one to the next; a file may hold `room` bytes at most."""
     headers: list[bytes] = []
     offset = 0
     for number in range(_MOST_HDUS + 1):

@@ -40,7 +40,7 @@ def check(paths: Sequence[str], task: Any) -> None:
     Raises
     ------
     ParameterError
-        A text can't stand in a FITS header, or the headerlet has no name.
+        A text can't stand in a FITS header.
     InputError
         A file would be overwritten, the name is taken, the history can't be read, or stwcs can't
         make headerlets of such files.
@@ -156,8 +156,6 @@ def _hdrname(task):
 
 def _words(task):
     """Return what the task says about a headerlet; ParameterError where a FITS header can't."""
-    if not _hdrname(task):
-        raise ParameterError("tweakreg: headerlet = yes needs a name for it: hdrname, or wcsname")
     words = {name: task[name].strip() for name in ("author", "descrip", "catalog")}
     for name, value in {**words, "hdrname": _hdrname(task)}.items():
         if not (value.isascii() and value.isprintable()):
