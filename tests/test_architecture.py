@@ -10,6 +10,7 @@ import tokenize
 from pathlib import Path
 
 import pytest
+from mutations import MUTATIONS
 
 PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
@@ -384,6 +385,14 @@ def test_defaults_of_parameters_stand_in_the_cfgspc_only(name):
                   for node, word, text in defaults(name)
                   if word in declared and not (text == "''" and (room(name), word) in NAMESAKES)]
     assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_mutations_are_of_the_code_there_is(mutation):
+    """The script tests/mutations.py applies them; each of its texts stands in its module once."""
+    assert (PACKAGE / mutation.module).read_text(encoding="utf-8").count(mutation.old) == 1
+    assert mutation.new != mutation.old
+    assert (PACKAGE.parent.parent / "tests" / mutation.tests.partition("::")[0]).exists()
 
 
 def test_dependencies_are_declared():
