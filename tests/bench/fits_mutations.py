@@ -345,7 +345,7 @@ class Stage:
             return said
         if command == "align":
             good = [line for line in outcome.out.splitlines() if " aligned " in line]
-            if not any(line.startswith(self.names[1]) for line in good):
+            if not any(line.lstrip().startswith(self.names[1]) for line in good):
                 said.append(f"the others do not go on: {outcome.err.strip()[:150]}")
         elif command == "list" and self.names[1] not in outcome.out:
             said.append(f"the others are not listed: {outcome.err.strip()[:150]}")

@@ -29,12 +29,10 @@ def work(stage, tmp_path):
     return tmp_path / "work"
 
 
-@pytest.mark.xfail(strict=True, reason="the exit status is that of the interpreter's last flush")
 def test_full_standard_output(stage):
     assert stage.complaints(stage.run(faults.full_output), side_channel=True) == []
 
 
-@pytest.mark.xfail(strict=True, reason="tracebacks, and exit status 1")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
 @pytest.mark.parametrize("first", [1, 4])
 def test_log_that_can_not_be_written(stage, first, number):
@@ -42,15 +40,11 @@ def test_log_that_can_not_be_written(stage, first, number):
     assert stage.complaints(outcome, side_channel=True) == []
 
 
-@pytest.mark.xfail(strict=True, reason="tracebacks, and exit status 1")
 def test_log_on_a_full_disk(stage):
     outcome = stage.run(None, [*faults.WORDS, "runfile=/dev/full"])
     assert stage.complaints(outcome, side_channel=True) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the log raises; a headerlet is left without its header update"
-)
 @pytest.mark.parametrize("part", [0.2, 0.6, 0.9])
 def test_full_disk(stage, part):
     first = max(1, int(part * stage.count()))
@@ -72,13 +66,11 @@ def no_plots():
     FigureCanvasAgg.draw = fail
 
 
-@pytest.mark.xfail(strict=True, reason="a traceback, and no header is updated")
 def test_plots_that_can_not_be_drawn(stage):
     outcome = stage.run(no_plots)
     assert stage.complaints(outcome, side_channel=True) == []
 
 
-@pytest.mark.xfail(strict=True, reason="it is read")
 def test_matplotlibrc_of_the_folder_is_not_read(work):
     (work / "matplotlibrc").write_text("savefig.dpi: 3\nno.such.name: 5\nfont.size: nonsense\n")
     words = (
@@ -109,13 +101,7 @@ ODD_NAMES = {
 }
 
 
-MISREAD = pytest.mark.xfail(strict=True, reason="it is not read back, or shown as it is")
-READ_BACK = ("quote", "brackets")
-
-
-@pytest.mark.parametrize(
-    "kind", [kind if kind in READ_BACK else pytest.param(kind, marks=MISREAD) for kind in ODD_NAMES]
-)
+@pytest.mark.parametrize("kind", ODD_NAMES)
 def test_odd_file_name(work, kind):
     """What was written is read back: the solution is applied to the file of that name."""
     name = ODD_NAMES[kind]
@@ -136,9 +122,7 @@ def test_odd_file_name(work, kind):
     [
         pytest.param(
             ("--headerlets", "*flt.fits"),
-            id="list",
-            marks=pytest.mark.xfail(strict=True, reason="a traceback"),
-        ),
+            id="list"        ),
         pytest.param(("*flt.fits", *QUIET), id="align"),
     ],
 )
@@ -151,7 +135,6 @@ def test_escapes_in_headers_are_shown_escaped(work, words):
     assert outcome.complaints() == []
 
 
-@pytest.mark.xfail(strict=True, reason="a traceback")
 def test_unknown_task_in_clpars(work):
     (work / "pars.txt").write_text(
         'tweakreg.input = "*flt.fits"\nother.threshold = 5\nimagefindpars.threshold = 10\n'

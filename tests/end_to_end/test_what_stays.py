@@ -37,7 +37,6 @@ def set_attribute(path, name, value):
         pytest.skip(f"no extended attributes here: {error}")
 
 
-@pytest.mark.xfail(strict=True, reason="a rewritten file has none")
 def test_extended_attributes_stay(work):
     set_attribute(work / SECOND, "user.note", b"checked by hand")
     assert trials.run(UPDATE, work).status == 0
@@ -46,7 +45,6 @@ def test_extended_attributes_stay(work):
     assert os.getxattr(work / SECOND, "user.note") == b"checked by hand"
 
 
-@pytest.mark.xfail(strict=True, reason="a rewritten file has none")
 def test_access_control_list_stays(work):
     """Another user (uid 1) may read and write: the list as Linux stores it, version 2."""
     entries = (
@@ -67,7 +65,6 @@ def test_access_control_list_stays(work):
     assert os.getxattr(work / SECOND, "system.posix_acl_access") == packed
 
 
-@pytest.mark.xfail(strict=True, reason="a hard link is parted in silence")
 def test_hard_link_is_kept_or_named(work):
     """Either both names have the new header, or the log says that they are parted."""
     os.link(work / SECOND, work / "other.fits")
@@ -78,7 +75,6 @@ def test_hard_link_is_kept_or_named(work):
     assert named or os.path.samefile(work / SECOND, work / "other.fits")
 
 
-@pytest.mark.xfail(strict=True, reason="both write the same log")
 def test_two_runs_in_one_folder(work, tmp_path):
     """The second is refused, or writes beside: log and solution file are those of one run."""
 

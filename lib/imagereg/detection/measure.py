@@ -13,7 +13,6 @@ from imagereg.detection.epsf import Stamps
 from imagereg.detection.kernel import Kernel
 from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.detection.sky import measure_sky
-from imagereg.detection.trails import on_trails
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +131,6 @@ def measure_chip(
             settings["relative_noise"] = sky.relative_noise
         sources = find_sources(data, **settings, **finding.settings(*_SHAPE_LIMITS))
     sources = leave_out(sources, excluded, where)
-    sources = _without_trails(sources, data.shape, finding.conv_width, where)
     if finding.centroid == "marginal" or not len(sources):
         return sources, None
     if finding.nsources is not None:
@@ -165,14 +163,6 @@ def leave_out(sources: SourceCatalog, excluded: np.ndarray | None, where: str) -
         sources = sources[good]
     _log.info("%s: %d sources", where, len(sources))
     return sources
-
-
-def _without_trails(sources, shape, conv_width, where):
-    """Leave out the sources on trails of satellites, and say how many they are."""
-    on_trail = on_trails(sources.xy, shape, conv_width)
-    if on_trail.any():
-        _log.info("%s: %d sources on trails are left out", where, on_trail.sum())
-    return sources[~on_trail]
 
 
 def best_of_chip(

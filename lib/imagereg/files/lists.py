@@ -113,9 +113,9 @@ class Exclusions:
         sentences = []
         for image, names in (self.names or {}).items():
             if image not in n_chips:
-                sentences.append(f"{image} in the list of exclusions is none of the images")
+                sentences.append(f"{image} is none of the images")
             elif any(names[n_chips[image]:]):
-                sentences.append(f"{image} in the list of exclusions has {len(names)} areas, and "
+                sentences.append(f"{image} has {len(names)} areas, and "
                                  f"{n_chips[image]} chips")
         return sentences
 

@@ -96,13 +96,13 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     exposures = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
                                   catalogs=catalogs)
     if exclusions:
-        _report_unused(exclusions, exposures, os.path.basename(task.refimage))
+        _report_unused(exclusions, exposures, task)
     return exposures
 
 
-def _report_unused(exclusions, exposures, refimage):
+def _report_unused(exclusions, exposures, task):
     """Log what a list of exclusions names in vain; the reference image may stand in it too."""
-    n_chips = {refimage: sys.maxsize}
+    n_chips = {os.path.basename(task.refimage): sys.maxsize}
     for exposure in exposures:
         name = os.path.basename(exposure.path)
         if exposure.problem:
@@ -110,7 +110,7 @@ def _report_unused(exclusions, exposures, refimage):
         else:
             n_chips[name] = n_chips.get(name, 0) + len(exposure.chips)
     for sentence in exclusions.unused(n_chips):
-        log.warning("%s", sentence)
+        log.warning("%s: %s", task.exclusions, sentence)
 
 
 def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: Sequence[Exposure],

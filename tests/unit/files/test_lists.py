@@ -33,7 +33,7 @@ def test_lists_that_are_none(text, message):
 def test_exclusions_that_stand_for_nothing():
     listed = Exclusions({}, {"a.fits": ("r1", None), "b.fits": ("r1", "r2"), "gone.fits": ("r1",)})
     assert listed.unused({"a.fits": 1, "b.fits": 1}) == [
-        "b.fits in the list of exclusions has 2 areas, and 1 chips",
-        "gone.fits in the list of exclusions is none of the images",
+        "b.fits has 2 areas, and 1 chips",
+        "gone.fits is none of the images",
     ]
     assert listed.unused({"a.fits": 2, "b.fits": 2, "gone.fits": 1}) == []
