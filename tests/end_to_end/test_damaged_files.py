@@ -92,14 +92,7 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind",
-    params(
-        [(kind,) for kind in TEXTS],
-        {("list",), ("catfile",), ("exclusions",), ("shiftfile",)},
-        "a long line",
-    ),
-)
+@pytest.mark.parametrize("kind", TEXTS)
 def test_long_word(texts, kind):
     assert texts.complaints(kind, TEXTS[kind]) == []
 
@@ -108,19 +101,7 @@ VALUES = {"long": "x" * 5000, "newline": "a\nb", "escape": "\x1b[31m", "not UTF-
 GIVEN = [(name, kind) for name in ("fitgeometry", "refimage", "searchrad") for kind in VALUES]
 
 
-@pytest.mark.parametrize(
-    "name, kind",
-    params(
-        GIVEN,
-        {
-            ("fitgeometry", "long"),
-            ("searchrad", "long"),
-            ("refimage", "escape"),
-            ("refimage", "not UTF-8"),
-        },
-        "a long line, controls, or a traceback",
-    ),
-)
+@pytest.mark.parametrize("name, kind", GIVEN)
 def test_value_on_the_command_line(texts, name, kind):
     outcome = trials.run(("--lpar", f"{name}={VALUES[kind]}"), texts.folder)
     assert outcome.complaints(cpu=1.0) == []
