@@ -104,6 +104,7 @@ class _Recomputed:
         return self._parts
 
     def _worked_out(self, hdus, old):
+        """Return the HDUs of the file with the headers that stwcs gives them, see `rewrite`."""
         headers = list(old)
         science = files.science(hdus, self.path)
         fitted = [index for index in science if keywords.is_fitted(old[index])]
