@@ -330,7 +330,7 @@ class Alignment:
         deviations = [correction.deviation_from_fit(new.wcs, chip.wcs, shape=chip.shape,
                                                     plane=self.plane, fit=self.fit)
                       for new, chip in zip(chips, self.exposure.chips, strict=True)]
-        if max(deviations) < correction.SAME_SKY:
+        if max(deviations, default=0.0) < correction.SAME_SKY:  # catalogs alone have no chips
             return chips
         # A fit that moves far is linear on the plane in a first approximation only: what is left of
         # the matches once the chips have moved is fitted again.

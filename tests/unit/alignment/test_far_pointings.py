@@ -6,6 +6,7 @@ from planes import PLANE, SHAPE, chip_wcs, exposure_at, fine_grid, noise, rules_
 
 from imagereg.alignment import Chip, Exposure
 from imagereg.catalogs import SourceCatalog
+from imagereg.tweakreg import align_catalogs
 from imagereg.wcs import Status, TangentPlane
 
 SCATTER = 0.01  # pixels
@@ -93,3 +94,11 @@ def test_mirrored_image(geometry, header_is_mirrored):
     assert result.status is Status.ALIGNED and "parity" in result.reason, result.reason
     chip, = result.corrected_chips()
     assert np.linalg.det(chip.wcs.pixel_scale_matrix) * np.linalg.det(first.pixel_scale_matrix) > 0
+
+
+def test_catalogs_alone_have_no_chips_to_correct():
+    xy = stars(60)
+    columns = {"xy_error": np.full(xy.shape, SCATTER)}
+    image = SourceCatalog(xy + (4.0, -6.0) + noise(xy.shape, 1, SCATTER), **columns)
+    alignment = align_catalogs(image, SourceCatalog(xy, **columns), searchrad=20, searchunits="pixels")
+    assert alignment.status is Status.ALIGNED and alignment.corrected_chips() == ()
