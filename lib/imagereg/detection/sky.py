@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import sep
 
 from imagereg.detection.daofind import sky_sigma
 
@@ -112,6 +111,8 @@ def _sample(image, bad, pick, level):
 
 def _background(sample, unusable, mesh, *, smoothing):
     """Return SExtractor's background, its meshes smoothed by a median of so many each way."""
+    import sep  # only here: a chip has to be measured first
+
     return sep.Background(sample, mask=unusable, bw=mesh, bh=mesh, fw=smoothing, fh=smoothing)
 
 
