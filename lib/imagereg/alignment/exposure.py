@@ -32,14 +32,14 @@ class Chip:
     ----------
     extver : int
         EXTVER of its science extension.
-    wcs : astropy.wcs.WCS
-        With all distortions.
+    wcs : astropy.wcs.WCS or None
+        With all distortions; None where the header has none.
     shape : (int, int)
         Rows and columns.
     """
 
     extver: int
-    wcs: WCS
+    wcs: WCS | None
     shape: tuple[int, int]
 
 
@@ -106,13 +106,18 @@ class Exposure:
     def measured(cls, name, chips, sources, *, path="", metadata=None):
         """Make an exposure of chips and sources, whose sky positions follow from the chips' WCS."""
         sky, error = sources.sky.copy(), sources.sky_error.copy()
-        for chip in chips:
+        for chip in (chip for chip in chips if chip.wcs is not None):
             rows = (sources.chip == chip.extver) & np.isfinite(sources.xy).all(axis=1)
             sky[rows] = pixel_to_sky(chip.wcs, sources.xy[rows])
             # As if x and y were east and north.
             error[rows] = sources.xy_error[rows] * pixel_scale(chip.wcs)
         sources = sources.replace(sky=sky, sky_error=error, origin=name)
         return cls(name, path, metadata or Metadata(), tuple(chips), sources)
+
+    @property
+    def lacks_wcs(self) -> bool:
+        """Whether a header has no WCS, so that the sources have no sky positions."""
+        return any(chip.wcs is None for chip in self.chips)
 
     @property
     def outlines(self):

@@ -9,6 +9,7 @@ import numpy as np
 
 from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
 from imagereg.alignment.match import Candidate, PointSet
+from imagereg.alignment.placement import description, placed, rules_once_placed
 from imagereg.alignment.significance import is_needless
 from imagereg.alignment.solve import FittedCandidate, solve
 from imagereg.catalogs import Flag, Reference
@@ -112,7 +113,9 @@ class _Queue:
             yield members
 
     def _visit(self, number):
-        return self.exposures[number].metadata.visit
+        """Return the visit of an exposure; one without a WCS shares no pointing with others."""
+        exposure = self.exposures[number]
+        return "" if exposure.lacks_wcs else exposure.metadata.visit
 
     def _with_visit(self, number, among):
         visit = self._visit(number)
@@ -125,7 +128,8 @@ def _coverage(exposures, plane):
     """Sample on a grid over all footprints which exposure covers what: (N, grid points) bool."""
     footprints = []
     for exposure in exposures:
-        borders = [pixel_to_sky(chip.wcs, border(chip.shape)) for chip in exposure.chips]
+        borders = [pixel_to_sky(wcs, border(shape)) for wcs, shape in exposure.outlines
+                   if wcs is not None]
         footprints.append([plane.sky_to_plane(sky) for sky in borders])
     corners = [outline for outlines in footprints for outline in outlines]
     corners = np.concatenate(corners or [np.zeros((1, 2))])
@@ -240,7 +244,8 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
     first = exposures[0]
     if len(exposures) == 1 and first.name == reference.image:
         return [_reference_verdict(first, plane, rules)]
-    if reference.visit and reference.visit == first.metadata.visit:
+    shares_visit = reference.visit == first.metadata.visit and not first.lacks_wcs
+    if reference.visit and shares_visit:
         shared = f"of the visit of {reference.name}, whose pointing it shares (group=visit)"
         return [Alignment(e, Status.FAILED if e.problem else Status.UNCHANGED, e.problem or shared,
                           plane) for e in exposures]
@@ -248,16 +253,26 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
     usable = [e for e in exposures if not e.problem]
     found = None
     error = None
+    pattern = None
     try:
         image = _image_points(usable or exposures, plane, rules)
         ref_rows = _selection(catalog, rules)
         if confirmed:
             ref_rows = ref_rows[reference.confirmed(ref_rows)]
         ref = _points([catalog], [ref_rows], plane)
+        if first.lacks_wcs:
+            first, pattern = placed(first, image.source_index, ref, plane, rules=rules)
+            usable = [first]
+            rules = rules_once_placed(rules)
+            image = _image_points(usable, plane, rules)
         if len(usable) == 1 and np.array_equal(image.xy, ref.xy):
             raise AlignmentError(f"its sources are those of {reference.name} to the last digit: "
                                  "the same exposure")
         found = solve(image, ref, plane, rules)
+        if pattern:
+            chance = max(found.chance_probability, pattern.chance_probability)
+            found = dataclasses.replace(found, how=description(first, pattern),
+                                        chance_probability=chance)
     except AlignmentError as failure:
         error = failure
     verdicts = iter(_split(found, error, usable, catalog, plane=plane, rules=rules))

@@ -57,6 +57,7 @@ def _changing_headers(path, primary):
     except (InputError, OSError):
         return {}
     changing = {index: header for index, header in enumerate(headers) if b"CTYPE1  =" in header}
+    changing = changing or dict(enumerate(headers))  # any may be given a first WCS
     has_history = any(b"IDCSCALE=" in header for header in changing.values())
     if primary or has_history:
         changing[0] = headers[0]

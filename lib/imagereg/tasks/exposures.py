@@ -94,10 +94,22 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
     exclusions = _exclusions(task)
     exposures = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
-                                  catalogs=catalogs)
+                                  catalogs=catalogs, needs_wcs=False)
+    if task.matching != "triangles" or task.headerlet:
+        exposures = [_with_wcs_alone(exposure) for exposure in exposures]
     if exclusions:
         _report_unused(exclusions, exposures, task)
     return exposures
+
+
+def _with_wcs_alone(exposure):
+    """Return an exposure; one without a WCS gets a problem that says how it would be given one."""
+    if not exposure.lacks_wcs:
+        return exposure
+    problem = (f"{exposure.name} has no celestial WCS; with matching=triangles and headerlet=no it "
+               "gets one, by a pattern of sources that the reference has too")
+    log.error("%s", problem)
+    return dataclasses.replace(exposure, chips=(), sources=SourceCatalog.empty(), problem=problem)
 
 
 def _report_unused(exclusions, exposures, task):
@@ -126,7 +138,7 @@ def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: 
     if task.refcat:
         frame = _frame_of_catalog(task, exposures, dry_run)
         name = os.path.basename(task.refcat)
-        return frame.plane, Reference(name, SourceCatalog.empty(), _read_refcat(task, frame))
+        return frame.plane, Reference(name, SourceCatalog.empty(), _read_refcat(task, frame.wcs))
     if not task.refimage:
         return TangentPlane.around(_usable(exposures[0]).outlines), None
     image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
@@ -140,9 +152,11 @@ def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: 
 
 
 def _usable(exposure):
-    """Return an exposure; InputError with its problem where it has one."""
+    """Return an exposure; InputError with its problem where it has one, or no WCS."""
     if exposure.problem:
         raise InputError(exposure.problem)
+    if exposure.lacks_wcs:
+        raise InputError(f"{exposure.name} has no celestial WCS, which the reference needs")
     return exposure
 
 
@@ -161,7 +175,12 @@ def _frame_of_catalog(task, exposures, dry_run):
     if task.refxyunits == "pixels":
         raise InputError(f"refxyunits = pixels: say by refimage which image the pixels of "
                          f"{task.refcat} are of, or give the WCS file that outwcs wrote")
-    first = next((exposure for exposure in exposures if not exposure.problem), exposures[0])
+    usable = [exposure for exposure in exposures if not exposure.problem]
+    located = [exposure for exposure in usable if not exposure.lacks_wcs]
+    if usable and not located:
+        stars = _read_refcat(task, None)
+        return _Frame(TangentPlane.around_stars(stars.sky, usable[0].chips[0].shape))
+    first = located[0] if located else exposures[0]
     return _Frame(TangentPlane.around(_usable(first).outlines))
 
 
@@ -190,15 +209,15 @@ def _plane_file(path):
         return None
 
 
-def _read_refcat(task, frame):
-    """Read the reference catalog, and keep the stars within the limits of flux and number."""
+def _read_refcat(task, wcs):
+    """Read the reference catalog, whose pixels are those of a WCS, and keep what limits leave."""
     table = read_table(read_bytes(task.refcat), task.refcat)
     names = ("refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")
     stars = reference_catalog(table, **{name: task[name] for name in names})
     stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
                     fluxunits=task.rfluxunits, nbright=task.refnbright, prefix="r")
     if task.refxyunits == "pixels":
-        stars = dataclasses.replace(stars, sky=pixel_to_sky(frame.wcs, stars.xy))
+        stars = dataclasses.replace(stars, sky=pixel_to_sky(wcs, stars.xy))
     return stars
 
 
@@ -208,7 +227,8 @@ def _exclusions(task):
 
 def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                       limits: Limits | None = None, exclusions: lists.Exclusions | None = None,
-                      catalogs: lists.UserCatalogs | None = None) -> list[Exposure]:
+                      catalogs: lists.UserCatalogs | None = None,
+                      needs_wcs: bool = True) -> list[Exposure]:
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
@@ -223,6 +243,8 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         Where not to look for sources.
     catalogs : UserCatalogs, optional
         Sources that the user gives, in place of the finder's.
+    needs_wcs : bool
+        An image without a WCS has a problem; else its sources have no sky positions.
 
     Returns
     -------
@@ -239,7 +261,8 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         raise ParameterError(f"{parameters.task}: computesig = no needs skysigma > 0")
     # Each thread has its own work: threads of BLAS below them would only wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs), images)
+        found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs,
+                                               needs_wcs=needs_wcs), images)
         detections = [detection for part in found for detection in part]
         stamps: dict[str, list[Stamps]] = {}
         for detection in detections:
@@ -255,7 +278,7 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                              detections))
 
 
-def _detect(image, parameters, exclusions, catalogs):
+def _detect(image, parameters, exclusions, catalogs, *, needs_wcs):
     """Return a `Detection` for each exposure in a file; an InputError becomes a problem of one."""
     name = os.path.basename(image.path)
     finding = _finding(parameters)
@@ -274,7 +297,8 @@ def _detect(image, parameters, exclusions, catalogs):
 
     try:
         detections = []
-        with read_image(image.path, flags_path=instruments.quality_file(image.path)) as opened:
+        with read_image(image.path, flags_path=instruments.quality_file(image.path),
+                        needs_wcs=needs_wcs) as opened:
             for exposure, metadata, chips in opened.exposures():
                 parts = [sources_of(opened, chip, metadata) for chip in chips]
                 detection = Detection(exposure, image.path, metadata, chips)

@@ -137,6 +137,18 @@ class TangentPlane:
         return cls(wcs, (shape[0], shape[1]))
 
     @classmethod
+    def around_stars(cls, sky: np.ndarray, shape: tuple[int, int]) -> TangentPlane:
+        """Lay a plane around sky positions (N, 2), degrees, such that they fill an image.
+
+        North is up and east left; the image of `shape` (ny, nx) is one whose scale is not known.
+        """
+        centre = mean_direction(sky)
+        offsets = tangent_wcs(centre, np.eye(2)).wcs_world2pix(sky, 1)
+        scale = (np.ptp(offsets, axis=0) / shape[::-1]).max()
+        middle = (np.array(shape[::-1]) + 1) / 2
+        return cls.of(centre, middle, np.diag([-scale, scale]), shape)
+
+    @classmethod
     def flat(cls, pixel_scale: float = 1.0) -> TangentPlane:
         """Return a plane for positions without a WCS, of `pixel_scale` arcsec, centred on 0, 0."""
         wcs = tangent_wcs([180.0, 0.0], np.diag([-pixel_scale, pixel_scale]) / _ARCSEC)
