@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 
 from imagereg.alignment.fit import LinearFit, fit_linear
 from imagereg.alignment.match import Candidate
+from imagereg.alignment.significance import probability
 from imagereg.catalogs import SourceCatalog
 from imagereg.wcs import (
     Solution,
@@ -22,6 +23,9 @@ from imagereg.wcs import (
     pixel_scale,
     pixel_to_sky,
 )
+
+
+FEWEST_MATCHES = 4  # by which the odds can decide; three stars never are
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,6 +143,7 @@ class Rules:
     nclip: int
     sigma: float | None
     minobj: int
+    minobj_is_asked: bool
     maxchance: float
     matching: str
     magclip: float | None
@@ -147,6 +152,16 @@ class Rules:
     group: str
     expand_refcat: bool
     enforce_user_order: bool
+
+    @property
+    def fewest_matches(self) -> int:
+        """Matches that a fit needs; few are enough where the user did not ask for more."""
+        return self.minobj if self.minobj_is_asked else min(self.minobj, FEWEST_MATCHES)
+
+    @property
+    def needed(self) -> str:
+        """What is needed, as a message says it."""
+        return f"minobj={self.minobj}" if self.minobj_is_asked else f"{self.fewest_matches}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -169,8 +184,9 @@ class Alignment:
         On which the fit was made.
     match : Candidate or None
         The first match, by offset alone, with its histogram; None for a pattern.
-    chance_probability : float
-        That unrelated lists match as well; NaN where nothing was matched.
+    log10_chance : float
+        Logarithm of the probability that unrelated lists match as well; NaN where nothing was
+        matched.
     fit : LinearFit or None
         From image to reference.
     reference : SourceCatalog
@@ -186,13 +202,18 @@ class Alignment:
     reason: str
     plane: TangentPlane
     match: Candidate | None = None
-    chance_probability: float = np.nan
+    log10_chance: float = np.nan
     fit: LinearFit | None = None
     reference: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
     rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
     ref_rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
     image_xy: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
     ref_xy: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
+
+    @property
+    def chance_probability(self) -> float:
+        """That unrelated lists match as well; NaN where nothing was matched, and never 0."""
+        return probability(self.log10_chance)
 
     @property
     def name(self) -> str:

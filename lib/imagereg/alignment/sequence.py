@@ -10,7 +10,7 @@ import numpy as np
 from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
 from imagereg.alignment.match import Candidate, PointSet
 from imagereg.alignment.placement import description, placed, rules_once_placed
-from imagereg.alignment.significance import is_needless
+from imagereg.alignment.significance import is_needless, log10
 from imagereg.alignment.solve import FittedCandidate, solve
 from imagereg.catalogs import Flag, Reference
 from imagereg.errors import AlignmentError, NotEnoughSources
@@ -235,8 +235,8 @@ def _stars(sources, needed):
 
 
 def _check_number(n_sources, rules):
-    if n_sources < max(rules.minobj, 1):
-        raise NotEnoughSources(f"{n_sources} sources found, minobj={rules.minobj} are needed")
+    if n_sources < max(rules.fewest_matches, 1):
+        raise NotEnoughSources(f"{n_sources} sources found, {rules.needed} are needed")
 
 
 def _align_together(exposures, reference, plane, rules, *, confirmed=False):
@@ -268,11 +268,14 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
         if len(usable) == 1 and np.array_equal(image.xy, ref.xy):
             raise AlignmentError(f"its sources are those of {reference.name} to the last digit: "
                                  "the same exposure")
-        found = solve(image, ref, plane, rules)
+        everything = (_points([e.sources for e in usable],
+                              [np.arange(len(e.sources)) for e in usable], plane),
+                      _points([catalog], [np.arange(len(catalog))], plane))
+        found = solve(image, ref, plane, rules, everything=everything)
         if pattern:
-            chance = max(found.chance_probability, pattern.chance_probability)
+            log10_chance = max(found.log10_chance, log10(pattern.chance_probability))
             found = dataclasses.replace(found, how=description(first, pattern),
-                                        chance_probability=chance)
+                                        log10_chance=log10_chance)
     except AlignmentError as failure:
         error = failure
     verdicts = iter(_split(found, error, usable, catalog, plane=plane, rules=rules))
@@ -364,7 +367,7 @@ def _details(found, number):
     i = found.image_index[mine]
     r = found.ref_index[mine]
     return {"match": found.candidate, "fit": found.fit.of(mine),
-            "chance_probability": found.chance_probability,
+            "log10_chance": found.log10_chance,
             "rows": found.image.source_index[i], "ref_rows": found.reference.source_index[r],
             "image_xy": found.image.xy[i], "ref_xy": found.reference.xy[r]}
 

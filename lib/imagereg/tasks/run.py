@@ -115,7 +115,7 @@ def rules_of(task: ParameterSet, plane: TangentPlane) -> Rules:
     scale = plane.pixel_scale if task.searchunits == "arcseconds" else 1.0
     same = {name: task[name] for name in _RULES}
     return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0,
-                 yoffset=task.yoffset or 0.0, **same)
+                 yoffset=task.yoffset or 0.0, minobj_is_asked="minobj" in task.changed, **same)
 
 
 def align_catalogs(image: SourceCatalog, reference: SourceCatalog, *, wcs: WCS | None = None,

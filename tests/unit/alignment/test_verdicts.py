@@ -72,17 +72,38 @@ def test_stars_win_over_more_defects(matching):
     assert result.nmatches <= 25
 
 
+def with_strangers(exposures, count):
+    """Return exposures with other stars besides in each."""
+    made = []
+    for number, exposure in enumerate(exposures):
+        pixels = np.random.default_rng(number).uniform(1, SHAPE[::-1], (count, 2))
+        xy = np.concatenate([exposure.sources.xy, pixels])
+        flux = np.random.default_rng(7).permutation(len(xy)) + 1.0
+        sources = SourceCatalog(xy, xy_error=np.full(xy.shape, ERROR), flux=flux, chip=1)
+        made.append(Exposure.measured(exposure.name, exposure.chips, sources))
+    return made
+
+
 @pytest.mark.parametrize("matching", ["auto", "tolerance", "triangles"])
-def test_defects_alone_are_no_solution(matching):
-    result = verdicts(dithered(0, 60), PLANE, replace(searchrad=60, matching=matching))[1]
+def test_defects_among_other_stars_are_no_solution(matching):
+    exposures = with_strangers(dithered(0, 60), 40)
+    result = verdicts(exposures, PLANE, replace(searchrad=60, matching=matching))[1]
     assert result.status is FAILED
     assert "stay on the same pixels" in result.reason and f"{np.hypot(*DITHER):.1f} pixels" in result.reason
 
 
-def test_defects_alone_are_taken_when_asked_for():
-    result = verdicts(dithered(0, 60), PLANE, replace(searchrad=60, onlybetter=False))[1]
+def test_defects_are_taken_when_asked_for():
+    exposures = with_strangers(dithered(0, 60), 40)
+    result = verdicts(exposures, PLANE, replace(searchrad=60, onlybetter=False))[1]
     assert result.status is ALIGNED
     assert "stay on the same pixels" in result.reason
+
+
+def test_stars_that_stay_on_their_pixels_are_stars():
+    # Two image sets of one exposure, of which the second has the offset of another pointing in its header.
+    result = verdicts(dithered(0, 60), PLANE, replace(searchrad=60))[1]
+    assert result.status is ALIGNED
+    assert f"moved by {np.hypot(*DITHER):.1f} pixels" in result.reason
 
 
 def test_without_a_dither_stars_stay_on_their_pixels():
@@ -154,7 +175,8 @@ def test_what_several_exposures_have_seen_helps_the_one_that_failed():
     def exposure(name, shift, rays):
         xy = np.concatenate([stars_ + shift + noise(stars_.shape, rays + ord(name)),
                              random.uniform((0, 0), SHAPE[::-1], (rays, 2))])
-        return exposure_at(xy, name, xy_error=np.full(xy.shape, 0.3))  # the errors tell nothing
+        unknown = np.full(len(xy), np.nan)  # neither errors nor fluxes tell anything
+        return exposure_at(xy, name, xy_error=np.full(xy.shape, 0.3), flux=unknown)
 
     rules = replace(searchrad=40, minobj=8, matching="tolerance", fitgeometry="shift")
     first, last, middle = exposure("a", (0, 0), 1200), exposure("b", (9, 5), 6000), exposure("c", (-7, 3), 30)
