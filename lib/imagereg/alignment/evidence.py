@@ -12,12 +12,13 @@ import dataclasses
 import itertools
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial import ConvexHull, QhullError, cKDTree
 from scipy.special import gammainc
 
 _FEWEST = 4  # matches by which a depth is judged; three are soon together by chance
 # Repetition is looked for in so many matched sources around the middle, fewer in long lists.
 _SMALLEST_CORE, _LARGEST_CORE = 50, 200
+_N_AROUND = 3  # neighbours, by whose distance crowded sources are told; a pair is no crowd
 _LEAST_HEAP = 5  # sources; fewer meet by chance along a line
 _MOST_STEPS = 8  # different repetitions that are looked for
 _MOST_DIFFERENCES = 1_000_000  # of positions, in looking for repetition
@@ -122,6 +123,18 @@ def within_hull(xy: np.ndarray, others: np.ndarray) -> np.ndarray:
     return inside
 
 
+def loneliest_half(xy: np.ndarray) -> np.ndarray:
+    """Return the indices of the half of the positions (N, 2) with most room around them.
+
+    Clusters, trails, bad columns and halos are crowded: what they hide shows among the others.
+    """
+    finite = np.flatnonzero(np.isfinite(xy).all(axis=1))
+    if len(finite) <= _N_AROUND:
+        return finite
+    distance = cKDTree(xy[finite]).query(xy[finite], k=_N_AROUND + 1)[0][:, -1]
+    return finite[distance >= np.median(distance)]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Repetition:
     """How much of the matched sources meets others at other offsets too.
@@ -141,7 +154,7 @@ class Repetition:
     covered: float = 0.0
 
 
-def repetition(image_xy: np.ndarray, ref_xy: np.ndarray, ref_index: np.ndarray,
+def repetition(matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray, *,
                tolerance: float) -> Repetition:
     """Find which of the matches other offsets explain as well.
 
@@ -151,15 +164,14 @@ def repetition(image_xy: np.ndarray, ref_xy: np.ndarray, ref_index: np.ndarray,
 
     Parameters
     ----------
+    matched_xy : (K, 2) ndarray
+        Positions of the matches.
     image_xy, ref_xy : (N, 2) and (M, 2) ndarray
-        Positions, with the transform applied.
-    ref_index : (K,) ndarray of int
-        The matches, as indices into the reference.
+        Those of both lists, with the transform applied.
     tolerance : float
         Largest distance of partners, pixels.
     """
-    matched = ref_xy[ref_index]
-    found = [_repetition(matched, others, tolerance) for others in (ref_xy, image_xy)]
+    found = [_repetition(matched_xy, others, tolerance) for others in (ref_xy, image_xy)]
     return max(found, key=lambda one: (one.share, one.covered))
 
 
@@ -179,7 +191,7 @@ def _repetition(matched, others, tolerance):
     for _ in range(_MOST_STEPS):
         rows = left[owner]
         members, step = _heap(steps[rows], owner[rows], 2 * tolerance)
-        if not members.size:
+        if len(members) < max(min(_LEAST_HEAP, len(core)), 1):
             break
         if not first.share:
             first = Repetition(len(members) / len(core), step)
@@ -205,7 +217,6 @@ def _heap(steps, owner, size):
             members = inside
             where = low + (np.array([fullest % n_columns, fullest // n_columns]) + 0.5 - phase) * size
     n_cells = n_columns * n_rows
-    is_chance = 4 * n_cells * gammainc(max(len(members), 1), len(steps) / n_cells) > _BY_CHANCE
-    if is_chance or len(members) < _LEAST_HEAP:
+    if 4 * n_cells * gammainc(max(len(members), 1), len(steps) / n_cells) > _BY_CHANCE:
         return np.empty(0, int), where
     return members, where

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from imagereg.alignment.evidence import Explained, explained, repetition
+from imagereg.alignment.evidence import Explained, explained, loneliest_half, repetition
 from imagereg.alignment.exposure import Rules
 from imagereg.alignment.fit import LinearFit, fit_linear
 from imagereg.alignment.match import (
@@ -55,6 +55,7 @@ _FINEST = 1 / 8  # of the tolerance; less than the errors of positions
 _RIVAL_HEIGHT = 0.5  # of the first peak; a lower one is no rival
 # Of many sources that one list alone has, cosmic rays say, fewer are among the brightest.
 _BRIGHTEST = (50, 200)
+_N_PARTS = 2 + len(_BRIGHTEST)  # all sources, the brightest, the loneliest
 _FEW_EXPLAINED = 0.25  # of what should match; patterns may explain more
 _MOST_EXPLAINED = 0.5  # of what should match; nothing else can explain more
 # Of what should match, where it stays on its pixels although the headers say that it moves: nearly
@@ -235,7 +236,7 @@ class _Search:
     reference: PointSet
     plane: TangentPlane
     rules: Rules
-    brightest: int = 0  # of both lists, where it is not all of them
+    whole: _Search | None = None  # where this one is among a part of the sources
 
     @property
     def _spacing(self):
@@ -249,7 +250,7 @@ class _Search:
         """
         found = []
         failures = []
-        for search in (self, *self._among_brightest()):
+        for search in (self, *self._among_some()):
             found += search._by_offsets(failures)
             if found:
                 break
@@ -288,13 +289,16 @@ class _Search:
                 break
         return found
 
-    def _among_brightest(self):
-        """Yield searches among the brightest sources of both lists."""
+    def _among_some(self):
+        """Yield searches among the brightest sources of both lists, and among the loneliest."""
         for number in _BRIGHTEST:
             if number < max(len(self.image), len(self.reference)):
-                yield dataclasses.replace(self, image=self.image.brightest(number),
-                                          reference=self.reference.brightest(number),
-                                          brightest=number)
+                yield self._among(self.image.brightest(number), self.reference.brightest(number))
+        yield self._among(self.image[loneliest_half(self.image.xy)],
+                          self.reference[loneliest_half(self.reference.xy)])
+
+    def _among(self, image, reference):
+        return dataclasses.replace(self, image=image, reference=reference, whole=self)
 
     def _search_radii(self) -> Iterator[float]:
         """Yield half sides of search boxes, pixels, as far as the sources reach."""
@@ -396,7 +400,9 @@ class _Search:
         Raises AmbiguousMatch or NotEnoughMatches where that speaks against it.
         """
         image_xy = fitted.fit(self.image.xy)
-        repeated = repetition(image_xy, self.reference.xy, fitted.ref_index, self.rules.tolerance)
+        whole = self.whole or self
+        repeated = repetition(fitted.ref_xy, fitted.fit(whole.image.xy), whole.reference.xy,
+                              tolerance=self.rules.tolerance)
         judge = _judge(self.rules)
         if judge.is_repetition(repeated.share):
             x, y = repeated.step
@@ -439,7 +445,7 @@ class _Search:
         n_trials = n_trials_of_offset(candidate.half_box, tolerance,
                                       geometry=self.rules.fitgeometry,
                                       first_tolerance=self.rules.tolerance)
-        n_trials *= 1 + len(_BRIGHTEST) if self.brightest else 1
+        n_trials *= _N_PARTS if self.whole else 1
         return dataclasses.replace(fitted, candidate=candidate, n_expected=n_expected,
                                    log10_chance=min(0.0, log10_one + np.log10(n_trials)))
 
