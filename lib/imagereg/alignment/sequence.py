@@ -84,7 +84,7 @@ class _Queue:
         if self._cover is None:
             return 0
         is_shared = self._cover.sum(axis=0) > 1
-        return _most_overlap(self._cover, is_shared)
+        return self._most_shared(is_shared, np.ones(len(self.exposures), bool))
 
     def following(self):
         """Return the indices to take next, several that share a correction; none at the end."""
@@ -95,8 +95,19 @@ class _Queue:
             number = int(np.argmax(is_open))
         else:
             reached = self._cover[~is_open].any(axis=0)
-            number = _most_overlap(self._cover, reached, is_open)
+            number = self._most_shared(reached, is_open)
         return self._with_visit(number, np.flatnonzero(is_open))
+
+    def _most_shared(self, target, candidates):
+        """Return the candidate that has most sources within a target area; the first of equals.
+
+        Sources are counted by the depth and the area of each, and no deeper than half of all are.
+        """
+        area = self._cover.sum(axis=1)
+        density = np.array([len(_stars(e.sources, 1)) for e in self.exposures]) / np.maximum(area, 1)
+        density = np.minimum(density, np.median(density))
+        shared = (self._cover & target).sum(axis=1)
+        return int(np.argmax(np.where(candidates, shared * density, -1)))
 
     def failed(self):
         """Yield the indices of exposures that may be tried again, as `following` returns them."""
@@ -154,12 +165,6 @@ def _inside(points, outline):
             is_level = (y0 > y) != (y1 > y)
             inside ^= is_level & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
     return inside
-
-
-def _most_overlap(cover, target, candidates=True):
-    """Return the index of the candidate that covers most of a target area; the first of equals."""
-    shared = np.where(candidates, (cover & target).sum(axis=1), -1)
-    return int(np.argmax(shared))
 
 
 @dataclasses.dataclass(frozen=True)
