@@ -61,7 +61,7 @@ EXCUSED = {("catalogs.readers", "io"): "bytes as a file",
               for name in ("os", "shutil", "subprocess", "tempfile")}}  # module and import: why
 # What these do with astropy.io touches no disk, but for the files that are handed to SExtractor.
 IN_MEMORY = {"detection.sextractor", "catalogs.readers", "wcs.keywords", "wcs.history", "wcs.alternates",
-             "wcs.correction", "wcs.distortion", "wcs.headerlet"}
+             "wcs.correction", "wcs.distortion", "wcs.headerlet", "wcs.updatewcs"}
 # They show or keep what the package logs.
 LOGS = {"tasks.run", "interfaces.cli", "interfaces.epar.window.running"}
 MANY_ARGUMENTS = {("interfaces.python", "TweakReg"): "drizzlepac's signature"}

@@ -11,11 +11,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from imagereg.errors import InputError, ParameterError
-from imagereg.files import headerlets
 from imagereg.files.atomic import Claim
 from imagereg.interfaces.cli import main
-from imagereg.tasks.compare import compare_solutions
-from imagereg.tasks.listing import stored_solutions
+from imagereg.tasks import headerlets
+from imagereg.tasks.compare import compare_solutions, stored_solutions
 from imagereg.tasks.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.alternates import wcs_names
