@@ -39,8 +39,9 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from scipy.spatial import cKDTree
 
-from imagereg.detection.ds9 import PIXEL_SYSTEMS, Region, RegionReader, offsets, unit_vectors
+from imagereg.detection.ds9 import PIXEL_SYSTEMS, Region, RegionReader, offsets
 from imagereg.errors import InputError
+from imagereg.wcs import unit_vectors
 
 _ASTROPY_FRAMES = {"ecliptic": "barycentricmeanecliptic"}
 # Pixels between knots at which the WCS is asked; between them positions are interpolated. With
