@@ -256,6 +256,7 @@ class RegionReader:
         self._add("circle", system, centre, angular=angular, sizes=(radius,), excluded=True)
 
     def _read_shape(self, name: str, words: list[str], excluded: bool) -> None:
+        """Read a shape of DS9's form, from its name and its values."""
         if name not in _FORMS:
             raise self._error(_EXPECTED)
         form = _FORMS[name]

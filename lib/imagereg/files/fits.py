@@ -245,6 +245,7 @@ def read_chips(hdus: fits.HDUList, path: str, key: str = " ") -> list[Chip]:
 
 
 def _read_wcs(hdus, index, path, key):
+    """Read the WCS of an HDU under a letter; InputError where it is not usable."""
     header = hdus[index].header
     if f"CTYPE1{key}".strip() not in header:
         raise InputError(f"{path}[{index}] has no celestial WCS")

@@ -192,6 +192,7 @@ class Output:
         self.written.append(name)
 
     def _write_catalogs(self, alignment):
+        """Write the lists of sources and matches of an image."""
         sources = alignment.exposure.sources
         root = root_name(alignment.name)
         for number, chip in enumerate(alignment.exposure.chips, 1):
