@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS, FITSFixedWarning
+from region_cases import mask_from_regions
 from regions import PixCoord, Regions
 
 from imagereg.detection.ds9 import is_region_text
-from imagereg.detection.exclusions import mask_from_image, mask_from_regions, parse_regions
+from imagereg.detection.exclusions import mask_from_image, parse_regions
 from imagereg.errors import InputError
 from imagereg.files.lists import parse_exclusions
 
