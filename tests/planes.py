@@ -24,6 +24,11 @@ def rules_with(**changed):
 EASY = rules_with(minobj=10)
 
 
+def easy(**changed):
+    """Return the easy rules with some changed."""
+    return dataclasses.replace(EASY, **changed)
+
+
 def chip_wcs(crpix=(500.5, 400.5)):
     """Return the WCS of an undistorted chip of 0.05 arcsec."""
     wcs = WCS(naxis=2)

@@ -216,8 +216,7 @@ def test_prompt_and_error(cl):
 
 
 def test_epar_with_nested_pset_and_go(cl):
-    cl._tmux("send-keys", "-l", "epar tweakreg")
-    cl.type("Enter")
+    cl.type("epar tweakreg", "Enter")
     cl.look_for(r"TASK = tweakreg(.|\n)*ESC-\? for HELP")
     cl.type("*flt.fits", "Enter")
     cl.type(":e", "Enter")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from images import sky
 from stwcs.wcsutil import altwcs
 
 from imagereg.files import text as formats
@@ -19,11 +20,6 @@ LIMIT = 1.0  # mas; photons allow about 0.3
 
 def pixels(n=200):
     return np.random.default_rng(0).uniform((1, 1), (512, 256), (n, 2))
-
-
-def sky(path, extver, xy):
-    with fits.open(path) as hdus:
-        return WCS(hdus["SCI", extver].header, hdus).all_pix2world(xy, 1)
 
 
 def shift_row_applied(shift, plane_wcs, position):

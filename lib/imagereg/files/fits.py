@@ -249,6 +249,10 @@ def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *,
 
 
 def _read_wcs(hdus, index, path, key, *, needs_wcs):
+    """Read the WCS of an HDU under a letter; InputError where it is not usable.
+
+    None where there is none and none is needed.
+    """
     header = hdus[index].header
     if f"CTYPE1{key}".strip() not in header:
         if not needs_wcs:

@@ -1,7 +1,7 @@
 from .apply import apply_solution as apply_solution
 from .compare import compare_solutions as compare_solutions
+from .compare import list_solutions as list_solutions
 from .compare import score_table as score_table
-from .listing import list_solutions as list_solutions
 from .restore import restore_wcs as restore_wcs
 from .run import align_catalogs as align_catalogs
 from .run import align_images as align_images

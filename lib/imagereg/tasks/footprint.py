@@ -7,15 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 
 from imagereg.errors import InputError
-from imagereg.files import (
-    InputFile,
-    expand_input,
-    headerlets,
-    instruments,
-    lists,
-    root_name,
-)
+from imagereg.files import InputFile, expand_input, instruments, lists, root_name
 from imagereg.parameters import ParameterSet
+from imagereg.tasks import headerlets
 
 CHIP_CATALOG = "the chip catalog"
 

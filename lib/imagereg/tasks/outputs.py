@@ -20,7 +20,6 @@ from imagereg.files import (
     Solutions,
     atomic,
     fits,
-    headerlets,
     rewrite,
     root_name,
     solution,
@@ -31,8 +30,7 @@ from imagereg.files import (
 from imagereg.files import text as formats
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result, plots
-from imagereg.tasks import footprint
-from imagereg.tasks.updatewcs import check_recomputable
+from imagereg.tasks import footprint, headerlets
 from imagereg.wcs import Status, TangentPlane
 
 # What fonts, settings and missing libraries make matplotlib raise.
@@ -71,7 +69,7 @@ def check_outputs(images: Sequence[InputFile], task: ParameterSet, *findings: Pa
     for path in paths if task.updatehdr or task.updatewcs else ():
         rewrite.check_updatable(path)
     for path in paths if task.updatewcs else ():
-        check_recomputable(path)
+        rewrite.check_recomputable(path)
     for image in images if task.updatehdr and not task.reusename else ():
         rewrite.check_wcsname(image.path, image.wcs_names, task.wcsname)
 
@@ -194,6 +192,7 @@ class Output:
         self.written.append(name)
 
     def _write_catalogs(self, alignment):
+        """Write the lists of sources and matches of an image."""
         sources = alignment.exposure.sources
         root = root_name(alignment.name)
         for number, chip in enumerate(alignment.exposure.chips, 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import logging
 import os
 import sys
@@ -18,14 +19,22 @@ from astropy.wcs import WCS
 from imagereg.alignment import Alignment, Chip, Exposure, Metadata, Rules, align
 from imagereg.catalogs import Reference, SourceCatalog
 from imagereg.errors import InputError
-from imagereg.files import Claim, InputFile, atomic, expand_input, mef_inputs
+from imagereg.files import (
+    Claim,
+    InputFile,
+    atomic,
+    expand_input,
+    fits,
+    instruments,
+    mef_inputs,
+    rewrite,
+)
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
-from imagereg.tasks.updatewcs import recompute
 from imagereg.version import __version__
-from imagereg.wcs import TangentPlane
+from imagereg.wcs import TangentPlane, updatewcs
 
 _RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
           "maxchance", "matching", "expand_refcat", "enforce_user_order", "magclip", "loss",
@@ -91,8 +100,7 @@ def _new_wcs(images, task, output):
         yield images, task
         return
     with tempfile.TemporaryDirectory(prefix="imagereg-") as folder:
-        remarks, output.differences = recompute(paths, claim=output.claim,
-                                                folder=folder)
+        remarks, output.differences = recompute(paths, claim=output.claim, folder=folder)
         copies = {os.path.realpath(path): os.path.join(folder, os.path.basename(path))
                   for path in paths}
         output.remarks = {copies[os.path.realpath(path)]: text for path, text in remarks.items()}
@@ -100,6 +108,55 @@ def _new_wcs(images, task, output):
                   for image in images]
         refimage = copies.get(os.path.realpath(task.refimage), task.refimage)
         yield images, task.replace(refimage=refimage)
+
+
+def recompute(
+    paths: Sequence[str], *, claim: Claim | None = None, folder: str | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """Run stwcs.updatewcs on files, which are replaced only once it has worked for all of them.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The files.
+    claim : Claim, optional
+        Of the run that holds them.
+    folder : str, optional
+        Where to write the new files instead.
+
+    Returns
+    -------
+    warnings : dict of str to str
+        By path, what became of a fitted WCS that was there; empty where there was none.
+    differences : list of str
+        See `rewrite`.
+
+    Raises
+    ------
+    InputError
+        It does not work for one of the files; all are then as they were.
+    """
+    made: dict[str, tuple[list, str]] = {}
+
+    def change(path, hdus, headers):
+        if path not in made:
+            made[path] = updatewcs.recomputed(hdus, headers, fits.science(hdus, path), path)
+        return made[path][0]
+
+    differences = []
+    for path in paths:
+        differences += rewrite.rewrite(path, functools.partial(change, path), dry_run=True)
+    warnings = {path: warning for path, (_, warning) in made.items()}
+    for path, warning in warnings.items():
+        target = os.path.join(folder, os.path.basename(path)) if folder else None
+        rewrite.rewrite(path, functools.partial(change, path), claim=claim, target=target)
+        log.info("%s: WCS recomputed by stwcs.updatewcs", path)
+        flags = instruments.quality_file(path)
+        if folder and flags:  # which is looked for beside the image
+            os.symlink(os.path.abspath(flags), os.path.join(folder, os.path.basename(flags)))
+        if warning:
+            log.warning("%s: %s", path, warning)
+    return warnings, differences
 
 
 def _check_companions(exposures, task):

@@ -207,6 +207,7 @@ class Model:
         return self._document.state.values[self.task]
 
     def _row(self, parameter, why):
+        """Return a parameter as a row of the editor, with its value and state."""
         state = self._document.state
         pset = parameter.pset
         if pset:

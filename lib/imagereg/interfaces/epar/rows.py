@@ -169,6 +169,7 @@ def evaluate(code: str, value: str) -> object:
 
 
 def _evaluate(node, value):
+    """Evaluate the syntax tree of a rule, in which VAL is `value`."""
     match node:
         case ast.Constant():
             return node.value

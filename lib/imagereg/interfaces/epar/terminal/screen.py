@@ -157,6 +157,7 @@ def _visible(editor, width):
 
 
 def _head(model, width, *, more):
+    """Return the lines above the rows: package, file and task."""
     package = "PACKAGE = imagereg"
     state = " (not saved)" if model.dirty else ""
     path = model.path or ""

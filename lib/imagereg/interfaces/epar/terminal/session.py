@@ -137,6 +137,7 @@ class Session:
         self._step(+len(self.model.rows))
 
     def _turn(self, by):
+        """Go `by` pages on, or back."""
         self._commit()
         pages, number = screen.page_of(self.name, self.model.rows, self.height)
         target = number + by
@@ -156,6 +157,7 @@ class Session:
     # ---- values
 
     def _edit(self, action, text):
+        """Obey a key in the value of the current row."""
         row = self.model.row(self.name)
         if action != "type":
             if not row.pset:
@@ -222,6 +224,7 @@ class Session:
         self.page = Page(tuple(text.strip("\n").splitlines()))
 
     def _turn_page(self, page, action, text):
+        """Obey a key while a page of text is shown."""
         screenful = self.height - 1
         if action == "move_up":
             self.page = page.moved(-1)
@@ -243,6 +246,7 @@ class Session:
         self.prompt = Prompt("/")
 
     def _edit_prompt(self, prompt, action, text):
+        """Obey a key in the line for a command or a search."""
         line = prompt.editor
         if action in _GIVE_UP or (action == "del_left" and not line.text):
             self.prompt = None
@@ -269,6 +273,7 @@ class Session:
         return action == "complete" or (action == "type" and "/" in text and typed != "")
 
     def _search(self, text):
+        """Go to the next row that holds a text, by default the one looked for last."""
         self._search_text = text or self._search_text
         self._commit()
         found = None
@@ -304,6 +309,7 @@ class Session:
     # ---- colon commands: each takes its argument, and whether ! was said
 
     def _e(self, name, force):
+        """Open a parameter set, or read a file (``:e``)."""
         target = name or self.name
         task = self.model.parent or self.model
         if name and name not in [row.pset for row in task.rows]:
@@ -350,6 +356,7 @@ class Session:
             self.model.save(force=force)
 
     def _r(self, name, force):
+        """Read a file, or go back to what was saved (``:r``)."""
         if name:
             self.model.load(name)
         elif not force:

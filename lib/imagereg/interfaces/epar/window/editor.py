@@ -82,6 +82,7 @@ class EditorWindow:
     # ---- how it is made
 
     def _fill(self):
+        """Put menu, form, search line and buttons into the window."""
         from tkinter import ttk
 
         self.top.configure(menu=shortcuts.make_menu(self.top, self._shortcuts, self._obey))
@@ -99,6 +100,7 @@ class EditorWindow:
             label.bind("<Configure>", lambda event: event.widget.configure(wraplength=event.width))
 
     def _make_buttons(self, parent):
+        """Return the row of buttons at the bottom."""
         from tkinter import ttk
 
         bar = ttk.Frame(parent)
@@ -154,6 +156,7 @@ class EditorWindow:
             window._draw()
 
     def _draw(self):
+        """Show all rows, the title, and what the model has to say."""
         for row in self.model.rows:
             self.form.widgets[row.name].show(row)
         home = os.path.expanduser("~") + os.sep
@@ -174,6 +177,7 @@ class EditorWindow:
         self._describe_current()
 
     def _describe_current(self):
+        """Say below the form what the current row expects."""
         row = self.current.row
         facts = []
         if not row.pset:
@@ -302,6 +306,7 @@ class EditorWindow:
         widget.focus()
 
     def _pop_up_menu(self, event):
+        """Show the menu of what can be done with a row."""
         import tkinter
 
         widget = self.form.widget_of(event.widget)
@@ -388,6 +393,7 @@ class EditorWindow:
             RunWindow(self.top, model.task, lambda: model.run(save=False), self._run_ended)
 
     def _run_ended(self, sentence, wrong):
+        """Show what a run has changed, and how it ended."""
         self.refresh()
         self.say(sentence, wrong)
 

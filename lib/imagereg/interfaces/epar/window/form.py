@@ -73,6 +73,7 @@ class ParameterWidget:
         self._draw()
 
     def _make_control(self, parent):
+        """Return the button, box or entry that holds the value of the row."""
         from tkinter import ttk
 
         row = self.row
@@ -160,6 +161,7 @@ class ParameterWidget:
         self._draw()
 
     def _draw(self):
+        """Show the name, unit and state of the row."""
         row = self.row
         grey = look.GREY if row.why else ""
         changed = "•" if row.changed else "  "
@@ -221,6 +223,7 @@ class Form:
         self._inner.bind("<Configure>", self._fit_scrolling)
 
     def _fill(self, rows, window):
+        """Return a widget for each row, with a heading above each section."""
         from tkinter import ttk
 
         widgets = {}

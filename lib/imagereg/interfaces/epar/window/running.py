@@ -94,6 +94,7 @@ class Job:
         pool.shutdown(wait=False)
 
     def _run(self, function):
+        """Run a function in this thread, its log and its prints going to the queue."""
         self._thread = threading.get_ident()
         logger = logging.getLogger(_LOGGER)
         handler = _QueueHandler(self.messages)
@@ -167,6 +168,7 @@ class RunWindow:
         self._job.stop()
 
     def _reply(self, _):
+        """Hand the typed answer to the run."""
         answer = self._answer.get()
         self._pane.add(f"{answer}\n")
         self._job.answer(answer)
@@ -176,6 +178,7 @@ class RunWindow:
         self._button.focus_set()
 
     def _poll(self):
+        """Show what the run has said since the last time."""
         done = self._job.future.done()  # before the queue is emptied: nothing comes after it
         while not self._job.messages.empty():
             text, tag = self._job.messages.get()
