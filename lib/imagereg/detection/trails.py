@@ -34,6 +34,7 @@ _ROUNDS = 4  # of following the ridge, each over twice the length
 _CONTRAST = 4.0  # of the ridge, in units of the scatter of the sky beside it
 _STEADY = 0.2  # of the typical brightness of the ridge: what is fainter is no piece of it
 _LEAST_FILLED = 0.8  # part of the pieces that have the ridge
+_FEWEST_PIECES = 3  # that a line is drawn through
 _LEAST_LENGTH = 50.0  # of a trail: a galaxy seen from its edge is shorter
 _FAINTEST = 0.01  # of the brightness: where the trail ends to its sides
 # Sources on a trail, relative to those in as much of the chip: a faint trail that makes none of its
@@ -204,9 +205,12 @@ def _followed(pixels, line, width):
     for _ in range(_ROUNDS):
         t, s, profiles = _profiles(pixels, line, width)
         smooth, filled = _filled(profiles, s, _STRAY * width, width)
+        inside = (t >= line.start) & (t <= line.stop)
+        if filled[inside].sum() < _LEAST_FILLED / 2 * inside.sum():
+            return None
         length = line.stop - line.start
         near = filled & (t > line.start - length / 2) & (t < line.stop + length / 2)
-        if near.sum() < 3:
+        if near.sum() < _FEWEST_PIECES:
             return None
         middle = np.abs(s) <= _STRAY * width
         centre = s[middle][smooth[near][:, middle].argmax(axis=1)]
@@ -243,7 +247,8 @@ def _profiles(pixels, line, width):
     t = t[(x > 0.5) & (x < nx + 0.5) & (y > 0.5) & (y < ny + 0.5)]
     s = np.arange(-round(_REACH * width), round(_REACH * width) + 1.0)
     x, y = line.places(t[:, None, None] + along[:, None], s)
-    profiles = np.quantile(pixels.at(x, y), _QUANTILE, axis=1)
+    rank = int(_QUANTILE * len(along))
+    profiles = np.partition(pixels.at(x, y), rank, axis=1)[:, rank]
     beside = np.abs(s) > _REACH * width / 2
     return t, s, profiles - np.median(profiles[:, beside], axis=1, keepdims=True)
 
