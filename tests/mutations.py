@@ -420,6 +420,26 @@ MUTATIONS = (
         "np.where(inverse_variance > 0, inverse_variance, np.nan) ** 0.5",
         "end_to_end/test_references.py::test_inverse_variance_maps"),
     Mutation(
+        "sources on trails stay", "detection/measure.py",
+        "sources = sources[~on_trail]",
+        "sources = sources[on_trail | ~on_trail]",
+        "unit/detection/test_trails.py::test_lists_have_no_sources_on_trails"),
+    Mutation(
+        "trails are straight", "detection/trails.py",
+        "2 if good.sum() > 6 else 1)",
+        "1)",
+        "unit/detection/test_trails.py"),
+    Mutation(
+        "faint trails take stars", "detection/trails.py",
+        "_LEAST_EXCESS = 2.0",
+        "_LEAST_EXCESS = 0.0",
+        "unit/detection/test_trails.py::test_faint_trail_that_makes_no_sources_takes_no_stars"),
+    Mutation(
+        "light on one side is a direction", "detection/trails.py",
+        "mean(axis=-1).min(axis=1)",
+        "mean(axis=-1).max(axis=1)",
+        "unit/detection/test_trails.py::test_light_on_one_side_is_no_direction"),
+    Mutation(
         "dqbits reject what they should keep", "files/fits.py",
         "good_mask_value=False)",
         "good_mask_value=True)",
