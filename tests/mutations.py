@@ -145,8 +145,8 @@ MUTATIONS = (
         "of_its_visit_fails"),
     Mutation(
         "own area", "alignment/sequence.py",
-        "(cover & target).sum(axis=1)",
-        "cover.sum(axis=1)",
+        "(self._cover & target).sum(axis=1)",
+        "self._cover.sum(axis=1)",
         "unit/alignment/test_order.py"),
     Mutation(
         "reference by area and not by overlap", "alignment/sequence.py",
@@ -199,8 +199,8 @@ MUTATIONS = (
         'if geometry != "shift":',
         "unit/alignment/test_odds.py"),
     Mutation(
-        "a member with too few sources contradicts", "alignment/solve.py",
-        "if mine.sum() < max(rules.minobj, 1):\n            return False",
+        "a member with too few sources contradicts", "alignment/evidence.py",
+        "if mine.sum() < max(rules.fewest_matches, 1):\n            return False",
         "if not mine.any():\n            return False",
         "unit/alignment/test_alignment_details.py"),
     Mutation(

@@ -15,16 +15,22 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 from scipy.special import gammainc
 
+from imagereg.alignment.exposure import Rules
+from imagereg.alignment.fit import LinearFit
+from imagereg.alignment.match import Candidate, PointSet
+from imagereg.alignment.significance import detector_fixed_shift, probability
+
 _FEWEST = 4  # matches by which a depth is judged; three are soon together by chance
 # Repetition is looked for in so many matched sources around the middle, fewer in long lists.
 _SMALLEST_CORE, _LARGEST_CORE = 50, 200
 _N_AROUND = 3  # neighbours, by whose distance crowded sources are told; a pair is no crowd
-_LEAST_HEAP = 5  # sources; fewer meet by chance along a line
+# Of the matches, and at least three: fewer meet by chance along a line.
+_LEAST_HEAP = 0.25
 _MOST_STEPS = 8  # different repetitions that are looked for
 _MOST_DIFFERENCES = 1_000_000  # of positions, in looking for repetition
 _MOST_CELLS = 4_000_000  # of the histogram of these
 _APART = 3.0  # tolerances; nearer offsets are one and the same
-_BY_CHANCE = 1e-3  # a heap of differences less probable than this is a repetition
+_BY_CHANCE = 1e-2  # a heap of differences less probable than this is a repetition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +61,8 @@ class Explained:
         return f"{self.n_pairs} of {self.n_predicted} sources that should match ({self.share:.0%})"
 
 
-def explained(image_index: np.ndarray, ref_index: np.ndarray, image_xy: np.ndarray,
-              ref_xy: np.ndarray, image_flux: np.ndarray, ref_flux: np.ndarray) -> Explained:
+def explained(image: PointSet, reference: PointSet, image_index: np.ndarray,
+              ref_index: np.ndarray) -> Explained:
     """Count what matches of what should match, at the depth at which most does.
 
     Sources should match that lie where both lists have sources, and are brighter than the depth of
@@ -67,25 +73,23 @@ def explained(image_index: np.ndarray, ref_index: np.ndarray, image_xy: np.ndarr
 
     Parameters
     ----------
+    image, reference : PointSet
+        The lists, with the transform applied.
     image_index, ref_index : (K,) ndarray of int
         Pairs, as indices into the lists.
-    image_xy, ref_xy : (N, 2) and (M, 2) ndarray
-        Positions, with the transform applied.
-    image_flux, ref_flux : (N,) and (M,) ndarray
-        In any units; NaN where it is not known.
     """
-    in_image = within_hull(image_xy, ref_xy)
+    in_image = within_hull(image.xy, reference.xy)
     in_image[image_index] = True
-    in_ref = within_hull(ref_xy, image_xy)
+    in_ref = within_hull(reference.xy, image.xy)
     in_ref[ref_index] = True
     n_common = int(min(in_image.sum(), in_ref.sum()))
     n_pairs = len(np.unique(ref_index))
     share_of_all = n_pairs / max(n_common, n_pairs, 1)
     best = Explained(n_pairs, max(n_common, n_pairs), share_of_all)
-    if not (np.isfinite(image_flux).any() and np.isfinite(ref_flux).any()):
+    if not (np.isfinite(image.flux).any() and np.isfinite(reference.flux).any()):
         return best
-    rank = np.maximum(_ranks(image_flux, in_image)[image_index],
-                      _ranks(ref_flux, in_ref)[ref_index])
+    rank = np.maximum(_ranks(image.flux, in_image)[image_index],
+                      _ranks(reference.flux, in_ref)[ref_index])
     depth = np.sort(rank) + 1
     count = np.arange(1, len(depth) + 1)
     is_depth = (count >= _FEWEST) & (depth <= n_common)
@@ -191,7 +195,7 @@ def _repetition(matched, others, tolerance):
     for _ in range(_MOST_STEPS):
         rows = left[owner]
         members, step = _heap(steps[rows], owner[rows], 2 * tolerance)
-        if len(members) < max(min(_LEAST_HEAP, len(core)), 1):
+        if len(members) < max(_LEAST_HEAP * len(core), 3):
             break
         if not first.share:
             first = Repetition(len(members) / len(core), step)
@@ -215,8 +219,90 @@ def _heap(steps, owner, size):
         inside = np.unique(owner[cell == fullest])
         if len(inside) > len(members):
             members = inside
-            where = low + (np.array([fullest % n_columns, fullest // n_columns]) + 0.5 - phase) * size
+            corner = np.array([fullest % n_columns, fullest // n_columns]) - phase
+            where = low + (corner + 0.5) * size
     n_cells = n_columns * n_rows
     if 4 * n_cells * gammainc(max(len(members), 1), len(steps) / n_cells) > _BY_CHANCE:
         return np.empty(0, int), where
     return members, where
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FittedCandidate:
+    """A fit from the image to the reference, and what it is based on.
+
+    Parameters
+    ----------
+    image, reference : PointSet
+        What was matched.
+    image_index, ref_index : (K,) ndarray of int
+        Pairs, as indices into these.
+    fit : LinearFit
+        The transform.
+    candidate : Candidate or None
+        The offset from which the fit began, with its histogram; None for a pattern.
+    log10_chance : float
+        Logarithm of the probability that unrelated lists match as well.
+    n_expected : float
+        Number of pairs that chance gives.
+    explained : Explained or None
+        How much of what should match does.
+    how : str
+        How it was found, where that was not as expected.
+    """
+
+    image: PointSet
+    reference: PointSet
+    image_index: np.ndarray
+    ref_index: np.ndarray
+    fit: LinearFit
+    candidate: Candidate | None = None
+    log10_chance: float = np.nan
+    n_expected: float = 0.0
+    explained: Explained | None = None
+    how: str = ""
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.image_index)
+
+    @property
+    def chance_probability(self) -> float:
+        """That unrelated lists match as well; never 0, see `log10_chance`."""
+        return probability(self.log10_chance)
+
+    @property
+    def share(self) -> float:
+        """Of what should match that does."""
+        return self.explained.share if self.explained else 1.0
+
+    @property
+    def image_xy(self) -> np.ndarray:
+        """(K, 2) positions of the matched sources in the image, before the fit."""
+        return self.image.xy[self.image_index]
+
+    @property
+    def ref_xy(self) -> np.ndarray:
+        """(K, 2) positions of their partners."""
+        return self.reference.xy[self.ref_index]
+
+    @property
+    def n_beyond_chance(self) -> float:
+        """Number of matches less what chance gives."""
+        return len(self) - self.n_expected
+
+    @property
+    def detector_fixed_shift(self) -> float:
+        """Dither in pixels where most matches stay at one detector position, else 0."""
+        image_pixel = self.image.pixel[self.image_index]
+        ref_pixel = self.reference.pixel[self.ref_index]
+        return detector_fixed_shift(image_pixel, ref_pixel, self.image_xy - self.ref_xy)
+
+    def is_contradicted(self, exposure: int, rules: Rules) -> bool:
+        """Whether an exposure has sources enough, and no more matches than chance gives."""
+        mine = self.image.exposure_index == exposure
+        if mine.sum() < max(rules.fewest_matches, 1):
+            return False
+        n_pairs = int((self.image.exposure_index[self.image_index] == exposure).sum())
+        image_xy = self.fit(self.image.xy[mine])
+        return rules.judge.contradicts(n_pairs, image_xy, self.reference.xy)

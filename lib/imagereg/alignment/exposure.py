@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 
 from imagereg.alignment.fit import LinearFit, fit_linear
 from imagereg.alignment.match import Candidate
-from imagereg.alignment.significance import probability
+from imagereg.alignment.significance import Judge, probability
 from imagereg.catalogs import SourceCatalog
 from imagereg.wcs import (
     Solution,
@@ -23,7 +23,6 @@ from imagereg.wcs import (
     pixel_scale,
     pixel_to_sky,
 )
-
 
 FEWEST_MATCHES = 4  # by which the odds can decide; three stars never are
 
@@ -152,6 +151,11 @@ class Rules:
     group: str
     expand_refcat: bool
     enforce_user_order: bool
+
+    @property
+    def judge(self) -> Judge:
+        """Who holds to these rules."""
+        return Judge(self.maxchance, self.tolerance)
 
     @property
     def fewest_matches(self) -> int:

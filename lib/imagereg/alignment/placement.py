@@ -9,7 +9,6 @@ import numpy as np
 from imagereg.alignment.exposure import Exposure, Rules
 from imagereg.alignment.match import Candidate, PointSet
 from imagereg.alignment.pattern import match_patterns
-from imagereg.alignment.significance import Judge
 from imagereg.errors import NotEnoughSources
 from imagereg.wcs import TangentPlane, correction, orientation, pixel_scale
 
@@ -52,7 +51,7 @@ def placed(exposure: Exposure, rows: np.ndarray, reference: PointSet, plane: Tan
                      exposure_index=np.zeros(len(rows), int), source_index=rows)
     pattern, = match_patterns(image, reference, tolerance=rules.tolerance,
                               separation=rules.separation, scale_range=_SCALE_RANGE,
-                              judge=Judge(rules.maxchance, rules.tolerance))
+                              judge=rules.judge)
     chip = dataclasses.replace(chip, wcs=correction.first_wcs(chip.shape, plane, pattern))
     found = Exposure.measured(exposure.name, [chip], exposure.sources, path=exposure.path,
                               metadata=exposure.metadata)

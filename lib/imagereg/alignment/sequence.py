@@ -104,7 +104,8 @@ class _Queue:
         Sources are counted by the depth and the area of each, and no deeper than half of all are.
         """
         area = self._cover.sum(axis=1)
-        density = np.array([len(_stars(e.sources, 1)) for e in self.exposures]) / np.maximum(area, 1)
+        n_stars = np.array([len(_stars(e.sources, 1)) for e in self.exposures])
+        density = n_stars / np.maximum(area, 1)
         density = np.minimum(density, np.median(density))
         shared = (self._cover & target).sum(axis=1)
         return int(np.argmax(np.where(candidates, shared * density, -1)))

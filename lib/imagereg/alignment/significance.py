@@ -157,24 +157,24 @@ def chance_of_pairs(n_pairs: float, image_xy: ArrayLike, ref_xy: ArrayLike, tole
     n_expected : float
         How many pairs chance gives on average.
     """
-    image_xy = np.asarray(image_xy, float)
-    is_matched = np.zeros(len(image_xy), bool)
+    positions: np.ndarray = np.asarray(image_xy, float)
+    is_matched = np.zeros(len(positions), bool)
     is_matched[np.asarray(matched, int)] = True
-    is_finite = np.isfinite(image_xy).all(axis=1)
-    image_xy = image_xy[is_finite]
+    is_finite = np.isfinite(positions).all(axis=1)
+    positions = positions[is_finite]
     is_matched = is_matched[is_finite]
     ref_tree = cKDTree(np.asarray(ref_xy)[np.isfinite(ref_xy).all(axis=1)])
-    step = max(1, len(image_xy) // _MOST_COUNTED)
-    weight = len(image_xy) / max(1, len(image_xy[::step]))
+    step = max(1, len(positions) // _MOST_COUNTED)
+    weight = len(positions) / max(1, len(positions[::step]))
     # Pairs in rings around the tolerance tell how many chance gives within it, where both lists are
     # dense together too, as in a cluster. One more is counted in the outer ring than there is: none
     # seen does not mean none expected.
-    n_within = np.array([ref_tree.query_ball_point(image_xy[::step], radius * tolerance,
+    n_within = np.array([ref_tree.query_ball_point(positions[::step], radius * tolerance,
                                                    return_length=True) for radius in _RINGS])
     n_inner, n_outer = np.diff(n_within, axis=0)
     inner_area, outer_area = np.pi * np.diff(np.square(_RINGS))  # square tolerances
     per_area = max(n_inner.sum() / inner_area, (n_outer.sum() + 1) / outer_area)
-    along_line = _pairs_along_line(image_xy[::step], ref_tree, tolerance, per_area)
+    along_line = _pairs_along_line(positions[::step], ref_tree, tolerance, per_area)
     n_expected = np.pi * max(per_area, along_line) * weight
     found = [log10_poisson(n_pairs, n_expected)]
     share_counted = n_pairs / max(is_matched.sum(), 1)

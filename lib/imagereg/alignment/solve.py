@@ -15,9 +15,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from imagereg.alignment.evidence import Explained, explained, loneliest_half, repetition
+from imagereg.alignment.evidence import (
+    FittedCandidate,
+    explained,
+    loneliest_half,
+    repetition,
+)
 from imagereg.alignment.exposure import Rules
-from imagereg.alignment.fit import LinearFit, fit_linear
+from imagereg.alignment.fit import fit_linear
 from imagereg.alignment.match import (
     Candidate,
     PointSet,
@@ -29,20 +34,16 @@ from imagereg.alignment.match import (
 from imagereg.alignment.pattern import match_patterns
 from imagereg.alignment.significance import (
     SAME_PIXEL,
-    Judge,
     chance_of_pairs,
-    detector_fixed_shift,
     log10,
     n_trials_of_offset,
     pairs_on_same_pixel,
-    probability,
 )
 from imagereg.errors import (
     AlignmentError,
     AmbiguousMatch,
     DegenerateFit,
     NotEnoughMatches,
-    NotEnoughSources,
 )
 from imagereg.wcs import TangentPlane
 
@@ -65,87 +66,6 @@ _FEW_FLUXES = 5  # magnitudes that say nothing about their scatter
 _LEAST_SCATTER = 0.02  # magnitudes; variable stars and rounding are no mismatches
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FittedCandidate:
-    """A fit from the image to the reference, and what it is based on.
-
-    Parameters
-    ----------
-    image, reference : PointSet
-        What was matched.
-    image_index, ref_index : (K,) ndarray of int
-        Pairs, as indices into these.
-    fit : LinearFit
-        The transform.
-    candidate : Candidate or None
-        The offset from which the fit began, with its histogram; None for a pattern.
-    log10_chance : float
-        Logarithm of the probability that unrelated lists match as well.
-    n_expected : float
-        Number of pairs that chance gives.
-    explained : Explained or None
-        How much of what should match does.
-    how : str
-        How it was found, where that was not as expected.
-    """
-
-    image: PointSet
-    reference: PointSet
-    image_index: np.ndarray
-    ref_index: np.ndarray
-    fit: LinearFit
-    candidate: Candidate | None = None
-    log10_chance: float = np.nan
-    n_expected: float = 0.0
-    explained: Explained | None = None
-    how: str = ""
-
-    def __len__(self) -> int:
-        """Return the number of pairs."""
-        return len(self.image_index)
-
-    @property
-    def chance_probability(self) -> float:
-        """That unrelated lists match as well; never 0, see `log10_chance`."""
-        return probability(self.log10_chance)
-
-    @property
-    def share(self) -> float:
-        """Of what should match that does."""
-        return self.explained.share if self.explained else 1.0
-
-    @property
-    def image_xy(self) -> np.ndarray:
-        """(K, 2) positions of the matched sources in the image, before the fit."""
-        return self.image.xy[self.image_index]
-
-    @property
-    def ref_xy(self) -> np.ndarray:
-        """(K, 2) positions of their partners."""
-        return self.reference.xy[self.ref_index]
-
-    @property
-    def n_beyond_chance(self) -> float:
-        """Number of matches less what chance gives."""
-        return len(self) - self.n_expected
-
-    @property
-    def detector_fixed_shift(self) -> float:
-        """Dither in pixels where most matches stay at one detector position, else 0."""
-        image_pixel = self.image.pixel[self.image_index]
-        ref_pixel = self.reference.pixel[self.ref_index]
-        return detector_fixed_shift(image_pixel, ref_pixel, self.image_xy - self.ref_xy)
-
-    def is_contradicted(self, exposure: int, rules: Rules) -> bool:
-        """Whether an exposure has sources enough, and no more matches than chance gives."""
-        mine = self.image.exposure_index == exposure
-        if mine.sum() < max(rules.fewest_matches, 1):
-            return False
-        n_pairs = int((self.image.exposure_index[self.image_index] == exposure).sum())
-        image_xy = self.fit(self.image.xy[mine])
-        return _judge(rules).contradicts(n_pairs, image_xy, self.reference.xy)
 
 
 def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rules, *,
@@ -203,10 +123,6 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rule
     raise failure
 
 
-def _judge(rules):
-    return Judge(rules.maxchance, rules.tolerance)
-
-
 def _failed(kind, text, attempt):
     """Return an error that knows how far the search got."""
     failure = kind(text)
@@ -256,14 +172,14 @@ class _Search:
                 break
         share = max((fitted.share for fitted in found), default=0)
         if self.rules.matching != "tolerance" and share < _FEW_EXPLAINED:
-            by_pattern = functools.partial(match_patterns, judge=_judge(self.rules),
+            by_pattern = functools.partial(match_patterns, judge=self.rules.judge,
                                            **self._spacing)
             try:
                 found += self._fits(by_pattern, "found by pattern match")
             except AlignmentError as error:
                 failures.append(error)
         if found:
-            return self._best(found)
+            return self._few_told(self._best(found))
         # What was found and can't be used says more than what was not found; else the search that
         # was asked for counts.
         telling = (e for e in failures if isinstance(e, (AmbiguousMatch, DegenerateFit)))
@@ -342,13 +258,21 @@ class _Search:
             raise failure
         return sorted(found, key=lambda fitted: -fitted.n_beyond_chance)
 
+    def _few_told(self, found):
+        """Say that the matches are fewer than minobj where the user did not insist on that."""
+        if len(found) >= self.rules.minobj:
+            return found
+        few = (f"{len(found)} matches, fewer than minobj={self.rules.minobj}, explain "
+               f"{found.share:.0%} of what should match, chance {found.chance_probability:.0e}")
+        return dataclasses.replace(found, how="; ".join(filter(None, [found.how, few])))
+
     @staticmethod
     def _most(found):
         """Return the fit with most matches beyond chance."""
         return max(found, key=lambda fitted: fitted.n_beyond_chance)
 
     def _best(self, found):
-        """Return the fit that explains most; AmbiguousMatch where another explains about as much."""
+        """Return the fit that explains most; AmbiguousMatch where another explains as much."""
         best = self._most(found)
         rivals = self._rivals(found)
         if rivals:
@@ -367,7 +291,7 @@ class _Search:
     def _rivals(self, found):
         """Return the fits that differ from the best one and explain about as much."""
         best = self._most(found)
-        is_rival = _judge(self.rules).is_rival
+        is_rival = self.rules.judge.is_rival
         return [fitted for fitted in found if is_rival(
             self._distance(fitted, best), fitted.n_beyond_chance, best.n_beyond_chance)]
 
@@ -389,7 +313,7 @@ class _Search:
 
     def _require(self, fitted):
         """Raise NotEnoughMatches where chance would give as many matches."""
-        if not _judge(self.rules).believes(fitted.chance_probability):
+        if not self.rules.judge.believes(fitted.chance_probability):
             raise _failed(
                 NotEnoughMatches, f"{len(fitted)} matches, as unrelated sources would give with "
                 f"probability {fitted.chance_probability:.2g}", fitted)
@@ -403,18 +327,22 @@ class _Search:
         whole = self.whole or self
         repeated = repetition(fitted.ref_xy, fitted.fit(whole.image.xy), whole.reference.xy,
                               tolerance=self.rules.tolerance)
-        judge = _judge(self.rules)
+        judge = self.rules.judge
         if judge.is_repetition(repeated.share):
             x, y = repeated.step
             raise _failed(
                 AmbiguousMatch, f"its sources repeat themselves at a step of ({x:.1f}, {y:.1f}) "
                 "pixels, so that more than one offset explains them", fitted)
-        if repeated.covered > 0 and np.isnan(candidate.chance_probability):
-            fitted = self._with_odds(fitted, candidate, self.rules.tolerance,
-                                     repeated=repeated.covered)
+        if repeated.covered > 0:
+            if np.isnan(candidate.chance_probability):
+                fitted = self._with_odds(fitted, candidate, self.rules.tolerance,
+                                         repeated=repeated.covered)
+            else:  # the logarithm of a pattern's odds goes with the number of its matches
+                log10_chance = fitted.log10_chance * (1 - repeated.covered)
+                fitted = dataclasses.replace(fitted, log10_chance=log10_chance)
             self._require(fitted)
-        share = explained(fitted.image_index, fitted.ref_index, image_xy, self.reference.xy,
-                          self.image.flux, self.reference.flux)
+        share = explained(self.image.at(image_xy), self.reference, fitted.image_index,
+                          fitted.ref_index)
         fitted = dataclasses.replace(fitted, explained=share)
         if not judge.explains(share.share):
             raise _failed(NotEnoughMatches, f"{len(fitted)} matches explain {share}", fitted)
