@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from astropy.wcs import WCS
 from threadpoolctl import threadpool_limits
 
@@ -19,6 +20,7 @@ from imagereg.detection import (
     Finding,
     Stamps,
     best_of_chip,
+    epsf_measure,
     leave_out,
     measure,
     measure_chip,
@@ -85,19 +87,38 @@ class Detection:
     problem: str = ""
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """An exposure, and what its positions were measured from.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        With its sources.
+    stamps : Stamps or None
+        Pixels around the sources; None where positions are not those of a PSF.
+    psf : EffectivePSF or None
+        What was fitted to the stamps.
+    """
+
+    exposure: Exposure
+    stamps: Stamps | None = None
+    psf: EffectivePSF | None = None
+
+
 def measure_images(task: ParameterSet, finding: ParameterSet,
-                   images: Sequence[InputFile]) -> list[Exposure]:
+                   images: Sequence[InputFile]) -> list[Measured]:
     """Return the exposures of the images to align, with sources found or given by the user."""
     names = ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
     columns = {name: task[name] for name in names}
     catalogs = lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
     exclusions = _exclusions(task)
-    exposures = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
-                                  catalogs=catalogs)
+    measured = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
+                                 catalogs=catalogs)
     if exclusions:
-        _report_unused(exclusions, exposures, task)
-    return exposures
+        _report_unused(exclusions, [each.exposure for each in measured], task)
+    return measured
 
 
 def _report_unused(exclusions, exposures, task):
@@ -131,8 +152,8 @@ def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: 
         return TangentPlane.around(_usable(exposures[0]).outlines), None
     image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
     limits = Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
-    first, *_ = measure_exposures([image], ref_finding, limits=limits,
-                                  exclusions=_exclusions(task))
+    measured = measure_exposures([image], ref_finding, limits=limits, exclusions=_exclusions(task))
+    first = measured[0].exposure
     same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
     plane = TangentPlane.around(_usable(first).outlines)
     name = os.path.basename(task.refimage)
@@ -208,7 +229,7 @@ def _exclusions(task):
 
 def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                       limits: Limits | None = None, exclusions: lists.Exclusions | None = None,
-                      catalogs: lists.UserCatalogs | None = None) -> list[Exposure]:
+                      catalogs: lists.UserCatalogs | None = None) -> list[Measured]:
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
@@ -226,7 +247,7 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
 
     Returns
     -------
-    list of Exposure
+    list of Measured
         In order; a file of STIS gives one for each of its exposures, all others give one. One that
         can't be read has a `problem` and no sources.
 
@@ -246,12 +267,11 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
             if detection.stamps is not None:
                 stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
         width = _defined(parameters, "conv_width")
-        psfs = pool.map(lambda parts: EffectivePSF.measure(Stamps.concat(parts), width),
+        psfs = pool.map(lambda parts: epsf_measure.measure_psf(Stamps.concat(parts), width),
                         stamps.values())
         psf_of = dict(zip(stamps, psfs, strict=True))
-        detections = list(pool.map(lambda detection: _refined(detection, psf_of), detections))
         number = parameters.nsources if catalogs is None else None
-        return list(pool.map(lambda detection: _exposure(detection, limits, number),
+        return list(pool.map(lambda detection: _measured(detection, psf_of, limits, number),
                              detections))
 
 
@@ -293,33 +313,39 @@ def _with_sources(detection, parts):
                                stamps=Stamps.concat(stamps) if stamps else None)
 
 
-def _refined(detection, psf_of):
-    """Return a detection with positions and fluxes from the PSF."""
-    if detection.stamps is None:
-        return detection
-    psf = psf_of[detection.metadata.optics]
-    sources = refine_positions(detection.sources, detection.stamps, psf)
-    return dataclasses.replace(detection, sources=sources)
-
-
-def _exposure(detection, limits, nsources):
-    """Return the exposure with the sources that the limits leave, `nsources` a chip at most."""
-    name, path, metadata = detection.name, detection.path, detection.metadata
-    sources = detection.sources
+def _measured(detection, psf_of, limits, nsources):
+    """Return the exposure with positions from the PSF, `nsources` that the limits leave a chip."""
     if detection.problem:
-        return Exposure(name, path, metadata, (), sources, detection.problem)
+        return Measured(Exposure(detection.name, detection.path, detection.metadata, (),
+                                 detection.sources, detection.problem))
+    stamps, psf = detection.stamps, None
+    sources = detection.sources
+    if stamps is not None:
+        psf = psf_of[detection.metadata.optics]
+        sources = refine_positions(sources, stamps, psf)
+    sources, rows = _kept(sources, detection, limits, nsources)
+    if stamps is not None:
+        stamps = stamps.cropped(psf.half)[rows]
+    exposure = Exposure.measured(detection.name, detection.chips, sources, path=detection.path,
+                                 metadata=detection.metadata)
+    return Measured(exposure, stamps, psf)
+
+
+def _kept(sources, detection, limits, nsources):
+    """Return the sources that the limits leave, `nsources` a chip at most, and their rows."""
     if limits is not None:
         sources = limited(sources, fluxmin=limits.fluxmin, fluxmax=limits.fluxmax,
-                          fluxunits=limits.fluxunits, exptime=metadata.exptime)
+                          fluxunits=limits.fluxunits, exptime=detection.metadata.exptime)
     nbright = limits.nbright if limits else None
-    if nbright is not None or nsources is not None:
-        parts = []
-        for chip in detection.chips:
-            best = best_of_chip(sources[sources.chip == chip.extver], nsources, chip.shape,
-                                name=name, chip=chip.extver)
-            parts.append(measure.brightest(best, nbright))
-        sources = SourceCatalog.concat(parts)
-    return Exposure.measured(name, detection.chips, sources, path=path, metadata=metadata)
+    if nbright is None and nsources is None:
+        return sources, sources.ident - 1
+    parts = []
+    for chip in detection.chips:
+        best = best_of_chip(sources[sources.chip == chip.extver], nsources, chip.shape,
+                            name=detection.name, chip=chip.extver)
+        parts.append(measure.brightest(best, nbright))
+    rows = np.concatenate([part.ident for part in parts]) - 1
+    return SourceCatalog.concat(parts), rows
 
 
 def _defined(parameters, name):

@@ -21,6 +21,7 @@ from imagereg.errors import InputError
 from imagereg.files import Claim, InputFile, atomic, expand_input, mef_inputs
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
+from imagereg.tasks.dithers import remeasured
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.updatewcs import recompute
@@ -67,11 +68,15 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         check_outputs(images, task, finding, ref_finding, dry_run=dry_run)
         output = Output(task, claim=claim, dry_run=dry_run)
         with _logged(images, task, finding), _new_wcs(images, task, output) as (images, task):
-            exposures = measure_images(task, finding, images)
+            measured = measure_images(task, finding, images)
+            exposures = [each.exposure for each in measured]
             _check_companions(exposures, task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
                                                  dry_run=dry_run)
-            alignments, reference = align(exposures, plane, rules_of(task, plane),
+            rules = rules_of(task, plane)
+            first, _ = align(exposures, plane, rules, reference=reference)
+            measured = remeasured(measured, first) or measured
+            alignments, reference = align([each.exposure for each in measured], plane, rules,
                                           reference=reference,
                                           review=output.review if task.interactive else None)
             result = output.write(alignments, plane, reference)
