@@ -224,7 +224,11 @@ def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) 
         equations = _equations(prior, psf, used, shared, error=error)
         equations = equations.without_flux_and_sky().without_scatter(scatter)
         psf = _solved(prior, equations.by_star(dithers[stars]).without_own())
-        _log.debug("%d stars, scatter %.4f pixel, surface error %.4f", len(stars), scatter, error)
+    _log.info(
+        "point-spread function measured again from %d images of %d stars, to which it is true to "
+        "%.1f%%; their positions agree to %.4f pixel beyond their errors",
+        len(stars), np.unique(dithers.star[stars]).size, 100 * error, scatter,
+    )  # fmt: skip
     return dataclasses.replace(psf.centred(), error=error)
 
 
@@ -242,12 +246,14 @@ def _measured(stamps, conv_width):
     """Return the surface measured in boxes and with knots that suit `conv_width`."""
     stamps = _brightest(stamps)
     if not len(stamps):
+        _log.info("no star tells the point-spread function: a Gaussian takes its place")
         return EffectivePSF.gaussian(conv_width / 2, stamps.half, _spacing(conv_width))
     prior = psf = _first_guess(stamps, conv_width)
     for model_error in _MODEL_ERRORS:
         fits = fit_stars(stamps, psf, model_error)
         stars = _stars(stamps, fits, conv_width / _KERNEL_FWHM)[:_MOST_STARS]
         if not stars.size:
+            _log.info("no star tells the point-spread function: a Gaussian takes its place")
             break
         psf = _solved(prior, _equations(prior, psf, stamps[stars], fits[stars], error=model_error))
         stamps = stamps[fits.chi2 < _HOPELESS_CHI2]

@@ -40,8 +40,9 @@ def remeasured(measured: Sequence[Measured],
     """
     groups: dict[str, list[int]] = {}
     for number, (each, alignment) in enumerate(zip(measured, alignments, strict=True)):
-        if each.stamps is not None and alignment.status is not Status.FAILED:
-            groups.setdefault(each.exposure.metadata.optics, []).append(number)
+        if each.stamps is None or each.is_given or alignment.status is Status.FAILED:
+            continue
+        groups.setdefault(each.exposure.metadata.optics, []).append(number)
     shared = [group for group in groups.values() if len(group) > 1]
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         psfs = list(pool.map(lambda group: _dithered_psf([measured[i] for i in group],

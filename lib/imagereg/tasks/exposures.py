@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -35,6 +35,7 @@ from imagereg.files import (
     instruments,
     lists,
     mef_inputs,
+    psf,
     read_bytes,
     read_image,
 )
@@ -99,11 +100,14 @@ class Measured:
         Pixels around the sources; None where positions are not those of a PSF.
     psf : EffectivePSF or None
         What was fitted to the stamps.
+    is_given : bool
+        Whether the PSF is that of a file.
     """
 
     exposure: Exposure
     stamps: Stamps | None = None
     psf: EffectivePSF | None = None
+    is_given: bool = False
 
 
 def measure_images(task: ParameterSet, finding: ParameterSet,
@@ -114,8 +118,9 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     catalogs = lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
     exclusions = _exclusions(task)
+    psfs = psf.read_psfs(task.psf) if task.psf and os.path.exists(task.psf) else {}
     measured = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
-                                 catalogs=catalogs)
+                                 catalogs=catalogs, psfs=psfs)
     if exclusions:
         _report_unused(exclusions, [each.exposure for each in measured], task)
     return measured
@@ -229,7 +234,8 @@ def _exclusions(task):
 
 def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                       limits: Limits | None = None, exclusions: lists.Exclusions | None = None,
-                      catalogs: lists.UserCatalogs | None = None) -> list[Measured]:
+                      catalogs: lists.UserCatalogs | None = None,
+                      psfs: Mapping[str, EffectivePSF] | None = None) -> list[Measured]:
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
@@ -244,6 +250,8 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         Where not to look for sources.
     catalogs : UserCatalogs, optional
         Sources that the user gives, in place of the finder's.
+    psfs : mapping of str to EffectivePSF, optional
+        Known PSFs by optics; the others are measured.
 
     Returns
     -------
@@ -262,17 +270,20 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs), images)
         detections = [detection for part in found for detection in part]
+        given = psfs or {}
         stamps: dict[str, list[Stamps]] = {}
         for detection in detections:
-            if detection.stamps is not None:
+            if detection.stamps is not None and detection.metadata.optics not in given:
                 stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
         width = _defined(parameters, "conv_width")
-        psfs = pool.map(lambda parts: epsf_measure.measure_psf(Stamps.concat(parts), width),
-                        stamps.values())
-        psf_of = dict(zip(stamps, psfs, strict=True))
+        found = pool.map(lambda parts: epsf_measure.measure_psf(Stamps.concat(parts), width),
+                         stamps.values())
+        psf_of = {**given, **dict(zip(stamps, found, strict=True))}
         number = parameters.nsources if catalogs is None else None
-        return list(pool.map(lambda detection: _measured(detection, psf_of, limits, number),
-                             detections))
+        measured = list(pool.map(lambda detection: _measured(detection, psf_of, limits, number),
+                                 detections))
+    return [dataclasses.replace(each, is_given=each.exposure.metadata.optics in given)
+            for each in measured]
 
 
 def _detect(image, parameters, exclusions, catalogs):
@@ -318,17 +329,18 @@ def _measured(detection, psf_of, limits, nsources):
     if detection.problem:
         return Measured(Exposure(detection.name, detection.path, detection.metadata, (),
                                  detection.sources, detection.problem))
-    stamps, psf = detection.stamps, None
+    stamps = detection.stamps
+    surface = None
     sources = detection.sources
     if stamps is not None:
-        psf = psf_of[detection.metadata.optics]
-        sources = refine_positions(sources, stamps, psf)
+        surface = psf_of[detection.metadata.optics]
+        sources = refine_positions(sources, stamps, surface)
     sources, rows = _kept(sources, detection, limits, nsources)
     if stamps is not None:
-        stamps = stamps.cropped(psf.half)[rows]
+        stamps = stamps.cropped(surface.half)[rows]
     exposure = Exposure.measured(detection.name, detection.chips, sources, path=detection.path,
                                  metadata=detection.metadata)
-    return Measured(exposure, stamps, psf)
+    return Measured(exposure, stamps, surface)
 
 
 def _kept(sources, detection, limits, nsources):

@@ -18,7 +18,7 @@ from astropy.wcs import WCS
 from imagereg.alignment import Alignment, Chip, Exposure, Metadata, Rules, align
 from imagereg.catalogs import Reference, SourceCatalog
 from imagereg.errors import InputError
-from imagereg.files import Claim, InputFile, atomic, expand_input, mef_inputs
+from imagereg.files import Claim, InputFile, atomic, expand_input, mef_inputs, psf
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
 from imagereg.tasks.dithers import remeasured
@@ -79,9 +79,23 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             alignments, reference = align([each.exposure for each in measured], plane, rules,
                                           reference=reference,
                                           review=output.review if task.interactive else None)
+            if task.psf and not dry_run and not os.path.exists(task.psf):
+                _write_psfs(task.psf, measured)
             result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
     return result
+
+
+def _write_psfs(path, measured):
+    """Write the PSFs of all exposures, for those that have one."""
+    found = {}
+    for each in measured:
+        if each.psf is not None:
+            found[each.exposure.metadata.optics] = each.psf
+    if found:
+        psf.write_psfs(path, found)
+    else:
+        log.warning("%s is not written: no point-spread function was measured", path)
 
 
 @contextlib.contextmanager
