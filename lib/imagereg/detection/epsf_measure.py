@@ -109,6 +109,8 @@ class Dithers:
             Where they are among the N.
         """
         n = len(place)
+        if not n:
+            return cls(frame, frame, place, to_pixels), frame
         pairs = cKDTree(place).query_pairs(_SAME_STAR, output_type="ndarray")
         links = sparse.coo_array((np.ones(len(pairs)), pairs.T), (n, n))
         _, star = sparse.csgraph.connected_components(links, directed=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +14,14 @@ from imagereg.alignment import Alignment, Exposure
 from imagereg.catalogs import Flag
 from imagereg.detection import Stamps, epsf_measure, refine_positions
 from imagereg.tasks.exposures import Measured
-from imagereg.wcs import Status
-
-log = logging.getLogger(__name__)
+from imagereg.wcs import Status, pixel_to_sky
 
 _LEAST_SNR = 20.0  # of a star that tells something of the PSF
+_STEP = 10.0  # pixels, for derivatives
 
 
 def remeasured(measured: Sequence[Measured],
-               alignments: Sequence[Alignment]) -> list[Measured] | None:
+               alignments: Sequence[Alignment]) -> list[Measured]:
     """Measure the PSF and all positions again, from stars that several aligned exposures show.
 
     Parameters
@@ -35,31 +33,36 @@ def remeasured(measured: Sequence[Measured],
 
     Returns
     -------
-    list of Measured or None
-        None where nothing is learned: exposures that share a PSF show too few stars in common.
+    list of Measured
+        Those that share a PSF with none, or show too few stars in common, as they are.
     """
-    groups: dict[str, list[int]] = {}
-    for number, (each, alignment) in enumerate(zip(measured, alignments, strict=True)):
-        if each.stamps is None or each.is_given or alignment.status is Status.FAILED:
-            continue
-        groups.setdefault(each.exposure.metadata.optics, []).append(number)
-    shared = [group for group in groups.values() if len(group) > 1]
+    pairs = [(each, alignment) for each, alignment in zip(measured, alignments, strict=True)
+             if alignment.status is not Status.FAILED]
+    groups = _by_optics([each for each, _ in pairs])
+    shared = {optics: [pairs[i] for i in rows] for optics, rows in groups.items() if len(rows) > 1}
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        psfs = list(pool.map(lambda group: _dithered_psf([measured[i] for i in group],
-                                                         [alignments[i] for i in group]), shared))
-        psf_of = {}
-        for group, psf in zip(shared, psfs, strict=True):
-            if psf is not measured[group[0]].psf:
-                psf_of[measured[group[0]].exposure.metadata.optics] = psf
-        if not psf_of:
-            return None
+        psfs = pool.map(_dithered_psf, shared.values())
+        psf_of = dict(zip(shared, psfs, strict=True))
         return list(pool.map(lambda each: _refined(each, psf_of), measured))
 
 
-def _dithered_psf(measured, alignments):
-    """Return the PSF of exposures that are aligned."""
-    stars = [_Stars.of(each, alignment)
-             for each, alignment in zip(measured, alignments, strict=True)]
+def share_psf(measured: Sequence[Measured]) -> bool:
+    """Whether there are exposures that share a PSF, which no file gives."""
+    return any(len(rows) > 1 for rows in _by_optics(measured).values())
+
+
+def _by_optics(measured):
+    """Return the indices of exposures with a measured PSF, by the name of their optics."""
+    groups: dict[str, list[int]] = {}
+    for number, each in enumerate(measured):
+        if each.stamps is not None and not each.is_given:
+            groups.setdefault(each.exposure.metadata.optics, []).append(number)
+    return groups
+
+
+def _dithered_psf(pairs):
+    """Return the PSF of exposures, each given with its alignment."""
+    stars = [_Stars.of(each, alignment) for each, alignment in pairs]
     exposure = np.repeat(np.arange(len(stars)), [len(part.place) for part in stars])
     frame = np.unique([exposure, np.concatenate([part.chip for part in stars])], axis=1,
                       return_inverse=True)[1].ravel()
@@ -71,7 +74,8 @@ def _dithered_psf(measured, alignments):
     middle = dithers.place - (to_plane @ offset[..., None])[..., 0]
     stamps = Stamps.concat([part.stamps for part in stars])[rows]
     dithers = dataclasses.replace(dithers, place=middle)
-    return epsf_measure.measure_dithered_psf(stamps, dithers, measured[0].psf)
+    first, _ = pairs[0]
+    return epsf_measure.measure_dithered_psf(stamps, dithers, first.psf)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,31 +108,38 @@ class _Stars:
         sources = measured.exposure.sources
         is_star = (sources.flags & Flag.UNRELIABLE) == 0
         is_star &= sources.flux > _LEAST_SNR * sources.flux_error
+        is_star &= np.isfinite(sources.sky).all(axis=1)
         sources = sources[is_star]
         stamps = measured.stamps[is_star]
-        place = alignment.plane.sky_to_plane(sources.sky)
-        if alignment.fit is not None:
-            place = alignment.fit(place)
-        to_pixels = np.empty((len(sources), 2, 2))
-        for chip in np.unique(sources.chip):
-            rows = sources.chip == chip
-            to_pixels[rows] = _steps_to_pixels(place[rows], sources.xy[rows])
-        return cls(stamps, sources.chip, sources.xy - stamps.centre, place, to_pixels)
+        to_pixels = np.tile(np.eye(2), (len(sources), 1, 1))
+        for chip in measured.exposure.chips:
+            to_pixels[sources.chip == chip.extver] = _steps_to_pixels(chip, alignment)
+        return cls(stamps, sources.chip, sources.xy - stamps.centre,
+                   _places(sources.sky, alignment), to_pixels)
 
 
-def _steps_to_pixels(place, xy):
-    """Return the matrix that best maps differences of places to those of pixels."""
-    if len(xy) < 3:
-        return np.eye(2)
-    centred = place - place.mean(axis=0)
-    return np.linalg.lstsq(centred, xy - xy.mean(axis=0), rcond=None)[0].T
+def _places(sky, alignment):
+    """Return where an alignment puts sky positions on the plane."""
+    place = alignment.plane.sky_to_plane(sky)
+    return place if alignment.fit is None else alignment.fit(place)
+
+
+def _steps_to_pixels(chip, alignment):
+    """Return the matrix that maps small steps on the plane to pixels in the middle of a chip.
+
+    Distortion changes it by some per cent over a chip, of steps of a few hundredths of a pixel.
+    """
+    ny, nx = chip.shape
+    corners = np.array([nx / 2, ny / 2]) + np.array([(0, 0), (_STEP, 0), (0, _STEP)])
+    place = _places(pixel_to_sky(chip.wcs, corners), alignment)
+    return np.linalg.inv((place[1:] - place[0]).T / _STEP)
 
 
 def _refined(measured, psf_of):
     """Return an exposure with positions from the new PSF, if there is one for it."""
     exposure = measured.exposure
     psf = psf_of.get(exposure.metadata.optics)
-    if psf is None or measured.stamps is None:
+    if psf is None or psf is measured.psf or measured.stamps is None:
         return measured
     sources = exposure.sources
     # Most of what the first surface did not fit are cosmic rays.

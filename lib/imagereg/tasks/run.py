@@ -21,7 +21,7 @@ from imagereg.errors import InputError
 from imagereg.files import Claim, InputFile, atomic, expand_input, mef_inputs, psf
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
-from imagereg.tasks.dithers import remeasured
+from imagereg.tasks.dithers import remeasured, share_psf
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.updatewcs import recompute
@@ -74,8 +74,9 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
                                                  dry_run=dry_run)
             rules = rules_of(task, plane)
-            first, _ = align(exposures, plane, rules, reference=reference)
-            measured = remeasured(measured, first) or measured
+            if share_psf(measured):
+                first, _ = align(exposures, plane, rules, reference=reference)
+                measured = remeasured(measured, first)
             alignments, reference = align([each.exposure for each in measured], plane, rules,
                                           reference=reference,
                                           review=output.review if task.interactive else None)

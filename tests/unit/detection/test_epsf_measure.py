@@ -111,6 +111,12 @@ def test_stars_are_what_several_exposures_show_alone():
     assert len(np.unique(dithers.star)) == 1
 
 
+def test_no_stars_at_all():
+    none = np.empty(0, int)
+    dithers, rows = Dithers.among(np.empty((0, 2)), none, none, np.empty((0, 2, 2)))
+    assert len(dithers.star) == len(rows) == 0
+
+
 @pytest.mark.parametrize("scatter", [0.0, 0.05])
 def test_scatter_is_what_errors_do_not_explain(scatter):
     field = visit()
