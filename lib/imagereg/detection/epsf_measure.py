@@ -38,6 +38,7 @@ _MOST_CANDIDATES = 2000  # brightest sources that are looked at: cosmic rays are
 _FIRST_GUESS_STARS = 500  # enough to tell a width
 _MOST_STARS = 500  # brightest stars that are used at first: bounds time
 _MOST_DITHERED = 3000  # brightest stamps that are used then: bounds time and memory
+_MOST_CANDIDATES_DITHERED = 4000  # of which those are chosen, blends among them
 _CHUNK = 500  # stars whose pixels are in work at one time
 # FWHM of the first guesses in units of the kernel's, which is one to three times the stars'.
 _TRIAL_WIDTHS = np.array([0.3, 0.4, 0.52, 0.68, 0.9, 1.2])
@@ -210,8 +211,8 @@ def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) 
         `first` itself where too few stars tell more.
     """
     stamps = stamps.cropped(first.half)
-    clean = np.flatnonzero(stamps.good.all(axis=(1, 2)))
-    stamps, dithers = stamps[clean], dithers[clean]
+    rows = _brightest(stamps, _MOST_CANDIDATES_DITHERED)
+    stamps, dithers = stamps[rows], dithers[rows]
     prior = EffectivePSF.gaussian(first.fwhm, first.half, _FINE_SPACING * first.fwhm)
     psf = first.resampled(prior.spacing)
     error = first.error
@@ -246,7 +247,7 @@ def _half_width(conv_width: float, stamps: Stamps) -> int:
 
 def _measured(stamps, conv_width):
     """Return the surface measured in boxes and with knots that suit `conv_width`."""
-    stamps = _brightest(stamps)
+    stamps = stamps[_brightest(stamps, _MOST_CANDIDATES)]
     if not len(stamps):
         _log.info("no star tells the point-spread function: a Gaussian takes its place")
         return EffectivePSF.gaussian(conv_width / 2, stamps.half, _spacing(conv_width))
@@ -262,12 +263,12 @@ def _measured(stamps, conv_width):
     return psf
 
 
-def _brightest(stamps: Stamps) -> Stamps:
-    """Return the stamps that are good throughout and hold most light, brightest first."""
+def _brightest(stamps: Stamps, number: int) -> np.ndarray:
+    """Return the rows of stamps good throughout that hold most light, brightest first."""
     clean = np.flatnonzero(stamps.good.all(axis=(1, 2)))
     n_pixels = np.prod(stamps.pixels.shape[1:])
     light = (stamps.pixels.sum(axis=(1, 2)) - n_pixels * stamps.level)[clean]
-    return stamps[clean[np.argsort(-light, kind="stable")[:_MOST_CANDIDATES]]]
+    return clean[np.argsort(-light, kind="stable")[:number]]
 
 
 def _first_guess(stamps, conv_width):
