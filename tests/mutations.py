@@ -370,28 +370,28 @@ MUTATIONS = (
         '"+": True, "-": False',
         "unit/detection/test_exclusions.py::test_only_excluding_regions_leave_the_rest_good"),
     Mutation(
-        "errors not inflated", "detection/epsf.py",
+        "errors not inflated", "detection/epsf_fit.py",
         "np.sqrt(np.maximum(fit.chi2, 1))[:, None]",
         "1.0",
         "unit/detection/test_epsf.py::test_errors_grow_with_the_residuals"),
     Mutation(
-        "flux error of counts", "detection/epsf.py",
+        "flux error of counts", "detection/epsf_fit.py",
         "light / stamps.gain[:, None, None]",
         "light * stamps.gain[:, None, None]",
         "unit/detection/test_epsf.py::test_gain_is_that_of_the_photons"),
     Mutation(
-        "poor fits stay unreliable", "detection/epsf.py",
+        "poor fits stay unreliable", "detection/epsf_fit.py",
         "catalog.flags & ~Flag.UNRELIABLE, catalog.flags | Flag.POOR_FIT",
         "catalog.flags, catalog.flags | Flag.POOR_FIT",
         "unit/detection/test_epsf.py::test_good_fit_makes_a_position_reliable_again"),
     Mutation(
-        "stamps from zero", "detection/epsf.py",
+        "stamps from zero", "detection/stamps.py",
         "y = centre[:, 1, None, None] - 1 + offset[:, None]",
         "y = centre[:, 1, None, None] + offset[:, None]",
         "unit/detection/test_epsf.py::test_measured_surface_is_that_of_the_stars"),
     Mutation(
-        "stars are not told from hits", "detection/epsf.py",
-        "good = fit.good & (tolerant_chi2 / np.maximum(stamps.n_good - 4, 1) < _POOR_CHI2)",
+        "stars are not told from hits", "detection/epsf_fit.py",
+        "good = fit.good & (tolerant_chi2 / np.maximum(stamps.n_good - 4, 1) < POOR_CHI2)",
         "good = fit.good",
         "unit/detection/test_epsf.py::test_hits_are_flagged_and_stars_are_not"),
     Mutation(

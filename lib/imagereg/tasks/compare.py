@@ -212,7 +212,7 @@ def compare_solutions(given: str | Sequence[str], configobj: Any = None, imagefi
     task, finding, ref_finding = gather_parameters(configobj, imagefindcfg, refimagefindcfg,
                                                    parameters)
     images = mef_inputs(expand_input(given or task.input))
-    exposures = measure_images(task, finding, images)
+    exposures = [measured.exposure for measured in measure_images(task, finding, images)]
     for exposure in exposures:
         if exposure.problem:
             raise InputError(exposure.problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -79,6 +80,8 @@ def _new_files(task, dry_run):
     names = [] if dry_run else [footprint.product(task, "solution.ecsv")]
     if task.runfile:
         names.insert(0, task.runfile)
+    if task.psf and not dry_run and not os.path.exists(task.psf):
+        names.append(task.psf)
     if task.shiftfile:
         names += [task.outshifts, task.outwcs, footprint.product(task, "geomap.db")]
     if footprint.writes_catalogs(task) or task.see2dplot or task.residplot != "No plot":

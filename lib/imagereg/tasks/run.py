@@ -27,10 +27,12 @@ from imagereg.files import (
     fits,
     instruments,
     mef_inputs,
+    psf,
     rewrite,
 )
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
+from imagereg.tasks.dithers import remeasured, share_psf
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.version import __version__
@@ -76,16 +78,35 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         check_outputs(images, task, finding, ref_finding, dry_run=dry_run)
         output = Output(task, claim=claim, dry_run=dry_run)
         with _logged(images, task, finding), _new_wcs(images, task, output) as (images, task):
-            exposures = measure_images(task, finding, images)
+            measured = measure_images(task, finding, images)
+            exposures = [each.exposure for each in measured]
             _check_companions(exposures, task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
                                                  dry_run=dry_run)
-            alignments, reference = align(exposures, plane, rules_of(task, plane),
+            rules = rules_of(task, plane)
+            if share_psf(measured):
+                first, _ = align(exposures, plane, rules, reference=reference)
+                measured = remeasured(measured, first)
+            alignments, reference = align([each.exposure for each in measured], plane, rules,
                                           reference=reference,
                                           review=output.review if task.interactive else None)
+            if task.psf and not dry_run and not os.path.exists(task.psf):
+                _write_psfs(task.psf, measured)
             result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
     return result
+
+
+def _write_psfs(path, measured):
+    """Write the PSFs of all exposures, for those that have one."""
+    found = {}
+    for each in measured:
+        if each.psf is not None:
+            found[each.exposure.metadata.optics] = each.psf
+    if found:
+        psf.write_psfs(path, found)
+    else:
+        log.warning("%s is not written: no point-spread function was measured", path)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from imagereg.catalogs import Flag
-from imagereg.detection import EffectivePSF, Finding, measure_chip, refine_positions
+from imagereg.detection import Finding, measure_chip, refine_positions
+from imagereg.detection.epsf_measure import measure_psf
 
 _SHAPE = (300, 400)
 
@@ -48,7 +49,7 @@ def _sources(image, gain=np.inf, bad=None):
     finding = Finding(**(values | limits | {"threshold": 5.0}))
     sources, stamps = measure_chip(image, finding, bad=bad, relative_noise=None, excluded=None,
                                    gain=gain, chip=1, where="test")
-    refined = refine_positions(sources, stamps, EffectivePSF.measure(stamps, finding.conv_width))
+    refined = refine_positions(sources, stamps, measure_psf(stamps, finding.conv_width))
     return refined.xy, (refined.flags & Flag.UNRELIABLE) > 0
 
 
