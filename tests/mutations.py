@@ -50,6 +50,41 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "stars not eliminated from the joint solution", "alignment/adjustment.py",
+        "normal[np.ix_(columns, columns)] -= dense.T @ dense",
+        "pass",
+        "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
+    Mutation(
+        "errors of lists as stated", "alignment/adjustment.py",
+        "scale, floor = error_model(size[some], known[some].mean(axis=1))",
+        "scale, floor = 1.0, 0.0",
+        "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
+    Mutation(
+        "lists in the order of the input", "alignment/overlap.py",
+        "one.block is not None, one.name))",
+        "one.block is not None))",
+        "unit/alignment/test_joint.py::test_result_does_not_depend_on_the_order"),
+    Mutation(
+        "stars of a catalog at rest in the joint solution", "alignment/overlap.py",
+        "xy[moving] -= one.shifts[is_reference[moving]]",
+        "pass",
+        "unit/alignment/test_joint.py::test_stars_that_move_are_where_they_were_on_the_date_of_each_exposure"),
+    Mutation(
+        "unchanged exposures tested one by one", "alignment/joint.py",
+        "if is_needless(p_value):",
+        "if True:",
+        "unit/alignment/test_joint.py::test_images_that_a_poor_catalog_leaves_unchanged_agree_in_the_end"),
+    Mutation(
+        "shift of a chip with the wrong sign", "alignment/overlap.py",
+        "columns[rows, :, 2 * place:2 * place + 2] = -steps",
+        "columns[rows, :, 2 * place:2 * place + 2] = steps",
+        "unit/alignment/test_joint.py::test_chip_that_is_shifted_is_put_right_in_all_images"),
+    Mutation(
+        "distortion left behind by a shifted chip", "wcs/correction.py",
+        "wcs.sip.bp, wcs.sip.crpix + step)",
+        "wcs.sip.bp, wcs.sip.crpix)",
+        "unit/wcs/test_correction.py::test_shifted_chip_images_everything_further"),
+    Mutation(
         "error of the mean of a chip without the root of n", "alignment/exposure.py",
         "part.std(axis=0) / np.sqrt(n)",
         "part.std(axis=0)",
@@ -129,13 +164,13 @@ MUTATIONS = (
         "t"),
     Mutation(
         "loose chip by its error alone", "alignment/sequence.py",
-        "if size > _CHIP_PIXELS and size > _CHIP_SIGMA * np.hypot(*error):",
-        "if size > _CHIP_SIGMA * np.hypot(*error):",
+        "if size > CHIP_PIXELS and size > CHIP_SIGMA * np.hypot(*error):",
+        "if size > CHIP_SIGMA * np.hypot(*error):",
         "unit/alignment/test_alignment_details.py"),
     Mutation(
         "loose chip by its size alone", "alignment/sequence.py",
-        "if size > _CHIP_PIXELS and size > _CHIP_SIGMA * np.hypot(*error):",
-        "if size > _CHIP_PIXELS:",
+        "if size > CHIP_PIXELS and size > CHIP_SIGMA * np.hypot(*error):",
+        "if size > CHIP_PIXELS:",
         "unit/alignment/test_alignment_details.py"),
     Mutation(
         "no member contradicts its visit", "alignment/sequence.py",

@@ -151,6 +151,7 @@ class Rules:
     group: str
     expand_refcat: bool
     enforce_user_order: bool
+    solution: str
 
     @property
     def judge(self) -> Judge:
@@ -199,6 +200,8 @@ class Alignment:
         The matched sources, as indices into the catalogs of the exposure and of the reference.
     image_xy, ref_xy : (M, 2) ndarray
         Their positions on the plane, before the fit.
+    solved_chips : tuple of Chip or None
+        The chips with the solution in their WCS, where it is not from this fit alone.
     """
 
     exposure: Exposure
@@ -213,6 +216,7 @@ class Alignment:
     ref_rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
     image_xy: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
     ref_xy: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
+    solved_chips: tuple[Chip, ...] | None = None
 
     @property
     def chance_probability(self) -> float:
@@ -352,7 +356,7 @@ class Alignment:
 
     def corrected_chips(self) -> tuple[Chip, ...]:
         """Return the chips with the fit in their WCS; DegenerateFit where it can't follow."""
-        return self._corrected
+        return self._corrected if self.solved_chips is None else self.solved_chips
 
     @functools.cached_property
     def _corrected(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,10 +13,15 @@ from imagereg.alignment.significance import is_significantly_better, p_value_unc
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 _MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
+# Pairs that tell a scale of the errors besides their floor: the medians of two halves are known to
+# a quarter.
+MANY_PAIRS = 50
+_PAIRS_A_BIN = 25
+_MOST_BINS = 12
 _ROUNDING = 1e-10  # of positions, relative to the largest
 # Weight of a pair by its residual in units of what is expected. The constants give 95 % efficiency
 # (Holland & Welsch 1977, Commun. Stat. A6, 813).
-_LOSSES = {
+LOSSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "linear": np.ones_like,
     "huber": lambda pull: 1.345 / np.maximum(pull, 1.345),
     "cauchy": lambda pull: 1 / (1 + (pull / 2.385) ** 2),
@@ -86,6 +92,19 @@ class LinearFit:
     def __call__(self, image_xy: ArrayLike) -> np.ndarray:
         """Transform (N, 2) image-plane positions to the reference plane."""
         return self.centre + (np.asarray(image_xy) - self.centre) @ self.matrix.T + self.shift
+
+    def after(self, first: LinearFit) -> LinearFit:
+        """Return this transform carried out after another about the same centre.
+
+        The errors are its own, the pairs those of the first one.
+        """
+        (x, y), turn = first.shift, first.matrix.T
+        carry = np.eye(6)
+        carry[0, 2:4] = carry[1, 4:6] = x, y
+        carry[2:4, 2:4] = carry[4:6, 4:6] = turn
+        return dataclasses.replace(
+            first, matrix=self.matrix @ first.matrix, shift=self.matrix @ first.shift + self.shift,
+            covariance=carry @ self.covariance @ carry.T)
 
     @property
     def nmatches(self) -> int:
@@ -262,7 +281,7 @@ def fit_linear(image_xy: ArrayLike, ref_xy: ArrayLike, *, geometry: str, nclip: 
     ref_xy = np.asarray(ref_xy, float)
     centre = np.asarray(centre, float)
     _check(image_xy, ref_xy, geometry, loss)
-    known = np.zeros_like(image_xy) if errors is None else _known(np.asarray(errors, float))
+    known = np.zeros_like(image_xy) if errors is None else known_errors(np.asarray(errors, float))
     largest = max(np.abs(image_xy).max(initial=1.0), np.abs(ref_xy).max(initial=1.0))
     pairs = _Pairs(image_xy - centre, ref_xy - centre, known, _ROUNDING * largest, loss)
     if geometry == "auto":
@@ -275,6 +294,54 @@ def fit_linear(image_xy: ArrayLike, ref_xy: ArrayLike, *, geometry: str, nclip: 
     return solution.as_fit(used, centre)
 
 
+def error_model(square: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
+    """Return scale and floor of errors, such that residuals are what these let one expect.
+
+    ``scale**2 * variance + floor**2`` is compared with the medians of the squares in bins of equal
+    numbers, so that neither outliers nor the few best positions rule. Few pairs tell a floor only.
+
+    Parameters
+    ----------
+    square : (N,) ndarray
+        Squares of the lengths of residuals, x and y together, pixels.
+    variance : (N,) ndarray
+        Of each along one axis, as stated.
+
+    Returns
+    -------
+    scale, floor : float
+        The floor in pixels.
+    """
+    n = len(square)
+    if n == 0:
+        return 1.0, 0.0
+    if n < MANY_PAIRS:
+        return 1.0, _scatter(np.sqrt(square / 2)[:, None].repeat(2, axis=1),
+                             np.sqrt(variance)[:, None].repeat(2, axis=1), 0)
+    order = np.argsort(variance, kind="stable")
+    bins = np.array_split(order, min(n // _PAIRS_A_BIN, _MOST_BINS))
+    found = np.array([np.median(square[rows]) / _MEDIAN_CHI2 for rows in bins])
+    stated = np.array([np.median(variance[rows]) for rows in bins])
+    found = np.maximum(found, 1e-12 * found.max(initial=1e-300))
+    # Errors of the medians are in proportion to what is expected.
+    expected = found
+    for _ in range(3):
+        slope, level = _non_negative(stated / expected, 1 / expected, found / expected)
+        expected = np.maximum(slope * stated + level, 1e-3 * found)
+    return float(np.sqrt(slope)), float(np.sqrt(level))
+
+
+def _non_negative(first, second, target):
+    """Return the two factors, neither negative, whose sum of columns is nearest to a target."""
+    norms = np.maximum([first @ first, second @ second], 1e-300)
+    alone = [(first @ target / norms[0], 0.0), (0.0, second @ target / norms[1])]
+    unit = np.sqrt(norms)
+    both = np.linalg.lstsq(np.column_stack([first, second]) / unit, target, rcond=1e-9)[0] / unit
+    if (both >= 0).all():
+        return float(both[0]), float(both[1])
+    return min(alone, key=lambda pair: ((pair[0] * first + pair[1] * second - target)**2).sum())
+
+
 def _check(image_xy, ref_xy, geometry, loss):
     """Raise where the arguments of `fit_linear` are wrong, or the pairs too few."""
     if image_xy.shape != ref_xy.shape or image_xy.ndim != 2 or image_xy.shape[1] != 2:
@@ -282,16 +349,16 @@ def _check(image_xy, ref_xy, geometry, loss):
                          "expected (N, 2) twice")
     if geometry not in (*GEOMETRIES, "auto"):
         raise ValueError(f"geometry {geometry!r} is none of {', '.join(GEOMETRIES)}, auto")
-    if loss not in _LOSSES:
-        raise ValueError(f"loss {loss!r} is none of {', '.join(_LOSSES)}")
+    if loss not in LOSSES:
+        raise ValueError(f"loss {loss!r} is none of {', '.join(LOSSES)}")
     min_pairs = 1 if geometry == "auto" else families.GEOMETRIES[geometry].min_pairs
     if len(image_xy) < min_pairs:
         raise NotEnoughMatches(f"fitgeometry={geometry} needs {min_pairs} matches, "
                                f"there are {len(image_xy)}")
 
 
-def _known(errors):
-    """Give positions of unknown error the largest one that is known."""
+def known_errors(errors: np.ndarray) -> np.ndarray:
+    """Give positions of unknown error the largest one that is known, 0 where none is."""
     known = np.isfinite(errors)
     return np.where(known, errors, errors[known].max(initial=0.0))
 
@@ -384,7 +451,7 @@ def _solve(pairs, used, geometry):
         scatter_before = scatter
         weight_before = weight
         scatter = _scatter(residuals[used], pairs.errors[used], family.n_parameters)
-        weight = _LOSSES[pairs.loss](pairs.pull(residuals, scatter))
+        weight = LOSSES[pairs.loss](pairs.pull(residuals, scatter))
         is_settled = abs(scatter - scatter_before) <= 1e-3 * scatter_before
         if is_settled and np.abs(weight - weight_before).max() < 1e-4:
             break

@@ -52,6 +52,33 @@ class Geometry:
             axes.append([np.broadcast_to(term, x.shape) for term in terms])
         return np.array(axes).swapaxes(1, 2)
 
+    def about_unity(self, xy: np.ndarray) -> np.ndarray:
+        """Return how x' and y' at positions (N, 2) change with the parameters, (2, N, P).
+
+        P is `n_parameters`: near unity a rigid transform changes with its angle alone.
+        """
+        return self.design(xy)[..., self._free]
+
+    def near_unity(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return shift (2,) and matrix (2, 2) of small parameters (P,) as of `about_unity`."""
+        coefficients = np.zeros(2 + self.entries.shape[1])
+        coefficients[self._free] = parameters
+        matrix = np.eye(2) + (self.entries @ coefficients[2:]).reshape(2, 2)
+        if self.is_rigid:
+            matrix /= np.hypot(*matrix[0])
+        return coefficients[:2], matrix
+
+    def covariance_near_unity(self, covariance: np.ndarray) -> np.ndarray:
+        """Return the covariance (6, 6) of x, y, xx, xy, yx, yy from that of the parameters."""
+        of_coefficients = np.zeros((2 + self.entries.shape[1],) * 2)
+        of_coefficients[np.ix_(self._free, self._free)] = covariance
+        return self.covariance(of_coefficients)
+
+    @property
+    def _free(self):
+        """Indices of the coefficients that are free near unity, where a cosine is 1."""
+        return np.array([0, 1, 3]) if self.is_rigid else np.arange(2 + self.entries.shape[1])
+
     def target(self, image_xy: np.ndarray, ref_xy: np.ndarray) -> np.ndarray:
         """Return what the design times the coefficients should be, (N, 2)."""
         return ref_xy - image_xy @ self.fixed.reshape(2, 2).T

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
+from imagereg.alignment.joint import CHIP_PIXELS, CHIP_SIGMA, solve_jointly
 from imagereg.alignment.match import Candidate, PointSet
 from imagereg.alignment.placement import description, placed, rules_once_placed
 from imagereg.alignment.significance import is_needless, log10
@@ -19,10 +20,6 @@ from imagereg.wcs import Status, TangentPlane, border, pixel_to_sky
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
 
 _GRID_STEPS = 200  # along a side, to see which exposure covers what
-# A mean residual of a chip beyond both is worth a word: it is significant, and more than what the
-# distortion models leave.
-_CHIP_SIGMA = 5.0
-_CHIP_PIXELS = 0.02
 
 
 def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
@@ -60,12 +57,16 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
         queue.verdicts[number] = _reference_verdict(first, plane, rules)
         if queue.verdicts[number].status is Status.FAILED:
             queue.stopped = f"the reference {first.name} can't be used"
+    anchor = reference
     aligner = _Aligner(plane, rules, review)
     while members := queue.following():
         reference = aligner.align(queue, members, reference)
     for members in queue.failed():  # what several exposures have seen may help
         reference = aligner.align(queue, members, reference, confirmed=True)
-    return queue.verdicts, reference
+    verdicts = queue.verdicts
+    if rules.solution == "joint":
+        verdicts = solve_jointly(verdicts, anchor, plane, rules)
+    return [_with_loose_chips(verdict) for verdict in verdicts], reference
 
 
 class _Queue:
@@ -332,8 +333,7 @@ def _split(found, error, exposures, catalog, *, plane, rules):
                 verdict.corrected_chips()
         except AlignmentError as failure:
             verdict = dataclasses.replace(verdict, status=Status.FAILED, reason=str(failure))
-        reasons = filter(None, [verdict.reason, *_loose_chips(verdict)])
-        yield dataclasses.replace(verdict, reason="; ".join(reasons))
+        yield verdict
 
 
 def _parity_verdict(verdict):
@@ -378,12 +378,18 @@ def _details(found, number):
             "image_xy": found.image.xy[i], "ref_xy": found.reference.xy[r]}
 
 
+def _with_loose_chips(verdict):
+    """Return a result whose reason names the chips that are shifted against the others."""
+    reasons = filter(None, [verdict.reason, *_loose_chips(verdict)])
+    return dataclasses.replace(verdict, reason="; ".join(reasons))
+
+
 def _loose_chips(verdict: Alignment) -> Iterator[str]:
     """Yield a sentence for each chip that is shifted against the others."""
     if verdict.status is Status.FAILED or len(verdict.by_chip) < 2:
         return
     for chip, (number, mean, error) in verdict.by_chip.items():
         size = np.hypot(*mean)
-        if size > _CHIP_PIXELS and size > _CHIP_SIGMA * np.hypot(*error):
+        if size > CHIP_PIXELS and size > CHIP_SIGMA * np.hypot(*error):
             yield (f"chip {chip} is off by ({mean[0]:.3f}, {mean[1]:.3f}) pixels from the common "
                    f"fit, {number} matches")

@@ -311,9 +311,12 @@ class Output:
 
 def _new_wcss(alignment: Alignment) -> dict[int, WCS | None]:
     """Return the new WCS of each chip by EXTVER, None where it stays."""
-    if not alignment.changes:
-        return {chip.extver: None for chip in alignment.exposure.chips}
-    return {chip.extver: chip.wcs for chip in alignment.corrected_chips()}
+    old = alignment.exposure.chips
+    new = old
+    if alignment.changes or alignment.solved_chips is not None:
+        new = alignment.corrected_chips()
+    return {chip.extver: None if chip is before else chip.wcs
+            for chip, before in zip(new, old, strict=True)}
 
 
 def _shift(alignment):

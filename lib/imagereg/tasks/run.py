@@ -40,7 +40,7 @@ from imagereg.wcs import TangentPlane, updatewcs
 
 _RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
           "maxchance", "matching", "expand_refcat", "enforce_user_order", "magclip", "loss",
-          "onlybetter", "group")
+          "onlybetter", "group", "solution")
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip
 from numpy.typing import ArrayLike
 
 from imagereg.errors import DegenerateFit
@@ -209,6 +209,19 @@ def first_wcs(
     return wcs
 
 
+def shifted_wcs(wcs: WCS, step: ArrayLike) -> WCS:
+    """Return the WCS of a chip on which every position is imaged `step` (2,) pixels further.
+
+    The reference pixel moves, and the polynomial of the distortion with it.
+    """
+    new = wcs.deepcopy()
+    new.wcs.crpix = wcs.wcs.crpix + step
+    if wcs.sip is not None:
+        new.sip = Sip(wcs.sip.a, wcs.sip.b, wcs.sip.ap, wcs.sip.bp, wcs.sip.crpix + step)
+    new.wcs.set()
+    return new
+
+
 def deviation_from_fit(
     new: WCS, wcs: WCS, *, shape: tuple[int, int], plane: TangentPlane,
     fit: Callable[[np.ndarray], np.ndarray],
@@ -297,8 +310,8 @@ def corrected_header(
     header : astropy.io.fits.Header
         It is not changed.
     wcs : astropy.wcs.WCS or None
-        The new one, which differs from that of `header` in CRVAL and CD, PC or PV, or is its first
-        one; None leaves the numbers alone.
+        The new one, which differs from that of `header` in CRVAL and CD, PC or PV, and in CRPIX
+        where the chip was shifted, or is its first one; None leaves the numbers alone.
     solution : Solution
         What is known of it.
     wcsname : str
@@ -325,7 +338,7 @@ def corrected_header(
         kind = NOT_ALIGNED + solution.status if solution.stays else wcs_type(wcsname)
         header.set("WCSTYPE", *with_comment(kind, "kind of this coordinate description"),
                    after="WCSNAME")
-    if wcs is not None:
+    if wcs is not None and not solution.stays:  # the reference may have a chip that was shifted
         _put_fit(header, solution, wcsname)
     header.add_history(_history(wcsname, solution))
     return header
@@ -348,6 +361,8 @@ def _put_numbers(header, wcs):
     """Give a header, in place, the numbers in which a corrected WCS differs; comments stay."""
     for i in (1, 2):
         header[f"CRVAL{i}"] = float(wcs.wcs.crval[i - 1])
+        if header.get(f"CRPIX{i}") != wcs.wcs.crpix[i - 1]:  # of a chip that was shifted
+            header[f"CRPIX{i}"] = float(wcs.wcs.crpix[i - 1])
     if "LONPOLE" not in header and wcs.wcs.lonpole != 180:
         header["LONPOLE"] = float(wcs.wcs.lonpole)  # at the pole its default is another one
     if has_pv_distortion(header):

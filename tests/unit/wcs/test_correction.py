@@ -12,7 +12,7 @@ from planes import fine_grid
 
 from imagereg.errors import DegenerateFit
 from imagereg.wcs.alternates import wcs_names
-from imagereg.wcs.correction import corrected_wcs, first_wcs
+from imagereg.wcs.correction import corrected_wcs, first_wcs, shifted_wcs
 from imagereg.wcs.plane import TangentPlane, orientation, pixel_to_sky
 
 CHANGED = ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2", "ORIENTAT", "WCSNAME", "WCSTYPE", "FITNAME",
@@ -178,6 +178,25 @@ def test_distorted_chip(demo_file, demo_header, demo_chips):
         assert_same_sky(WCS(header, hdus, key="A"), chip.wcs, chip.shape)
     assert header["CRVAL1"] == new_wcs.wcs.crval[0]
     assert header["CD2_1"] == new_wcs.wcs.cd[1, 0]
+
+
+def test_shifted_chip_images_everything_further(demo_chips):
+    wcs = demo_chips[0].wcs.deepcopy()
+    assert wcs.sip is not None
+    wcs.cpdis1 = wcs.cpdis2 = wcs.det2im1 = wcs.det2im2 = None  # lookup tables do not move
+    xy = fine_grid(demo_chips[0].shape)
+    new = shifted_wcs(wcs, (3.5, -2.25))
+    np.testing.assert_allclose(pixel_to_sky(new, xy + (3.5, -2.25)), pixel_to_sky(wcs, xy), rtol=0, atol=1e-11)
+
+
+def test_header_of_a_shifted_chip(demo_file, demo_header, demo_chips):
+    chip = demo_chips[0]
+    new = shifted_wcs(chip.wcs, (0.5, -0.25))
+    header = corrected_header(demo_header, new)
+    with fits.open(demo_file) as hdus:
+        assert_same_sky(WCS(header, hdus), new, chip.shape)
+        assert_same_sky(WCS(header, hdus, key="A"), chip.wcs, chip.shape)
+    assert header["CRPIX1"] == demo_header["CRPIX1"] + 0.5
 
 
 def test_nothing_else_changes(demo_header, demo_chips):

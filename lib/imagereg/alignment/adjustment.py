@@ -1,0 +1,254 @@
+"""Least squares over many lists of stars at once, the positions of the stars eliminated.
+
+The overlap method (Eichhorn 1960, Astron. Nachr. 285, 233; Jefferys 1979, AJ 84, 1775): every list
+gives the positions of some of the stars, each list has a few parameters, and the stars themselves
+are where all their measurements agree best. Their positions leave the normal equations one by one,
+so that these have the size of the parameters, however many stars there are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+from scipy import linalg, sparse
+
+from imagereg.alignment.fit import LOSSES, MANY_PAIRS, error_model
+
+_MOST_ROUNDS = 30  # of weights, rejection and solution; ten do in practice
+_SETTLED = 0.01  # of its own error: a parameter that moves by less rests
+_SETTLED_VARIANCE = 0.01  # relative
+_STARS_AT_ONCE = 2048  # whose equations are dense in memory: 16 MB for 1,000 parameters
+_LEAST_SHARE = 0.1  # of its variance in a residual; one with less says little of its own list
+_ALONE = 1e-6  # share of a measurement that is its star's only one
+_LEAST_ERROR = 1e-6  # pixels; lists without errors that agree to the last digit have some
+# Least eigenvalue of the normal equations with unit diagonal that determines a direction: rounding
+# gives 1e-15 times their number, the shift and rotation of a field far from the centre 1e-6.
+_LEAST_EIGENVALUE = 1e-10
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measurements:
+    """Positions of stars in several lists, each row one star in one list.
+
+    Parameters
+    ----------
+    star, list_index : (N,) ndarray of int
+        Which star, which list.
+    xy, error : (N, 2) ndarray
+        Where it is, and the one-sigma error as stated; pixels.
+    kind : (L,) ndarray of int
+        By list: those of one kind have errors of one origin.
+    """
+
+    star: np.ndarray
+    list_index: np.ndarray
+    xy: np.ndarray
+    error: np.ndarray
+    kind: np.ndarray
+
+    @functools.cached_property
+    def n_stars(self) -> int:
+        """Number of stars."""
+        return int(self.star.max(initial=-1)) + 1
+
+    def summed(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum over the measurements of each star, (S, 2) of (N, 2)."""
+        sums = [np.bincount(self.star, column, self.n_stars) for column in values.T]
+        return np.column_stack(sums)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Adjustment:
+    """Parameters of all lists, and what they are based on.
+
+    Parameters
+    ----------
+    parameters : (P,) ndarray
+        Zero where lists stay as they are.
+    covariance : (P, P) ndarray
+        Of these.
+    xy : (N, 2) ndarray
+        Measured positions with the parameters applied, pixels.
+    stars : (S, 2) ndarray
+        Positions of the stars; NaN for one without a measurement that is used.
+    variance : (N, 2) ndarray
+        Of the measurements, as the residuals have it.
+    used : (N,) ndarray of bool
+        Measurements that were not rejected, of stars that have two at least.
+    n_free : int
+        Degrees of freedom.
+    """
+
+    parameters: np.ndarray
+    covariance: np.ndarray
+    xy: np.ndarray
+    stars: np.ndarray
+    variance: np.ndarray
+    used: np.ndarray
+    n_free: int
+
+
+def adjust(measured: Measurements, design: tuple[sparse.csr_array, sparse.csr_array], *,
+           scatter: np.ndarray, sigma: float | None, loss: str) -> Adjustment:
+    """Solve for the parameters of all lists by robust least squares.
+
+    Each list has a scale and a floor of its errors, which the residuals tell. Of each star the
+    measurement that is worst is rejected where it is off by more than `sigma`; it comes back where
+    the others move to it.
+
+    Parameters
+    ----------
+    measured : Measurements
+        What to bring together.
+    design : two (N, P) sparse arrays
+        How x and y of a measurement change with each parameter.
+    scatter : (L,) ndarray
+        First guess of the scatter of each list beyond its errors, pixels.
+    sigma : float or None
+        Limit of rejection; None rejects nothing.
+    loss : str
+        See `fit_linear`.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        The measurements do not determine the parameters, see `undetermined`.
+    """
+    variance = measured.error**2 + scatter[measured.list_index, None] ** 2 + _LEAST_ERROR**2
+    robust = np.ones(len(variance))
+    kept = np.ones(len(variance), bool)
+    parameters = np.zeros(design[0].shape[1])
+    limit = np.inf if sigma is None else sigma
+    for _ in range(_MOST_ROUNDS):
+        before = parameters, kept, variance
+        weight = (robust * kept)[:, None] / variance
+        parameters, covariance = solve_once(measured, design, weight)
+        xy = measured.xy + np.column_stack([axis @ parameters for axis in design])
+        stars, share = _stars(measured, xy, weight, variance)
+        square = (xy - stars[measured.star]) ** 2
+        variance = _modelled(measured, square, share, kept)
+        pull = np.sqrt((square / (share * variance)).sum(axis=1) / 2)
+        kept = _kept(measured, pull, kept, limit)
+        robust = LOSSES[loss](pull)
+        if _is_settled(before, (parameters, kept, variance), covariance):
+            break
+    used = _in_pairs(measured, kept)
+    n_stars = len(np.unique(measured.star[used]))
+    n_free = 2 * int(used.sum()) - 2 * n_stars - len(parameters)
+    return Adjustment(parameters, covariance, xy, stars, variance, used, n_free)
+
+
+def undetermined(measured: Measurements, design: tuple[sparse.csr_array, sparse.csr_array],
+                 ) -> np.ndarray:
+    """Return which parameters (P,) the measurements leave open, bool.
+
+    Such are those of a group of lists that share too few stars with what is fixed.
+    """
+    weight = np.ones((len(measured.star), 2))
+    normal, _ = _normal_equations(measured, design, weight)
+    unit = np.sqrt(np.maximum(np.diagonal(normal), 1e-300))
+    values, vectors = np.linalg.eigh(normal / np.outer(unit, unit))
+    open_part = (vectors[:, values < _LEAST_EIGENVALUE] ** 2).sum(axis=1)
+    return open_part > 1e-6  # a share in an open direction that is no rounding
+
+
+def solve_once(measured, design, weight):
+    """Solve for the parameters with given weights (N, 2); return them and their covariance."""
+    normal, gradient = _normal_equations(measured, design, weight)
+    if not len(gradient):
+        return gradient, normal
+    unit = np.sqrt(np.maximum(np.diagonal(normal), 1e-300))
+    factor = linalg.cho_factor(normal / np.outer(unit, unit))
+    covariance = linalg.cho_solve(factor, np.eye(len(unit))) / np.outer(unit, unit)
+    return -linalg.cho_solve(factor, gradient / unit) / unit, covariance
+
+
+def _normal_equations(measured, design, weight):
+    """Return matrix (P, P) and gradient (P,) where the stars are at their best."""
+    n_parameters = design[0].shape[1]
+    normal = np.zeros((n_parameters, n_parameters))
+    gradient = np.zeros(n_parameters)
+    total = measured.summed(weight)
+    inverse = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+    stars = measured.summed(weight * measured.xy) * inverse
+    n = len(measured.star)
+    for axis, axis_design in enumerate(design):
+        w = weight[:, axis]
+        weighted = sparse.diags_array(w) @ axis_design
+        normal += (axis_design.T @ weighted).toarray()
+        gradient += weighted.T @ (measured.xy - stars[measured.star])[:, axis]
+        membership = sparse.csr_array((np.ones(n), (measured.star, np.arange(n))),
+                                      shape=(measured.n_stars, n))
+        _eliminate(normal, (membership @ weighted).tocsr(), inverse[:, axis])
+    return normal, gradient
+
+
+def _eliminate(normal, by_star, inverse):
+    """Take the part of the stars out of the matrix, in place."""
+    for start in range(0, by_star.shape[0], _STARS_AT_ONCE):
+        part = by_star[start:start + _STARS_AT_ONCE].tocsc()
+        columns = np.flatnonzero(np.diff(part.indptr))
+        dense = part[:, columns].toarray()
+        root = np.sqrt(inverse[start:start + _STARS_AT_ONCE, None])
+        dense *= root
+        normal[np.ix_(columns, columns)] -= dense.T @ dense
+
+
+def _stars(measured, xy, weight, variance):
+    """Return the positions of the stars (S, 2), and what share of its variance a residual has.
+
+    A measurement that counts has drawn its star to itself, so that its residual is smaller than its
+    error; one that does not adds the error of the star to its own.
+    """
+    total = measured.summed(weight)
+    stars = measured.summed(weight * xy) / total
+    of_star = 1 / total[measured.star]
+    change = np.where(weight > 0, -of_star, of_star) / variance
+    return stars, np.maximum(1 + change, _ALONE)
+
+
+def _modelled(measured, square, share, kept):
+    """Return the variance of all measurements (N, 2), from scale and floor of each list's errors.
+
+    `square` (N, 2) are the squares of the residuals, see `_stars` for `share` (N, 2).
+    """
+    known = measured.error**2
+    variance = np.empty_like(known)
+    tells = kept & (share > _LEAST_SHARE).all(axis=1)
+    size = (square / share).sum(axis=1)
+    for number in range(len(measured.kind)):
+        own = measured.list_index == number
+        alike = own
+        if (own & tells).sum() < MANY_PAIRS:
+            alike = measured.kind[measured.list_index] == measured.kind[number]
+        some = alike & tells
+        scale, floor = error_model(size[some], known[some].mean(axis=1))
+        variance[own] = scale**2 * known[own] + floor**2
+    return np.maximum(variance, _LEAST_ERROR**2)
+
+
+def _kept(measured, pull, kept, limit):
+    """Return which measurements stay: of each star the worst goes where it is off too far."""
+    is_far = pull > limit
+    standing = np.where(kept, pull, -1.0)
+    order = np.lexsort((standing, measured.star))
+    is_last = np.append(np.diff(measured.star[order]) > 0, True)
+    worst = np.zeros(len(pull), bool)
+    worst[order[is_last]] = True
+    return ~is_far | (kept & ~worst)
+
+
+def _in_pairs(measured, used):
+    """Return the measurements that are used, of stars that have two at least."""
+    counts = np.bincount(measured.star, used, measured.n_stars)
+    return used & (counts[measured.star] > 1)
+
+
+def _is_settled(before, now, covariance):
+    """Tell whether parameters, rejection and variances have come to rest."""
+    step = np.abs(now[0] - before[0])
+    return bool((step <= _SETTLED * np.sqrt(np.diagonal(covariance))).all()
+                and (now[1] == before[1]).all()
+                and np.abs(now[2] / before[2] - 1).max(initial=0) < _SETTLED_VARIANCE)

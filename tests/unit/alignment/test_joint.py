@@ -1,0 +1,247 @@
+"""One solution for all exposures: better than fits to the reference alone, and bound to its frame."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from planes import CHIP, ERROR, PLANE, SHAPE, chip_wcs, exposure_at, noise, rules_with, stars, verdicts
+
+from imagereg.alignment.exposure import Chip, Exposure, Metadata
+from imagereg.alignment.fit import error_model
+from imagereg.alignment.overlap import Overlap, StarList
+from imagereg.catalogs import Reference, ReferenceCatalog, SourceCatalog
+from imagereg.wcs import Status, pixel_to_sky
+
+JOINT = rules_with(minobj=5, fitgeometry="rscale")
+SEQUENTIAL = dataclasses.replace(JOINT, solution="sequential")
+CORNERS = np.array([(1.0, 1), (SHAPE[1], 1), (1, SHAPE[0]), SHAPE[::-1]])
+
+
+def moved(xy, number):
+    """Return where exposure `number` has what is at plane positions: shifted and turned a little."""
+    rng = np.random.default_rng(number)
+    angle = rng.normal(0, 2e-4)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return (xy - PLANE.centre) @ turn.T + PLANE.centre + rng.uniform(-5, 5, 2)
+
+
+def truth(number):
+    """Return where the corners of the plane are in exposure `number`."""
+    return moved(CORNERS, number)
+
+
+def visit(count=5, n_stars=200, *, seed=1, part=None):
+    """Return exposures of the same stars; `part(number, xy)` tells which of them each has."""
+    sky = stars(n_stars, seed)
+    exposures = []
+    for number in range(count):
+        xy = sky if part is None else sky[part(number, sky)]
+        place = xy if number == 0 else moved(xy, number)
+        exposures.append(exposure_at(place + noise(xy.shape, 100 * seed + number), f"{number}_flt.fits"))
+    return exposures
+
+
+def errors_of(results):
+    """Return by name how far each fit puts the corners from where they are, rms in pixels."""
+    off = {}
+    for result in results:
+        if result.status is Status.ALIGNED:
+            number = int(result.name[0])
+            off[result.name] = np.sqrt(((result.fit(truth(number)) - CORNERS) ** 2).mean())
+    return off
+
+
+def strip(number, xy):
+    """Return the stars of an exposure in a row of overlapping ones."""
+    return (xy[:, 0] > 120 * number) & (xy[:, 0] < 120 * number + 400)
+
+
+def test_exposures_have_the_sky_of_their_fits():
+    for result in verdicts(visit(), PLANE, JOINT)[1:]:
+        (chip,) = result.corrected_chips()
+        image = result.exposure.sources[result.rows]
+        found = PLANE.sky_to_plane(pixel_to_sky(chip.wcs, image.xy))
+        np.testing.assert_allclose(found, result.fit(result.image_xy), atol=2e-3)
+        np.testing.assert_allclose(result.fit.residuals, result.ref_xy - found, atol=2e-3)
+
+
+def test_better_than_each_alone_where_overlaps_with_the_reference_are_small():
+    exposures = visit(part=strip, n_stars=600)
+    alone = errors_of(verdicts(exposures, PLANE, dataclasses.replace(SEQUENTIAL, minobj=3)))
+    joint = errors_of(verdicts(exposures, PLANE, dataclasses.replace(JOINT, minobj=3)))
+    assert set(joint) == set(alone)
+    assert joint["3_flt.fits"] < 0.7 * alone["3_flt.fits"]
+
+
+def test_result_does_not_depend_on_the_order():
+    exposures = visit(4, 600, part=strip)
+    expected = {result.name: result for result in verdicts(exposures, PLANE, JOINT)}
+    for order in ([0, 3, 1, 2], [0, 2, 3, 1]):
+        for result in verdicts([exposures[i] for i in order], PLANE, JOINT)[1:]:
+            other = expected[result.name]
+            np.testing.assert_allclose(result.fit(CORNERS), other.fit(CORNERS), atol=1e-7)
+            np.testing.assert_allclose(result.fit.covariance, other.fit.covariance, rtol=1e-4)
+
+
+def test_no_drift_along_a_chain():
+    # Each sees half of the one before; the last one has no star of the first one.
+    exposures = visit(6, 900, part=strip)
+    rules = dataclasses.replace(JOINT, expand_refcat=True)
+    off = errors_of(verdicts(exposures, PLANE, rules))
+    alone = errors_of(verdicts(exposures, PLANE, dataclasses.replace(rules, solution="sequential")))
+    assert len(off) == 5
+    assert off["5_flt.fits"] < 1.1 * alone["5_flt.fits"]
+    result = verdicts(exposures, PLANE, rules)[5]
+    corners = np.array([(600.0, 100), (1000, 700)])
+    pull = (result.fit(moved(corners, 5)) - corners) / result.fit.errors_at(moved(corners, 5))
+    assert np.abs(pull).max() < 4
+
+
+def test_frame_is_that_of_the_reference():
+    exposures = visit()
+    reference = verdicts(exposures, PLANE, JOINT)[0]
+    assert reference.status is Status.REFERENCE
+    assert reference.solved_chips is None
+    assert reference.offset.tolist() == [0, 0]
+
+
+def catalog_of(xy, size, seed=77, **columns):
+    """Return a reference catalog with errors of a size in pixels."""
+    sky = PLANE.plane_to_sky(xy + noise(xy.shape, seed, size))
+    return Reference("catalog", SourceCatalog.empty(), moving=ReferenceCatalog(sky, **columns))
+
+
+@pytest.mark.parametrize("stated", [np.nan, 0.5, 0.05])
+def test_poor_catalog_does_not_part_the_images(stated):
+    sky = stars(200, 1)
+    exposures = visit(4)
+    exposures[0] = exposure_at(moved(sky, 9) + noise(sky.shape, 5), "9_flt.fits")
+    reference = catalog_of(sky, 0.3, sky_error=np.full(sky.shape, stated) * PLANE.pixel_scale)
+    results = verdicts(exposures, PLANE, JOINT, reference=reference)
+    placed = np.array([result.fit(truth(int(result.name[0]))) for result in results])
+    relative = np.sqrt(((placed - placed.mean(axis=0)) ** 2).mean())
+    absolute = np.sqrt(((placed.mean(axis=0) - CORNERS) ** 2).mean())
+    assert relative < 0.005
+    assert absolute < 0.12
+    # The errors of all have what they have in common, that of the catalog.
+    common = np.sqrt(2 * 0.3**2 / 200 / 2)
+    assert results[0].errors[0] == pytest.approx(common, rel=0.3)
+
+
+def test_stars_that_move_are_where_they_were_on_the_date_of_each_exposure():
+    sky = stars(200, 1)
+    motion = np.random.default_rng(8).normal(0, 5, sky.shape)  # mas/yr
+    reference = catalog_of(sky, 0.0, pm=motion, epoch=2000.0, sky_error=np.full(sky.shape, 1e-4))
+    exposures = []
+    for number, epoch in enumerate((2005.0, 2010.0, 2020.0), 1):
+        then = PLANE.sky_to_plane(reference.at(epoch).sky)
+        one = exposure_at(moved(then, number) + noise(sky.shape, number), f"{number}_flt.fits")
+        exposures.append(dataclasses.replace(one, metadata=Metadata(epoch=epoch)))
+    results = verdicts(exposures, PLANE, JOINT, reference=reference)
+    assert max(errors_of(results).values()) < 0.006
+    assert all(result.nmatches > 190 for result in results)
+
+
+def test_what_failed_or_was_unchanged_is_so_still():
+    exposures = visit()
+    exposures[2] = exposure_at(stars(60, 99), "2_flt.fits")
+    sky = stars(200, 1)
+    exposures[3] = exposure_at(sky + noise(sky.shape, 3), "3_flt.fits")
+    alone = verdicts(exposures, PLANE, SEQUENTIAL)
+    results = verdicts(exposures, PLANE, JOINT)
+    assert [r.status for r in results] == [r.status for r in alone]
+    assert results[2].reason == alone[2].reason
+    assert results[3].status is Status.UNCHANGED
+    assert results[3].offset.tolist() == [0, 0]
+
+
+def test_images_that_a_poor_catalog_leaves_unchanged_agree_in_the_end():
+    sky = stars(200, 1)
+    exposures = []
+    for number, offset in enumerate([(0, 0), (0.02, 0), (0, 0), (0, 0.015)], 1):
+        exposures.append(exposure_at(sky + offset + noise(sky.shape, number, 0.01), f"{number}_flt.fits"))
+    reference = catalog_of(sky, 0.5, seed=70)
+    alone = verdicts(exposures, PLANE, SEQUENTIAL, reference=reference)
+    assert {result.status for result in alone} == {Status.UNCHANGED}
+    results = verdicts(exposures, PLANE, JOINT, reference=reference)
+    assert [r.status for r in results] == [Status.UNCHANGED, Status.ALIGNED, Status.UNCHANGED, Status.ALIGNED]
+    np.testing.assert_allclose(results[1].offset, (0.02, 0), atol=0.004)
+    np.testing.assert_allclose(results[3].offset, (0, 0.015), atol=0.004)
+
+
+def test_lists_that_share_too_few_stars_with_the_rest_are_told_apart():
+    sky = stars(300, 1)
+    left = sky[:, 0] < 500
+    lists = []
+    for number, rows in enumerate((left, left, ~left, ~left)):
+        xy = sky[rows]
+        lists.append(StarList((str(number), ""), "", np.arange(len(xy)), xy, np.full(xy.shape, ERROR),
+                              np.full(len(xy), ERROR), 0.0, alignment=number, geometry="rscale",
+                              block=number or None))
+    assert Overlap.of(lists, PLANE, 1.0).blocks_apart() == {2, 3}
+    bridge = dataclasses.replace(lists[1], xy=sky, error=np.full(sky.shape, ERROR), rows=np.arange(300),
+                                 reach=np.full(300, ERROR))
+    assert Overlap.of([lists[0], bridge, *lists[2:]], PLANE, 1.0).blocks_apart() == set()
+
+
+def two_chips(roll, shift, number):
+    """Return an exposure of two chips, rolled by quarter turns, whose second chip is off by a shift."""
+    sky = stars(1500, 4) * 2.4 - 700
+    angle = np.deg2rad(roll)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    chips, parts = [], []
+    for extver, crpix in ((1, (500.5, -10.5)), (2, (500.5, 811.5))):
+        wcs = chip_wcs(crpix)
+        wcs.wcs.cd = wcs.wcs.cd @ turn
+        wcs.wcs.set()
+        xy = wcs.wcs_world2pix(PLANE.plane_to_sky(sky), 1)
+        xy = xy[((xy > 1) & (xy < SHAPE[::-1])).all(axis=1)]
+        xy = xy + noise(xy.shape, 10 * number + extver) + (shift if extver == 2 else 0) + 0.5 * number
+        chips.append(Chip(extver, wcs, SHAPE))
+        parts.append(SourceCatalog(xy, xy_error=np.full(xy.shape, ERROR), flux=1000.0, chip=extver))
+    metadata = Metadata(optics="ACS WFC F606W")
+    return Exposure.measured(f"{number}_flt.fits", chips, SourceCatalog.concat(parts), metadata=metadata)
+
+
+@pytest.mark.parametrize("shift", [(0.25, -0.15), (0.0, 0.0)])
+def test_chip_that_is_shifted_is_put_right_in_all_images(shift):
+    exposures = [two_chips(roll, shift, number) for number, roll in enumerate((0, 180, 90))]
+    results = verdicts(exposures, PLANE, JOINT)
+    assert [r.status for r in results] == [Status.REFERENCE, Status.ALIGNED, Status.ALIGNED]
+    for result in results:
+        assert ("chip 2 was off by" in result.reason) == (shift != (0, 0))
+        assert "from the common fit" not in result.reason
+    if shift == (0, 0):
+        return
+    first, second = results[0].corrected_chips()
+    assert first is exposures[0].chips[0]
+    np.testing.assert_allclose(second.wcs.wcs.crpix - exposures[0].chips[1].wcs.wcs.crpix, shift, atol=0.01)
+    for result in results[1:]:
+        assert np.hypot(*result.rms) < 3 * ERROR
+        assert result.nmatches > 300
+
+
+@pytest.mark.parametrize(("factor", "floor"), [(1.0, 0.0), (2.0, 0.0), (1.0, 0.02), (2.0, 0.02), (0.0, 0.01)])
+def test_scale_and_floor_of_errors(factor, floor):
+    rng = np.random.default_rng(6)
+    stated = 10 ** rng.uniform(-3, -0.5, 4000)
+    true = np.hypot(factor * stated, floor)
+    residuals = rng.normal(0, true[:, None], (4000, 2))
+    residuals[:200] = rng.uniform(-5, 5, (200, 2))
+    found = error_model((residuals**2).sum(axis=1), stated**2)
+    np.testing.assert_allclose(np.hypot(found[0] * stated, found[1]), true, rtol=0.2)
+
+
+def test_errors_that_are_stated_too_small_change_nothing():
+    size = 10 ** np.random.default_rng(2).uniform(-2.3, -0.7, (400, 1)) * np.ones(2)
+    results = []
+    for factor in (1.0, 0.5):
+        exposures = []
+        for number, exposure in enumerate(visit(4, 400)):
+            xy = exposure.sources.xy + np.random.default_rng(number).normal(0, size)
+            sources = SourceCatalog(xy, xy_error=size * factor, flux=1000.0)
+            exposures.append(Exposure.measured(exposure.name, [CHIP], sources))
+        results.append(verdicts(exposures, PLANE, JOINT))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one.offset, other.offset, atol=0.1 * ERROR / np.sqrt(400))
+        np.testing.assert_allclose(one.errors, other.errors, rtol=0.05)
