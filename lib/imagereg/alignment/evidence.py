@@ -27,7 +27,7 @@ _N_AROUND = 3  # neighbours, by whose distance crowded sources are told; a pair 
 # Of the matches, and at least three: fewer meet by chance along a line.
 _LEAST_HEAP = 0.25
 _MOST_STEPS = 8  # different repetitions that are looked for
-_MOST_DIFFERENCES = 1_000_000  # of positions, in looking for repetition
+_MOST_DIFFERENCES = 200_000  # of positions, in looking for repetition
 _MOST_CELLS = 4_000_000  # of the histogram of these
 _APART = 3.0  # tolerances; nearer offsets are one and the same
 _BY_CHANCE = 1e-2  # a heap of differences less probable than this is a repetition

@@ -85,7 +85,8 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
                                                  dry_run=dry_run)
             rules = rules_of(task, plane)
             if share_psf(measured):
-                first, _ = align(exposures, plane, rules, reference=reference)
+                in_turn = dataclasses.replace(rules, solution="sequential")
+                first, _ = align(exposures, plane, in_turn, reference=reference)
                 measured = remeasured(measured, first)
             alignments, reference = align([each.exposure for each in measured], plane, rules,
                                           reference=reference,
