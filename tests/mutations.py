@@ -179,6 +179,26 @@ MUTATIONS = (
         "unit/alignment/test_verdicts.py::test_exposure_that_does_not_share_the_correction_"
         "of_its_visit_fails"),
     Mutation(
+        "depth not cut to the shallower list", "alignment/evidence.py",
+        "(count >= _FEWEST) & (depth <= n_common)",
+        "(count >= _FEWEST) & (depth >= n_common)",
+        "unit/alignment/test_evidence.py"),
+    Mutation(
+        "sources beside the common field asked for", "alignment/evidence.py",
+        "in_image = within_hull(image.xy, reference.xy)",
+        "in_image = np.ones(len(image), bool)",
+        "unit/alignment/test_evidence.py"),
+    Mutation(
+        "repetition counted", "alignment/solve.py",
+        "* (1 - repeated)\n        image_xy",
+        "\n        image_xy",
+        "property/test_false_alignments.py"),
+    Mutation(
+        "crowded half", "alignment/evidence.py",
+        "distance >= np.median(distance)",
+        "distance <= np.median(distance)",
+        "unit/alignment/test_evidence.py"),
+    Mutation(
         "own area", "alignment/sequence.py",
         "(self._cover & target).sum(axis=1)",
         "self._cover.sum(axis=1)",

@@ -95,7 +95,7 @@ def explained(image: PointSet, reference: PointSet, image_index: np.ndarray,
     is_depth = (count >= _FEWEST) & (depth <= n_common)
     if is_depth.any():
         share = np.where(is_depth, count / depth, 0)
-        deepest = int(np.argmax(share))
+        deepest = int(np.flatnonzero(share == share.max())[-1])
         at_depth = Explained(int(count[deepest]), int(depth[deepest]), share_of_all)
         best = max(best, at_depth, key=lambda one: one.share)
     return best
