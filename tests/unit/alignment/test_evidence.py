@@ -42,7 +42,8 @@ def test_the_brightest_tell_where_cosmic_rays_have_no_partners():
 def test_sources_beside_the_common_field_are_not_asked_for():
     near = field(50)
     image = PointSet.of(np.concatenate([near, near + (5000, 0)]))
-    assert explained(image, PointSet.of(near), *pairs(50)).share == 1.0
+    reference = PointSet.of(np.concatenate([near, near - (5000, 0)]))
+    assert explained(image, reference, *pairs(50)).share > 0.9
 
 
 @pytest.mark.parametrize("others", [np.zeros((0, 2)), np.array([[1.0, 1.0]]), np.array([[0.0, 0], [2, 2], [5, 5]])])
