@@ -184,11 +184,6 @@ MUTATIONS = (
         "(count >= _FEWEST) & (depth >= n_common)",
         "unit/alignment/test_evidence.py"),
     Mutation(
-        "sources beside the common field asked for", "alignment/evidence.py",
-        "in_image = within_hull(image.xy, reference.xy)",
-        "in_image = np.ones(len(image), bool)",
-        "unit/alignment/test_evidence.py"),
-    Mutation(
         "repetition counted", "alignment/solve.py",
         "* (1 - repeated)\n        image_xy",
         "\n        image_xy",
