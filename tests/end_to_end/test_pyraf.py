@@ -112,6 +112,16 @@ def test_run_learns_and_sets_one_parameter_set(pyraf):
     assert "'jdemo*flt.fits'" in (uparm / "cletweakg.par").read_text()
 
 
+def test_run_with_a_parameter_of_a_set(pyraf):
+    """PyRAF hands over imagefindparsDOTthreshold; names may be cut, and a wrong one is a sentence."""
+    answer = pyraf.say('tweakreg jdemo*flt.fits imagefindpars.thresh=11 interactive=no see2dplot- residplot="No plot"')
+    assert answer.count(" aligned ") == 2
+    assert "ParameterSet('imagefindpars', {'threshold': 11.0})" in (pyraf.folder / "tweakreg.log").read_text()
+    assert pyraf.say("tweakreg jdemo*flt.fits refimagefindpars.thresold=5") == (
+        "ERROR: refimagefindpars: unknown parameter 'thresold'; did you mean 'threshold'?")
+    assert "(threshold = 4.0)" in pyraf.say("lpar imagefindpars")
+
+
 def test_redirection(pyraf):
     pyraf.say("lpar imagefindpars > pars.txt")
     assert "threshold" in (pyraf.folder / "pars.txt").read_text()

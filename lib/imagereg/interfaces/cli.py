@@ -166,8 +166,9 @@ def _parser(task: str) -> argparse.ArgumentParser:
     add("--pars", metavar="FILE", action="append", default=[],
         help="take parameters from a .cfg or from what --dpar wrote; 'defaults' are those saved in "
              "the editor")
-    option(_savepars, "--savepars", metavar="FILE", help="save the parameters in a .cfg")
-    flag(_unlearn, "--unlearn", help="forget the parameters saved in the editor")
+    option(_savepars, "--savepars", metavar="FILE",
+           help="save the parameters in a .cfg; 'defaults' saves them as the editor does")
+    flag(_unlearn, "--unlearn", help="forget what was saved in the editor, sets included")
     option(_completion, "--completion", choices=SHELLS,
            help="print the script that completes names in bash or zsh")
     flag(_epar, "--epar", help="edit the parameters, beginning with those last saved")
@@ -303,15 +304,23 @@ def _dpar(_: bool, request: Request) -> None:
 
 
 def _savepars(path: str, request: Request) -> None:
-    """Write a .cfg; that of tweakreg holds its parameter sets."""
+    """Write a .cfg; that of tweakreg holds its parameter sets. Or save them as the editor does."""
+    if path == "defaults":
+        saved.remember_parameters(request.parameter_sets())
+        return
     values, *psets = request.parameter_sets()
     atomic.write_text(path, values.spec.cfg_text(values, psets))
 
 
 def _unlearn(_: bool, request: Request) -> None:
     """Remove the parameters that the user saved."""
-    path = saved.forget_parameters(request.task)
-    _say(f"removed {path}" if path else f"no parameters of {request.task} are saved")
+    removed = []
+    for task in (request.task, *Spec.load(request.task).psets):
+        removed += saved.forget_parameters(task)
+    for path in removed:
+        _say(f"removed {path}")
+    if not removed:
+        _say(f"no parameters of {request.task} are saved")
 
 
 def _completion(shell: str, _: Request) -> None:

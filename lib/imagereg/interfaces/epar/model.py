@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from imagereg.errors import ImageregError, ParameterError
 from imagereg.interfaces.epar import saved as files
 from imagereg.interfaces.epar.rows import Row, inactive, refusal
-from imagereg.parameters import TASKS, ParameterSet, Spec, shown
+from imagereg.parameters import ARGUMENTS, TASKS, ParameterSet, Spec, shown
 from imagereg.parameters import help as helptext
+from imagereg.parameters import saved as userfolder
 
 __all__ = ["TASKS", "Model"]
 
@@ -149,6 +150,22 @@ class Model:
     def path(self) -> str | None:
         """File that `save` writes; None if a `store` keeps the values."""
         return self._document.state.saved.path
+
+    @property
+    def how_to_run(self) -> str:
+        """How a run takes what `save` wrote, in a line."""
+        if self._document.store:
+            return f"{self._top.task} runs with what was saved"
+        path = self.path or ""
+        if path == userfolder.user_file(self._top.task):
+            path = "defaults"
+        task, argument = self._top.task, ARGUMENTS[self._top.task]
+        option = f"--pars {path}" if task == "tweakreg" else f"{task}={path}"
+        return f"Run with it: tweakreg {option}, or TweakReg({argument}={path!r})"
+
+    @property
+    def _top(self):
+        return self.parent or self
 
     @property
     def values(self) -> dict[str, ParameterSet]:
