@@ -88,7 +88,7 @@ def test_what_can_not_be_installed(tmp_path, fake_cl, monkeypatch):
 
 
 def test_parameters_of_cl(visit, tmp_path):
-    """What cl does not check is checked; the file goes when the work is done, and not before."""
+    """What cl does not check is checked; the file holds the status when the work is done, and not before."""
     pars = tmp_path / "pars"
     lines = ['tweakreg.input = "*flt.fits"', "tweakreg.interactive = no", 'tweakreg.residplot = "No"',
              "tweakreg.see2dplot = no", "tweakreg.$nargs = 1", 'tweakreg.files = "x"', 'tweakreg.imagefindpars = ""',
@@ -96,10 +96,10 @@ def test_parameters_of_cl(visit, tmp_path):
     pars.write_text("\n".join([*lines, "tweakreg.searchrad = -1.", ""]))
     with pytest.raises(ParameterError, match="'searchrad' = '-1.': expected a number >= 0"):
         align(pars)
-    assert pars.exists()
+    assert pars.read_text().startswith("tweakreg.input = ")
     pars.write_text("\n".join([*lines, "tweakreg.searchrad = 2.", ""]))
     assert align(pars).ok
-    assert not pars.exists()
+    assert pars.read_text() == "0\n"
     assert "{'threshold': 10.0}" in (tmp_path / "tweakreg.log").read_text()
 
 
@@ -213,6 +213,20 @@ def test_prompt_and_error(cl):
     answer = cl.say("nosuch*.fits")
     assert "tweakreg: parameter 'searchrad' = '-1.': expected a number >= 0" in answer
     assert "ERROR: tweakreg stopped" in answer
+
+
+def test_scripts_can_test_the_status(cl):
+    """The parameter status is 0 when all is well and 1 when an image is not aligned; no file is left behind."""
+    cl.say("tweakreg *flt.fits threshold=10 > out.txt")
+    assert "0" in cl.say("= tweakreg.status").split()
+    printed = cl.say("tweakreg *flt.fits threshold=10 minobj=5000")
+    assert "none of 3 images aligned" in printed
+    assert "1" in cl.say("= tweakreg.status").split()
+    cl.say("files tmp$tweakreg* > left.txt")
+    assert not any(Path("/tmp").glob("tweakreg[0-9]*[a-z]"))
+    cl.say("unlearn tweakreg")
+    for parameter in ("interactive = no", "see2dplot = no", 'residplot = "No plot"'):
+        cl.say(f"tweakreg.{parameter}")
 
 
 def test_epar_with_nested_pset_and_go(cl):

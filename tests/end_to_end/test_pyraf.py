@@ -103,6 +103,7 @@ def test_errors_are_sentences(pyraf):
 def test_run_learns_and_sets_one_parameter_set(pyraf):
     answer = pyraf.say('tweakreg jdemo*flt.fits thresh=10 interactive=no see2dplot- residplot="No plot"')
     assert answer.count(" aligned ") == 2
+    assert pyraf.say("print(iraf.tweakreg.status)") == "0"
     log = (pyraf.folder / "tweakreg.log").read_text()
     assert "ParameterSet('imagefindpars', {'threshold': 10.0})" in log
     assert "(threshold = 4.0)" in pyraf.say("lpar imagefindpars")

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from imagereg.errors import ImageregError, ParameterError
+from imagereg.errors import AlignmentWarning, ImageregError, ParameterError
 from imagereg.files import atomic
 from imagereg.interfaces.completion import SHELLS, script
 from imagereg.interfaces.words import Request
@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     """
     # What astropy warns of in a header is harmless, or is said in one of our own sentences.
     warnings.filterwarnings("ignore", module=r"astropy\.")
+    warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
     options = _parser(task).parse_intermixed_args(arguments)
     # The editor's windows would swallow what the handlers raise.
     stoppable = contextlib.nullcontext() if options.epar else _stopped_by_signals()
@@ -187,7 +188,7 @@ def _parser(task: str) -> argparse.ArgumentParser:
     flag(_install_iraf, "--install-iraf", help="declare the package imagereg to IRAF's cl")
     flag(_uninstall_iraf, "--uninstall-iraf", help="take that back")
     option(_align_for_cl, "--clpars", metavar="FILE",
-           help="align as cl's dparam wrote into FILE, and remove it")
+           help="align as cl's dparam wrote into FILE, and leave the exit status there")
     option(_demo, "--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
            help="simulate a small visit in FOLDER and align it")
     return parser

@@ -50,8 +50,11 @@ logout
 """
 
 
-def align(path: str) -> Result | None:
-    """Run tweakreg with the parameters that `dparam` wrote into a file, then remove the file.
+def align(path: str) -> Result:
+    """Run tweakreg with the parameters that `dparam` wrote into a file.
+
+    Once the run has ended, the exit status is all that the file holds: 0 where all images are
+    aligned, else 1. After an error it is as it was.
 
     Parameters
     ----------
@@ -72,12 +75,12 @@ def align(path: str) -> Result | None:
     for task, name, value in lines:
         if name in Spec.load(task).names:
             given[task][name] = value[1:-1] if value.startswith('"') else value
-    result = TweakReg(
+    result: Any = TweakReg(
         configobj=given["tweakreg"],
         imagefindcfg=given["imagefindpars"],
         refimagefindcfg=given["refimagefindpars"],
     )
-    os.unlink(path)
+    atomic.write_text(path, f"{0 if result.ok else 1}\n")
     return result
 
 

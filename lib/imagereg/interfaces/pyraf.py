@@ -14,9 +14,10 @@ import pydoc
 import sys
 import traceback
 import types
+import warnings
 from typing import Any
 
-from imagereg.errors import ImageregError, ParameterError
+from imagereg.errors import AlignmentWarning, ImageregError, ParameterError
 from imagereg.parameters import (
     TASKS,
     ParameterSet,
@@ -46,7 +47,7 @@ def declare_tasks() -> None:
     task: Any = declare(
         taskname="tweakreg",
         value=_par_file("tweakreg"),
-        function=lambda *_: _align(_parameters(task)),
+        function=lambda *_: _align(task, _parameters(task)),
     )
     _equip(task, setParList=functools.partial(_set_parameters, task))
     _recall(task)
@@ -119,16 +120,19 @@ def _full_name(name: str) -> str:
     return prefix + (parameter.pset or parameter.name)
 
 
-def _align(sets: dict[str, ParameterSet]) -> None:
-    """Run tweakreg, and print its result."""
+def _align(task, sets: dict[str, ParameterSet]) -> None:
+    """Run tweakreg, print its result, and leave 0 in `status` if all is well, else 1."""
     from imagereg.interfaces.python import TweakReg
 
-    result = TweakReg(
-        configobj=sets["tweakreg"],
-        imagefindcfg=sets["imagefindpars"],
-        refimagefindcfg=sets["refimagefindpars"],
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
+        result: Any = TweakReg(
+            configobj=sets["tweakreg"],
+            imagefindcfg=sets["imagefindpars"],
+            refimagefindcfg=sets["refimagefindpars"],
+        )
     sys.stdout.write(f"{result}\n")
+    task.setParam("status", 0 if result.ok else 1)
 
 
 def _edit(task) -> None:
@@ -139,7 +143,7 @@ def _edit(task) -> None:
 
     def run(sets):
         _store(task, sets)
-        _align(sets)
+        _align(task, sets)
 
     editor.edit(
         task.getName(),
