@@ -57,10 +57,31 @@ def test_keep_is_added_and_what_was_made_is_removed(login, tmp_path, fake_cl, mo
     path = new_home(tmp_path / "home", login) / ".iraf" / "loginuser.cl"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     install(sys.executable)
-    assert path.read_text().endswith("<<<\nkeep\n")
+    assert path.read_text().rstrip().endswith("\nkeep\n# <<< imagereg <<<")
     assert path.read_bytes().startswith(login or b"# >>> imagereg")
+    install(sys.executable)
     uninstall()
-    assert path.exists() == (login is not None)
+    assert (path.read_bytes() if path.exists() else None) == login
+    assert path.parent.exists() == (login is not None)
+
+
+def test_nothing_is_left(tmp_path, monkeypatch):
+    """After IRAF's own cl has made the help, used the package and saved its parameters."""
+    if shutil.which("irafcl") is None:
+        pytest.skip("needs iraf")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USER", "tester")
+    install(str(COMMAND))
+    assert [path.name for path in tmp_path.rglob("*")].count("helpdb.mip") == 1
+    uparm = tmp_path / ".iraf" / "uparm"
+    script = ("imagereg\nimagefindpars.threshold = 9\ntweakreg.nclip = 5\n"
+              "update tweakreg\nupdate imagefindpars\nlogout\n")
+    shutil.copy("/etc/iraf/login.cl", tmp_path / ".iraf")
+    subprocess.run(["irafcl"], input=script, text=True, capture_output=True, cwd=tmp_path, timeout=60)
+    assert sorted(path.name for path in uparm.glob("img*")) == ["imgimages.par", "imgtweakg.par"]
+    uninstall()
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "login.cl"]
+    assert not [path for path in left if b"imagereg" in path.read_bytes() or path.parent == uparm], left
 
 
 def test_an_older_iraf(tmp_path, fake_cl, monkeypatch):

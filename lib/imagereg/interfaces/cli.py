@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import glob
 import os
+import shutil
 import signal
 import sys
 import textwrap
@@ -40,6 +42,17 @@ FILE is a name, a wildcard or an @list; without any, the parameter input is used
 those of tweakreg and imagefindpars; names and choices may be abbreviated. imagefindpars.name=value
 sets one of a parameter set, imagefindpars=FILE takes it from a file. The exit status is 0 when all
 images are aligned, 1 when not, 2 when a parameter or a file is wrong."""
+_DEFAULT_INPUT = str(Spec.load("tweakreg")["input"].default)
+_INTRODUCTION = f"""\
+tweakreg aligns images with each other: it finds their stars, matches them on
+the sky, and corrects shift, rotation and scale in a shiftfile or in headers.
+No file matches {_DEFAULT_INPUT} here, which it takes where no image is named.
+
+  tweakreg 'j*flc.fits' threshold=50     align images
+  tweakreg --demo                        try it on a small visit, made here
+  tweakreg --epar                        edit the parameters
+  tweakreg --help                        all parameters; --help NAME explains one
+"""
 _PSET_USAGE = """{task} [name=value ...] [name+ ...] [name- ...]
 
 List or save parameters: {task} threshold=50 --savepars my.cfg"""
@@ -196,6 +209,9 @@ def _parser(task: str) -> argparse.ArgumentParser:
 
 def _dispatch(options: argparse.Namespace, task: str) -> int:
     """Do what the first option that has an action says; without any, align or list."""
+    if task == "tweakreg" and _is_bare(options) and not glob.glob(_DEFAULT_INPUT):
+        _say(_INTRODUCTION, end="")
+        return 2
     request = Request.parse(task, options.words, options.pars)
     if task == "tweakreg":
         if options.dry_run:
@@ -211,6 +227,12 @@ def _dispatch(options: argparse.Namespace, task: str) -> int:
     if task == "tweakreg":
         return _align(request)
     return _list_set(request)
+
+
+def _is_bare(options: argparse.Namespace) -> bool:
+    """Whether nothing at all was said after the command."""
+    said = [value for name, value in vars(options).items() if name != "actions"]
+    return all(value in (None, [], False) for value in said)
 
 
 def _print_lines(lines: Iterable[str]) -> None:
@@ -250,16 +272,25 @@ def _help(name: str, request: Request) -> None:
     from imagereg.parameters import help as pages
 
     parser = _parser(request.task)
+    width = _terminal_width()
     if name == "all":
-        _say(f"{parser.format_help()}\n{pages.task_help(request.task)}", end="")
+        page = pages.wrapped(pages.task_help(request.task), width)
+        _say(f"{parser.format_help()}\n{page}", end="")
     elif name in ARGUMENTS:
-        _say(pages.task_help(name), end="")
+        _say(pages.wrapped(pages.task_help(name), width), end="")
     elif name:
         meant = _meant(name, request.task)
-        entries = [f"{task}: {pages.parameter_help(task, own)}" for task, own in meant]
+        entries = [f"{task}: {pages.parameter_help(task, own, width)}" for task, own in meant]
         _say("\n\n".join(entries))
     else:
         _say(_short_help(parser, _specs(request.task)), end="")
+
+
+def _terminal_width() -> int | None:
+    """Return the columns to wrap help at, as many as read well; None where there's no terminal."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return min(max(shutil.get_terminal_size().columns - 1, 30), 100)
 
 
 def _specs(task: str) -> list[Spec]:
@@ -346,6 +377,7 @@ def _epar(_: bool, request: Request) -> int:
 
         with _stopped_by_signals():
             results.append(TweakReg(None, False, *values.values()))
+        return results[-1]
 
     start = starting_values(request.files, request.sources, request.flat)
     editor.edit("tweakreg", start=start, run=run)
@@ -443,28 +475,13 @@ def _align_for_cl(path: str, _: Request) -> int:
 
 def _demo(folder: str, request: Request) -> int:
     """Simulate a visit, align it, and print what was found beside the truth."""
-    from imagereg import demo
-    from imagereg.interfaces.python import TweakReg
+    from imagereg.interfaces import demonstration
 
     if os.path.isdir(folder) and os.listdir(folder):
         raise ParameterError(f"the folder {folder} for the demo is not empty")
-    visit = demo.simulate_visit(folder)
-    before = visit.residuals()
-    os.chdir(folder)
-    files = [os.path.basename(path) for path in visit.files]
-    chosen = {"threshold": 10, "updatehdr": True, "shiftfile": True, "interactive": False}
-    result: Any = TweakReg(files, **(chosen | request.given))
-    _say(result, "\n\ntruth:")
-    for index, alignment in enumerate(result.alignments):
-        dx, dy, rot, scale = visit.expected_shift(index, result.plane.wcs)
-        _say(f"{alignment.name}  {dx:9.4f} {dy:9.4f} {rot:11.8f} {scale:10.8f}")
-    after = visit.residuals(files)
-    _say("\nrms against the first image, mas")
-    _say("before:", *(f"{rms:.2f}" for rms in before))
-    _say("after: ", *(f"{rms:.2f}" for rms in after))
-    outputs = "the log tweakreg.log, the shifts shifts.txt, plots of every image as *.png"
-    _say(f"\nIn {folder}: {outputs}")
-    return 0 if result.ok else 1
+    text, is_well = demonstration.run(folder, request.given)
+    _say(text)
+    return 0 if is_well else 1
 
 
 if __name__ == "__main__":

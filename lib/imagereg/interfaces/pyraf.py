@@ -47,7 +47,7 @@ def declare_tasks() -> None:
     task: Any = declare(
         taskname="tweakreg",
         value=_par_file("tweakreg"),
-        function=lambda *_: _align(task, _parameters(task)),
+        function=lambda *_: _run(task),
     )
     _equip(task, setParList=functools.partial(_set_parameters, task))
     _recall(task)
@@ -120,7 +120,12 @@ def _full_name(name: str) -> str:
     return prefix + (parameter.pset or parameter.name)
 
 
-def _align(task, sets: dict[str, ParameterSet]) -> None:
+def _run(task) -> None:
+    """Do what the name of the task at PyRAF's prompt asks for."""
+    _align(task, _parameters(task))
+
+
+def _align(task, sets: dict[str, ParameterSet]) -> Any:
     """Run tweakreg, print its result, and leave 0 in `status` if all is well, else 1."""
     from imagereg.interfaces.python import TweakReg
 
@@ -133,6 +138,7 @@ def _align(task, sets: dict[str, ParameterSet]) -> None:
         )
     sys.stdout.write(f"{result}\n")
     task.setParam("status", 0 if result.ok else 1)
+    return result
 
 
 def _edit(task) -> None:
@@ -143,7 +149,7 @@ def _edit(task) -> None:
 
     def run(sets):
         _store(task, sets)
-        _align(task, sets)
+        return _align(task, sets)
 
     editor.edit(
         task.getName(),

@@ -60,6 +60,7 @@ def _edit_and_align(files, sources, flat, *, dry_run):
     def execute(values):
         images = values["tweakreg"].input
         results.append(align_images(images, *values.values(), dry_run=dry_run))
+        return results[-1]
 
     editor.edit("tweakreg", start=starting_values(files, sources, flat), run=execute)
     return results[-1] if results else None

@@ -10,6 +10,7 @@ begins an item of a list.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import html
 import itertools
 import re
@@ -143,8 +144,8 @@ def task_help(task: str) -> str:
     return package_text("help_files", f"{task}.help")
 
 
-def parameter_help(task: str, name: str) -> str:
-    """Return all that the help says of one parameter, as text of 80 columns.
+def parameter_help(task: str, name: str, width: int | None = None) -> str:
+    """Return all that the help says of one parameter, as text.
 
     Parameters
     ----------
@@ -152,6 +153,8 @@ def parameter_help(task: str, name: str) -> str:
         A task or parameter set, such as 'tweakreg'.
     name : str
         Of the parameter, an alias or an abbreviation of it, or of a button.
+    width : int, optional
+        Columns at which the text is wrapped; by default it stays as it is, with 80 at most.
 
     Raises
     ------
@@ -161,7 +164,10 @@ def parameter_help(task: str, name: str) -> str:
     spec = Spec.load(task)
     titles = {spelling: p.pset for p in spec.layout if p.pset for spelling in (p.name, p.pset)}
     title = titles.get(name) or spec.find(name, minimum_match=True).name
-    return next(entry.text for entry in parse(task_help(task)).entries if entry.name == title)
+    entry = next(entry for entry in parse(task_help(task)).entries if entry.name == title)
+    if width is None:
+        return entry.text
+    return textwrap.dedent(_wrapped_entry(entry.head, entry.prose, width))
 
 
 def page_address(task: str) -> str:
@@ -256,24 +262,106 @@ def _entry_html(entry: Entry, names: dict[str, tuple[str, ...]], links: _Links) 
 
 def _blocks(text: str, links: _Links) -> Iterator[str]:
     """Yield the paragraphs, lists and examples of a text as lines of HTML."""
-    blocks = textwrap.dedent(text).split("\n\n") if text else []
-    for literal, group in itertools.groupby(blocks, _is_literal):
-        if literal:
-            example = html.escape(textwrap.dedent("\n\n".join(group)), quote=False)
-            yield f"<pre>{example}</pre>"
+    for kind, group in itertools.groupby(blocks(text), lambda block: block[0]):
+        if kind == "literal":
+            for _, example in group:
+                yield f"<pre>{html.escape(textwrap.dedent(example), quote=False)}</pre>"
+        elif kind == "item":
+            yield from ["<ul>", *(f"<li>{links(words)}</li>" for _, words in group), "</ul>"]
         else:
-            for block in group:
-                yield from _paragraph(block, links)
+            yield from (f"<p>{links(words)}</p>" for _, words in group)
 
 
-def _paragraph(block: str, links: _Links) -> Iterator[str]:
-    """Yield a paragraph and the list below it."""
-    parts = re.split(r"^- ", block, flags=re.MULTILINE)
-    words, *items = (links(" ".join(part.split())) for part in parts)
-    if words:
-        yield f"<p>{words}</p>"
-    if items:
-        yield from ["<ul>", *(f"<li>{item}</li>" for item in items), "</ul>"]
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a text, each with its kind: 'paragraph', 'item' of a list, or 'literal'.
+
+    Paragraphs and items are one line each; what is literal is to be shown as it stands.
+    """
+    parts = textwrap.dedent(text).split("\n\n") if text else []
+    for literal, group in itertools.groupby(parts, _is_literal):
+        if literal:
+            yield "literal", "\n\n".join(group)
+            continue
+        for part in group:
+            words, *items = (" ".join(p.split()) for p in re.split("^- ", part, flags=re.MULTILINE))
+            if words:
+                yield "paragraph", words
+            yield from (("item", item) for item in items)
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """Return a help page with its running text wrapped at a width; examples and tables stay.
+
+    With None for the width, all stays as it is.
+    """
+    if width is None:
+        return text
+    page = parse(text)
+    parts = []
+    for title, body in page.sections.items():
+        parts.append("\n".join([title, *_filled(body, width)]))
+        if title == "PARAMETERS":
+            parts += [_wrapped_entry(entry.head, entry.prose, width) for entry in page.entries]
+    return "\n\n".join(parts) + "\n"
+
+
+def _wrapped_entry(head: str, prose: str, width: int) -> str:
+    """Return an entry of a help page, wrapped at a width."""
+    first, *made = head.splitlines()
+    parts = ["\n".join([first, *_filled("\n".join(made), width)]), "\n".join(_filled(prose, width))]
+    return "\n\n".join(filter(None, parts))
+
+
+def _filled(text: str, width: int) -> list[str]:
+    """Return the lines of a text that is indented, wrapped at a width."""
+    margin = " " * (len(text) - len(text.lstrip(" ")))
+    fill = functools.partial(
+        textwrap.wrap, width=width, break_long_words=False, break_on_hyphens=False
+    )
+    lines: list[str] = []
+    for kind, words in blocks(text):
+        if lines and kind != "item":
+            lines.append("")
+        if kind == "literal":
+            lines += textwrap.indent(words, margin).splitlines()
+        elif kind == "item":
+            lines += fill(f"- {words}", initial_indent=margin, subsequent_indent=f"{margin}  ")
+        else:
+            lines += fill(words, initial_indent=margin, subsequent_indent=margin)
+    return lines
+
+
+def linked(words: str, task: str) -> Iterator[tuple[str, str]]:
+    """Yield the pieces of a text, each with what it names as a row of the editor or a section.
+
+    That is a parameter before an equals sign, such as ``nclip`` or ``imagefindpars.threshold``; a
+    parameter set; a section of the help of the task, such as ``INPUT``; else empty.
+    """
+    targets = _row_names(task)
+    end = 0
+    for found in _named_in(task).finditer(words):
+        yield words[end : found.start()], ""
+        yield found[0], targets.get(found[0], found[0])
+        end = found.end()
+    yield words[end:], ""
+
+
+@functools.cache
+def _row_names(task: str) -> dict[str, str]:
+    """Return what parameters are called in the editor of tweakreg, by their names in a page."""
+    names = {name: f"imagefindpars.{name}" for name in Spec.load("imagefindpars").names}
+    names |= {name: name for name in Spec.load("tweakreg").names}
+    if task != "tweakreg":
+        names |= {name: f"{task}.{name}" for name in Spec.load(task).names}
+    return names
+
+
+@functools.cache
+def _named_in(task: str) -> re.Pattern[str]:
+    """Return the pattern of what `linked` finds."""
+    parameters = "|".join(_row_names(task))
+    sections = "|".join(sorted(parse(task_help(task)).sections, key=len, reverse=True))
+    return re.compile(rf"\b(?:{parameters})(?==)|\b(?:ref)?imagefindpars\b(?!=)|\b(?:{sections})\b")
 
 
 def _is_literal(block: str) -> bool:
