@@ -63,7 +63,7 @@ EXCUSED = {("catalogs.readers", "io"): "bytes as a file",
 IN_MEMORY = {"detection.sextractor", "catalogs.readers", "wcs.keywords", "wcs.history", "wcs.alternates",
              "wcs.correction", "wcs.distortion", "wcs.headerlet"}
 # They show or keep what the package logs.
-LOGS = {"tasks.run", "interfaces.cli", "interfaces.epar.window.running"}
+LOGS = {"tasks.runlog", "interfaces.cli", "interfaces.epar.window.running"}
 MANY_ARGUMENTS = {("interfaces.python", "TweakReg"): "drizzlepac's signature"}
 
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")

@@ -262,4 +262,4 @@ def test_parameter_files(visit):
     same = TweakReg(visit.names, configobj={"searchrad": 2.5, "fitgeometry": "shift"}, imagefindcfg={"threshold": 12},
                     **QUIET)
     np.testing.assert_array_equal(same.alignments[1].offset, result.alignments[1].offset)
-    assert "'threshold': 12.0" in Path("tweakreg.log").read_text()
+    assert "* threshold = 12.0" in Path("tweakreg.log").read_text()

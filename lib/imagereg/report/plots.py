@@ -32,10 +32,19 @@ _MOST_BLOCKS = 128  # a side, of the panel for the whole histogram
 _MOST_ARROWS = 900  # more hide each other
 _SMALLEST = 1e-3  # pixels; the scale of a plot of residuals does not go below it
 _USED, _REJECTED, _PEAK = "tab:blue", "tab:red", "tab:red"
+_RIVAL, _TREND, _NO_PEAK = "tab:orange", "black", "0.35"
+_MOST_RIVALS = 3  # peaks beside the highest that are marked
+_RIVAL_SHARE = 0.5  # of the pairs of the highest peak that a rival has at least
+_PEAK_BINS = 3  # bins to either side that belong to a peak
+_TREND_PARTS = 12  # of the matches, in order of position, one is in each running median
+_FEWEST_FOR_TREND = 30  # matches; the median of fewer than some five a point says nothing
 
 
 def histogram_png(alignment: Alignment, *, labelsize: float) -> bytes:
     """Plot the two-dimensional histogram of offsets, with its peak marked, as a PNG image.
+
+    Where the image is not aligned, the highest bin is marked as no peak. Rings mark other peaks of
+    half its height and more, a cross the offset zero, where the headers have the image.
 
     An offset is what is to be added to a position in the image to come to that of its partner in
     the reference; the dx and dy of a shiftfile lead the other way.
@@ -105,7 +114,7 @@ class _Page:
 
     Matplotlib's own layout engines take as long as all the rest and give up where letters are
     large. `letters` is their height in points, `size` the width and height of the area below the
-    title in inches; the title has the name of the image and below it the `lines`.
+    title in inches; the title has the name of the image, why it failed, and below it the `lines`.
     """
 
     def __init__(self, alignment: Alignment, letters: float, size: tuple[float, float],
@@ -115,11 +124,12 @@ class _Page:
 
         self.letters = letters
         em = letters / 72
-        name = alignment.name
+        lines = [alignment.name, *lines]
         if alignment.status is Status.FAILED:
-            name += " (not aligned)"
+            lines[0] += " (not aligned)"
+            lines.insert(1, alignment.reason)
         columns = int(size[0] / em * _LETTERS_PER_HEIGHT)
-        title = [part for line in (name, *lines) for part in textwrap.wrap(line, columns)]
+        title = [part for line in lines for part in textwrap.wrap(line, columns)]
         self._inches = np.array([size[0], size[1] + (len(title) + 0.5) * _LINE * em])
         no_layout: typing.Any = "none"  # matplotlib's type hints do not know it
         self.figure = Figure(figsize=(size[0], self._inches[1]), dpi=_DPI, layout=no_layout)
@@ -169,17 +179,22 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
     if alignment.match is None or alignment.match.histogram is None:
         raise ValueError(f"{alignment.name} has no histogram of offsets to plot")
     match: typing.Any = alignment.match
-    histogram, edges, offset = match.histogram, match.edges, match.offset
+    histogram, edges = match.histogram, match.edges
+    failed = alignment.status is Status.FAILED
+    peaks = _highest_bins(histogram, edges)
+    offset = peaks[0] if failed else match.offset
     row, column = _bin_of(offset, edges)
     number = f"{histogram[row, column]:.0f} pairs"
     peak = f"({offset[0]:+.2f}, {offset[1]:+.2f})"
+    rivals = [place for place in peaks if np.abs(place - offset).max() > _PEAK_BINS]
     views = _views(histogram, edges, row, column)
     letters, em, (left, bottom) = _room(labelsize)
     side = max(4.6 if len(views) > 1 else 5.2, 24 * em)
     bar_left = len(views) * (left + side) + 1.5 * em
     lines = ["offset = reference minus image: what to add to a position in the image to reach its "
              "partner",
-             f"peak at {peak} pixels: {number} in its bin of {edges[0][1] - edges[0][0]:.3g} "
+             f"{'no peak; the highest bin' if failed else 'peak'} at {peak} pixels: {number} in its "
+             f"bin of {edges[0][1] - edges[0][0]:.3g} "
              f"pixel; mean of all bins {histogram.mean():.2g}"]
     size = bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em
     page = _Page(alignment, letters, size, lines)
@@ -189,10 +204,16 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
         panel = page.panel(place, xlabel="X offset (pixels)", ylabel="Y offset (pixels)")
         picture = panel.imshow(counts, norm=norm, cmap="bone_r", extent=extent, origin="lower",
                                interpolation="nearest")
-        panel.set(xlim=box[0], ylim=box[1])
+        box = np.array(box)
         panel.set_title(title, fontsize=letters)
-        _circle(panel, offset)
-    _write_beside(panel, offset, f"{number}\n{peak}", letters)
+        panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2)
+        panel.set(xlim=box[0], ylim=box[1])
+        _circle(panel, offset, _NO_PEAK if failed else _PEAK)
+        for place in rivals[:_MOST_RIVALS]:
+            if ((place > box[:, 0]) & (place < box[:, 1])).all():
+                _circle(panel, place, _RIVAL, size=14)
+    text = f"{'no peak: ' if failed else ''}{number}\n{peak}"
+    _write_beside(panel, offset, text, letters, _NO_PEAK if failed else _PEAK)
     bar = page.figure.colorbar(picture, cax=page.panel((bar_left, bottom, 0.2, side)))
     bar.set_label("pairs in a bin (cube-root scale)", fontsize=letters)
     return page
@@ -242,20 +263,39 @@ def _views(histogram: np.ndarray, edges: np.ndarray, row: int, column: int) -> l
     return views
 
 
-def _circle(panel: Axes, place: np.ndarray) -> None:
-    """Draw a circle around a place, with a white border."""
-    for colour, width in (("white", 3), (_PEAK, 1.5)):
-        panel.plot(*place, marker="o", markersize=22, markerfacecolor="none",
-                   markeredgecolor=colour, markeredgewidth=width)
+def _highest_bins(histogram: np.ndarray, edges: np.ndarray) -> list[np.ndarray]:
+    """Return the offset of the highest bin, and of others apart from it that are rivals to it."""
+    left = histogram.copy()
+    highest = histogram.max()
+    places = []
+    while len(places) <= _MOST_RIVALS:
+        row, column = np.unravel_index(np.argmax(left), left.shape)
+        if places and (left[row, column] < _RIVAL_SHARE * highest or highest == 0):
+            break
+        places.append(np.array([edges[0][column:column + 2].mean(),
+                                edges[1][row:row + 2].mean()]))
+        rows = slice(max(row - _PEAK_BINS, 0), row + _PEAK_BINS + 1)
+        columns = slice(max(column - _PEAK_BINS, 0), column + _PEAK_BINS + 1)
+        left[rows, columns] = -1
+    return places
 
 
-def _write_beside(panel: Axes, place: np.ndarray, text: str, letters: float) -> None:
+def _circle(panel: Axes, place: np.ndarray, colour: str, size: float = 22) -> None:
+    """Draw a circle around a place, with a white border; broken where it is no peak."""
+    style = (0, (3, 2)) if colour == _NO_PEAK else "-"
+    for border_colour, width in (("white", 3), (colour, 1.5)):
+        panel.scatter(*place, s=size**2, facecolors="none", edgecolors=border_colour,
+                      linewidths=width, linestyles=[style])
+
+
+def _write_beside(panel: Axes, place: np.ndarray, text: str, letters: float,
+                  colour: str) -> None:
     """Write beside a place, on the side where there is room."""
     middle = np.mean([panel.get_xlim(), panel.get_ylim()], axis=1)
     x, y = np.where(place > middle, -1, 1)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 2}
     panel.annotate(text, (place[0], place[1]), (15 * x, 15 * y), textcoords="offset points",
-                   fontsize=letters, color=_PEAK, ha="left" if x > 0 else "right",
+                   fontsize=letters, color=colour, ha="left" if x > 0 else "right",
                    va="bottom" if y > 0 else "top", bbox=box)
 
 
@@ -267,8 +307,11 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
     limit = _residual_range(fit.residuals[fit.used]) if ylimit is None else ylimit
     letters, em, (left, bottom) = _room(labelsize)
     bottom += 2 * em
-    wide, tall = max(3.7, 20 * em), max(2.5, 15 * em)
-    size = 2 * left + 2 * wide + 2.5 * em, bottom + 2 * tall + 3 * em
+    wide, tall = max(2.9, 20 * em), max(2.3, 15 * em)
+    margin = 0.25 * wide  # of the histogram beside the panels of a row
+    right = 2 * left + 2 * wide + 2.5 * em
+    size = right + margin + 1.5 * em, bottom + 2 * tall + 3 * em
+    snr = _signal_to_noise(alignment)
     numbers = f"{fit.nmatches} of {len(fit.used)} matches used"
     page = _Page(alignment, letters, size, [
         f"residual = reference minus fitted image; {numbers}", _rms_text(fit, scale)])
@@ -279,19 +322,21 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
         panel = page.panel((x, y, wide, tall), ylabel=f"residual in {'XY'[row]} ({unit})",
                            xlabel=f"{'XY'[column]} on the plane (pixels)" if row == 1 else "")
         handles = _draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor,
-                                  used=fit.used, limit=limit * factor)
+                                  used=fit.used, limit=limit * factor, snr=snr)
         panel.set(xlim=(low[column], high[column]), ylim=(-limit * factor, limit * factor))
         panel.tick_params(labelbottom=row == 1)
         if column == 1:
             panel.yaxis.tick_right()
             panel.yaxis.set_label_position("right")
+            beside = page.panel((right, y, margin, tall))
+            _draw_distribution(beside, fit.residuals[fit.used, row] * factor, limit * factor)
     page.legend(handles | _beyond(panel, fit, limit))
     return page
 
 
 def _draw_residuals(panel: Axes, positions: np.ndarray, residuals: np.ndarray, *,
-                    used: np.ndarray, limit: float) -> dict:
-    """Draw the residuals of one axis, those beyond the limit at the edge.
+                    used: np.ndarray, limit: float, snr: np.ndarray) -> dict:
+    """Draw the residuals of one axis, those beyond the limit at the edge; darker for a high S/N.
 
     Returns {text: mark} for the legend.
     """
@@ -300,6 +345,7 @@ def _draw_residuals(panel: Axes, positions: np.ndarray, residuals: np.ndarray, *
     size = float(np.clip(80 / np.sqrt(len(residuals)), 1.6, 4.5))
     dot = {"marker": "o", "color": _USED, "markeredgewidth": 0, "alpha": 0.8, "markersize": size}
     cross = {"marker": "x", "color": _REJECTED, "markersize": max(size, 4)}
+    shaded = used & np.isfinite(snr) & (np.abs(residuals) <= limit)
     kinds: list[tuple[np.ndarray, str, dict]] = [(used, "used", dot), (~used, "rejected", cross)]
     for chosen, name, style in kinds:
         if not chosen.any():
@@ -312,7 +358,52 @@ def _draw_residuals(panel: Axes, positions: np.ndarray, residuals: np.ndarray, *
             if beyond.size:
                 panel.plot(beyond, np.full(beyond.size, end), triangle, color=style["color"],
                            markersize=5, markeredgewidth=0, clip_on=False)
+    if shaded.any():
+        colours = _shades(snr[shaded])
+        panel.scatter(positions[shaded], residuals[shaded], s=size**2, c=colours, linewidths=0,
+                      zorder=2.5)
+    trend = _running_median(positions[used], residuals[used])
+    if len(trend):
+        line, = panel.plot(*trend.T, color=_TREND, linewidth=1.2, zorder=3)
+        handles["running median"] = line
     return handles
+
+
+def _signal_to_noise(alignment: Alignment) -> np.ndarray:
+    """Return (M,) flux over its error of the matched sources, NaN where it is not known."""
+    sources = alignment.exposure.sources[alignment.rows]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        snr = sources.flux / sources.flux_error
+    return np.where(snr > 0, snr, np.nan)
+
+
+def _shades(snr: np.ndarray) -> np.ndarray:
+    """Return a shade of blue for each S/N, (N, 4): light for the faintest."""
+    from matplotlib import colormaps
+
+    rank = np.argsort(np.argsort(snr)) / max(len(snr) - 1, 1)
+    return colormaps["Blues"](0.35 + 0.65 * rank)
+
+
+def _running_median(positions: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Return (K, 2) medians of positions and residuals, in parts that overlap by half."""
+    n = len(positions)
+    if n < _FEWEST_FOR_TREND:
+        return np.empty((0, 2))
+    order = np.argsort(positions)
+    width = max(n // _TREND_PARTS, 5)
+    parts = [order[first:first + width] for first in range(0, n - width + 1, max(width // 2, 1))]
+    return np.array([(np.median(positions[part]), np.median(residuals[part])) for part in parts])
+
+
+def _draw_distribution(panel: Axes, residuals: np.ndarray, limit: float) -> None:
+    """Draw how many used residuals there are, along the axis of the panels beside it."""
+    within = residuals[np.abs(residuals) <= limit]
+    panel.hist(within, bins=np.linspace(-limit, limit, 31), orientation="horizontal", color=_USED,
+               alpha=0.6)
+    panel.axhline(0, color="0.5", linewidth=0.8)
+    panel.set_ylim(-limit, limit)
+    panel.tick_params(labelleft=False, labelbottom=False, bottom=False)
 
 
 def _beyond(panel: Axes, fit, limit: float) -> dict:
