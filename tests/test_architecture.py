@@ -47,7 +47,8 @@ THIRD_PARTY = {
     "tasks": {"astropy", "stwcs", "threadpoolctl", "dask", "tqdm"},
     "interfaces": {"prompt_toolkit", "tkinter", "pyraf"},
 }  # fmt: skip
-ONLY_INSIDE_FUNCTIONS = {"matplotlib", "stwcs", "tkinter", "prompt_toolkit", "dask", "distributed", "pyraf"}
+ONLY_INSIDE_FUNCTIONS = {"matplotlib", "stwcs", "tkinter", "prompt_toolkit", "dask", "distributed", "pyraf", "jinja2",
+                         "tqdm"}
 
 # Below floor 4 there is no disk, screen, clock, keyboard or network.
 OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subprocess", "socket", "urllib", "time", "sys",

@@ -15,6 +15,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from imagereg.alignment import Alignment
+from imagereg.report.residuals import (
+    REJECTED,
+    USED,
+    draw_distribution,
+    draw_residuals,
+    residual_range,
+    signal_to_noise,
+)
 from imagereg.wcs import Status, border, orientation, pixel_to_sky
 
 if typing.TYPE_CHECKING:
@@ -31,13 +39,10 @@ _ZOOM = 31  # bins a side of that panel
 _MOST_BLOCKS = 128  # a side, of the panel for the whole histogram
 _MOST_ARROWS = 900  # more hide each other
 _SMALLEST = 1e-3  # pixels; the scale of a plot of residuals does not go below it
-_USED, _REJECTED, _PEAK = "tab:blue", "tab:red", "tab:red"
-_RIVAL, _TREND, _NO_PEAK = "tab:orange", "black", "0.35"
+_PEAK, _RIVAL, _NO_PEAK = "tab:red", "tab:orange", "0.35"
 _MOST_RIVALS = 3  # peaks beside the highest that are marked
 _RIVAL_SHARE = 0.5  # of the pairs of the highest peak that a rival has at least
 _PEAK_BINS = 3  # bins to either side that belong to a peak
-_TREND_PARTS = 12  # of the matches, in order of position, one is in each running median
-_FEWEST_FOR_TREND = 30  # matches; the median of fewer than some five a point says nothing
 
 
 def histogram_png(alignment: Alignment, *, labelsize: float) -> bytes:
@@ -193,9 +198,9 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
     bar_left = len(views) * (left + side) + 1.5 * em
     lines = ["offset = reference minus image: what to add to a position in the image to reach its "
              "partner",
-             f"{'no peak; the highest bin' if failed else 'peak'} at {peak} pixels: {number} in its "
-             f"bin of {edges[0][1] - edges[0][0]:.3g} "
-             f"pixel; mean of all bins {histogram.mean():.2g}"]
+             f"{'no peak; the highest bin' if failed else 'peak'} at {peak} pixels: {number} in "
+             f"its bin of {edges[0][1] - edges[0][0]:.3g} pixel; mean of all bins "
+             f"{histogram.mean():.2g}"]
     size = bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em
     page = _Page(alignment, letters, size, lines)
     norm = _cube_root(max(histogram.max(), 1))
@@ -204,16 +209,16 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
         panel = page.panel(place, xlabel="X offset (pixels)", ylabel="Y offset (pixels)")
         picture = panel.imshow(counts, norm=norm, cmap="bone_r", extent=extent, origin="lower",
                                interpolation="nearest")
-        box = np.array(box)
+        (x_low, x_high), (y_low, y_high) = box
         panel.set_title(title, fontsize=letters)
         panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2)
         panel.set(xlim=box[0], ylim=box[1])
         _circle(panel, offset, _NO_PEAK if failed else _PEAK)
-        for place in rivals[:_MOST_RIVALS]:
-            if ((place > box[:, 0]) & (place < box[:, 1])).all():
-                _circle(panel, place, _RIVAL, size=14)
+        for rival in rivals[:_MOST_RIVALS]:
+            if x_low < rival[0] < x_high and y_low < rival[1] < y_high:
+                _circle(panel, rival, _RIVAL, size=14)
     text = f"{'no peak: ' if failed else ''}{number}\n{peak}"
-    _write_beside(panel, offset, text, letters, _NO_PEAK if failed else _PEAK)
+    _write_beside(panel, offset, text, letters=letters, colour=_NO_PEAK if failed else _PEAK)
     bar = page.figure.colorbar(picture, cax=page.panel((bar_left, bottom, 0.2, side)))
     bar.set_label("pairs in a bin (cube-root scale)", fontsize=letters)
     return page
@@ -267,7 +272,7 @@ def _highest_bins(histogram: np.ndarray, edges: np.ndarray) -> list[np.ndarray]:
     """Return the offset of the highest bin, and of others apart from it that are rivals to it."""
     left = histogram.copy()
     highest = histogram.max()
-    places = []
+    places: list[np.ndarray] = []
     while len(places) <= _MOST_RIVALS:
         row, column = np.unravel_index(np.argmax(left), left.shape)
         if places and (left[row, column] < _RIVAL_SHARE * highest or highest == 0):
@@ -284,11 +289,11 @@ def _circle(panel: Axes, place: np.ndarray, colour: str, size: float = 22) -> No
     """Draw a circle around a place, with a white border; broken where it is no peak."""
     style = (0, (3, 2)) if colour == _NO_PEAK else "-"
     for border_colour, width in (("white", 3), (colour, 1.5)):
-        panel.scatter(*place, s=size**2, facecolors="none", edgecolors=border_colour,
+        panel.scatter(place[0], place[1], s=size**2, facecolors="none", edgecolors=border_colour,
                       linewidths=width, linestyles=[style])
 
 
-def _write_beside(panel: Axes, place: np.ndarray, text: str, letters: float,
+def _write_beside(panel: Axes, place: np.ndarray, text: str, *, letters: float,
                   colour: str) -> None:
     """Write beside a place, on the side where there is room."""
     middle = np.mean([panel.get_xlim(), panel.get_ylim()], axis=1)
@@ -304,14 +309,14 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
     if ylimit is not None and not ylimit > 0:
         raise ValueError(f"ylimit is {ylimit}, expected more than 0 pixels")
     scale = alignment.plane.pixel_scale * 1000
-    limit = _residual_range(fit.residuals[fit.used]) if ylimit is None else ylimit
+    limit = residual_range(fit.residuals[fit.used]) if ylimit is None else ylimit
     letters, em, (left, bottom) = _room(labelsize)
     bottom += 2 * em
     wide, tall = max(2.9, 20 * em), max(2.3, 15 * em)
     margin = 0.25 * wide  # of the histogram beside the panels of a row
     right = 2 * left + 2 * wide + 2.5 * em
     size = right + margin + 1.5 * em, bottom + 2 * tall + 3 * em
-    snr = _signal_to_noise(alignment)
+    snr = signal_to_noise(alignment)
     numbers = f"{fit.nmatches} of {len(fit.used)} matches used"
     page = _Page(alignment, letters, size, [
         f"residual = reference minus fitted image; {numbers}", _rms_text(fit, scale)])
@@ -321,7 +326,7 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
         x, y = left + column * (wide + 2.5 * em), bottom + (1 - row) * (tall + 2 * em)
         panel = page.panel((x, y, wide, tall), ylabel=f"residual in {'XY'[row]} ({unit})",
                            xlabel=f"{'XY'[column]} on the plane (pixels)" if row == 1 else "")
-        handles = _draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor,
+        handles = draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor,
                                   used=fit.used, limit=limit * factor, snr=snr)
         panel.set(xlim=(low[column], high[column]), ylim=(-limit * factor, limit * factor))
         panel.tick_params(labelbottom=row == 1)
@@ -329,81 +334,9 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
             panel.yaxis.tick_right()
             panel.yaxis.set_label_position("right")
             beside = page.panel((right, y, margin, tall))
-            _draw_distribution(beside, fit.residuals[fit.used, row] * factor, limit * factor)
+            draw_distribution(beside, fit.residuals[fit.used, row] * factor, limit * factor)
     page.legend(handles | _beyond(panel, fit, limit))
     return page
-
-
-def _draw_residuals(panel: Axes, positions: np.ndarray, residuals: np.ndarray, *,
-                    used: np.ndarray, limit: float, snr: np.ndarray) -> dict:
-    """Draw the residuals of one axis, those beyond the limit at the edge; darker for a high S/N.
-
-    Returns {text: mark} for the legend.
-    """
-    panel.axhline(0, color="0.5", linewidth=0.8, zorder=1)
-    handles = {}
-    size = float(np.clip(80 / np.sqrt(len(residuals)), 1.6, 4.5))
-    dot = {"marker": "o", "color": _USED, "markeredgewidth": 0, "alpha": 0.8, "markersize": size}
-    cross = {"marker": "x", "color": _REJECTED, "markersize": max(size, 4)}
-    shaded = used & np.isfinite(snr) & (np.abs(residuals) <= limit)
-    kinds: list[tuple[np.ndarray, str, dict]] = [(used, "used", dot), (~used, "rejected", cross)]
-    for chosen, name, style in kinds:
-        if not chosen.any():
-            continue
-        within = chosen & (np.abs(residuals) <= limit)
-        mark, = panel.plot(positions[within], residuals[within], linestyle="none", **style)
-        handles[f"{name} ({chosen.sum()})"] = mark
-        for end, triangle in ((limit, "^"), (-limit, "v")):
-            beyond = positions[chosen & (residuals * np.sign(end) > limit)]
-            if beyond.size:
-                panel.plot(beyond, np.full(beyond.size, end), triangle, color=style["color"],
-                           markersize=5, markeredgewidth=0, clip_on=False)
-    if shaded.any():
-        colours = _shades(snr[shaded])
-        panel.scatter(positions[shaded], residuals[shaded], s=size**2, c=colours, linewidths=0,
-                      zorder=2.5)
-    trend = _running_median(positions[used], residuals[used])
-    if len(trend):
-        line, = panel.plot(*trend.T, color=_TREND, linewidth=1.2, zorder=3)
-        handles["running median"] = line
-    return handles
-
-
-def _signal_to_noise(alignment: Alignment) -> np.ndarray:
-    """Return (M,) flux over its error of the matched sources, NaN where it is not known."""
-    sources = alignment.exposure.sources[alignment.rows]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        snr = sources.flux / sources.flux_error
-    return np.where(snr > 0, snr, np.nan)
-
-
-def _shades(snr: np.ndarray) -> np.ndarray:
-    """Return a shade of blue for each S/N, (N, 4): light for the faintest."""
-    from matplotlib import colormaps
-
-    rank = np.argsort(np.argsort(snr)) / max(len(snr) - 1, 1)
-    return colormaps["Blues"](0.35 + 0.65 * rank)
-
-
-def _running_median(positions: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Return (K, 2) medians of positions and residuals, in parts that overlap by half."""
-    n = len(positions)
-    if n < _FEWEST_FOR_TREND:
-        return np.empty((0, 2))
-    order = np.argsort(positions)
-    width = max(n // _TREND_PARTS, 5)
-    parts = [order[first:first + width] for first in range(0, n - width + 1, max(width // 2, 1))]
-    return np.array([(np.median(positions[part]), np.median(residuals[part])) for part in parts])
-
-
-def _draw_distribution(panel: Axes, residuals: np.ndarray, limit: float) -> None:
-    """Draw how many used residuals there are, along the axis of the panels beside it."""
-    within = residuals[np.abs(residuals) <= limit]
-    panel.hist(within, bins=np.linspace(-limit, limit, 31), orientation="horizontal", color=_USED,
-               alpha=0.6)
-    panel.axhline(0, color="0.5", linewidth=0.8)
-    panel.set_ylim(-limit, limit)
-    panel.tick_params(labelleft=False, labelbottom=False, bottom=False)
 
 
 def _beyond(panel: Axes, fit, limit: float) -> dict:
@@ -413,23 +346,6 @@ def _beyond(panel: Axes, fit, limit: float) -> dict:
         return {}
     mark, = panel.plot([], [], "^", color="0.5", markersize=5)
     return {f"beyond the range ({number})": mark}
-
-
-def _residual_range(residuals: np.ndarray) -> float:
-    """Return half the height of a plot of all residuals but a few far off the rest, pixels."""
-    size = np.abs(residuals)
-    largest = size.max()
-    typical = 1.4826 * np.median(size, axis=0).max()  # one sigma of a normal distribution
-    if typical > 0:
-        largest = min(largest, 6 * typical)
-    return _round_up(max(1.08 * largest, _SMALLEST))
-
-
-def _round_up(value: float) -> float:
-    """Return the least of 1, 1.2, 1.5, 2, ... times a power of ten that is not below a value."""
-    round_numbers = np.array([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12])
-    steps = 10.0 ** np.floor(np.log10(value)) * round_numbers
-    return float(steps[steps >= value][0])
 
 
 def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
@@ -457,15 +373,15 @@ def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
     panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     for outline in outlines:
         panel.plot(*outline.T, color="0.6", linewidth=0.8, zorder=1)
-    panel.plot(*xy[drawn].T, ".", color=_USED, markersize=2)
+    panel.plot(*xy[drawn].T, ".", color=USED, markersize=2)
     quiver = panel.quiver(*xy[drawn].T, *arrows.T, angles="xy", scale_units="xy", scale=1,
-                          units="inches", width=0.01, color=_USED)
+                          units="inches", width=0.01, color=USED)
     tip = key * enlargement / (high - low)[0], 1 + em / tall
     panel.quiverkey(quiver, *tip, key * enlargement, "", labelpos="E")
     panel.annotate(f"{key:.3g} pixels = {key * scale:.3g} mas", tip, (6, 0), va="center",
                    xycoords="axes fraction", textcoords="offset points", fontsize=letters)
     if not fit.used.all():
-        rejected, = panel.plot(*xy[~fit.used].T, "x", color=_REJECTED, markersize=4)
+        rejected, = panel.plot(*xy[~fit.used].T, "x", color=REJECTED, markersize=4)
         page.legend({f"rejected, drawn without arrow ({(~fit.used).sum()})": rejected})
     return page
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import tempfile
@@ -21,6 +22,7 @@ from imagereg.parameters import ParameterSet
 from imagereg.report import Result
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
+from imagereg.tasks.page import page_text
 from imagereg.tasks.runlog import logged
 from imagereg.tasks.updatewcs import recompute
 from imagereg.wcs import TangentPlane
@@ -63,8 +65,9 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         images = mef_inputs(inputs, dry_run=dry_run)
         claim.take(image.path for image in images if changing)
         check_outputs(images, task, finding, ref_finding, dry_run=dry_run)
-        output = Output(task, claim=claim, dry_run=dry_run)
         sets = [task, finding, ref_finding]
+        page = functools.partial(page_text, given=given, sets=sets)
+        output = Output(task, claim=claim, dry_run=dry_run, page=page)
         with logged(given, sets) as last_words, _new_wcs(images, task, output) as (images, task):
             log.info("images   %s", ", ".join(image.path for image in images))
             exposures = measure_images(task, finding, images)

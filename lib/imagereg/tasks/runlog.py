@@ -93,7 +93,7 @@ def _between_first_and_last(handlers, given, sets):
         ended = f"stopped by {'the user' if number == signal.SIGINT else number.name}"
         raise
     except BaseException as error:
-        ended = f"error: {error or type(error).__name__}"
+        ended = f"error: {str(error) or type(error).__name__}"
         raise
     finally:
         now = datetime.datetime.now()

@@ -26,7 +26,7 @@ from planes import rules_with
 from imagereg.alignment.match import Candidate
 from imagereg.alignment.sequence import Alignment, Chip, Exposure, Status, align
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.report import plots
+from imagereg.report import plots, residuals
 from imagereg.wcs.plane import TangentPlane
 
 SHAPE, SCALE = (500, 1000), 0.05  # rows and columns; arcsec per pixel
@@ -365,7 +365,7 @@ def test_automatic_range_of_perfect_residuals(alignment):
 
 @pytest.mark.parametrize("value", [0.99e-3, 1e-3, 1.01, 1.21, 9.9, 12.0, 130.0])
 def test_round_up(value):
-    assert value <= plots._round_up(value) <= 1.34 * value
+    assert value <= residuals.round_up(value) <= 1.34 * value
 
 
 @pytest.mark.parametrize("ylimit", [0, -1.0, np.nan])
@@ -452,7 +452,7 @@ def test_matplotlib_is_imported_late_and_left_alone(alignment, tmp_path):
     code = f"""
 import pickle, sys
 from pathlib import Path
-from imagereg.report import plots
+from imagereg.report import plots, residuals
 assert "matplotlib" not in sys.modules
 alignment = pickle.loads(Path({str(saved)!r}).read_bytes())
 import matplotlib
