@@ -16,6 +16,8 @@ from imagereg.wcs import Status, TangentPlane
 if TYPE_CHECKING:
     from astropy.table import Table
 
+    from imagereg.report.notebook import Plots
+
 # Columns of the table with their units and formats, in order.
 _COLUMNS = {
     "file": (None, None), "status": (None, None), "reason": (None, None),
@@ -33,8 +35,11 @@ _PRINTED = {"file": "", "status": "", "dx": "pix", "dy": "pix", "rot": "deg", "x
 # How people are shown numbers; those of a fit are dashes where it was refused.
 _LAYOUTS = {"dx": ".3f", "dy": ".3f", "rot": ".5f", "scale": ".7f", "xrms_mas": ".2f",
             "yrms_mas": ".2f", "nmatches": "d", "nsources": "d", "chance": ".1g"}
+_IN_NOTEBOOKS = {"dx": "pix", "dy": "pix", "rot": "deg", "scale": "", "xrms_mas": "mas",
+                 "yrms_mas": "mas", "nmatches": "", "nsources": "", "chance": ""}
 _ALWAYS = ("file", "status", "nsources", "chance")
-_HEADINGS = {"file": "image", "xrms_mas": "xrms", "yrms_mas": "yrms", "nmatches": "matches"}
+_HEADINGS = {"file": "image", "xrms_mas": "xrms", "yrms_mas": "yrms", "nmatches": "matches",
+             "nsources": "sources"}
 _WIDTH = 79  # columns; a line of 80 breaks in IRAF's standard window
 _MOST_NAMES = 3  # images that the verdict names
 
@@ -141,10 +146,39 @@ class Result:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        """Return verdict and table for a notebook, with small plots and nothing cut."""
+        from imagereg.report import notebook
+
+        columns = {name: _with_unit(name, unit) for name, unit in _IN_NOTEBOOKS.items()}
+        return notebook.result_html(self, columns, table_cells(self, list(columns)))
+
+    def plot(self, image: str | None = None) -> Plots:
+        """Return all plots, or those of one image; a notebook shows them.
+
+        Parameters
+        ----------
+        image : str, optional
+            Name of the image.
+
+        Returns
+        -------
+        Plots
+            With `images`, PNG by name.
+        """
+        from imagereg.report import notebook
+
+        return notebook.all_plots(self, image)
+
     def _printed_rows(self):
         """Return headings, units and the cells of each image, as text."""
         headings = [_HEADINGS.get(name, name) for name in _PRINTED]
         return [headings, list(_PRINTED.values()), *table_cells(self, list(_PRINTED))]
+
+
+def _with_unit(name, unit):
+    heading = _HEADINGS.get(name, name)
+    return f"{heading} ({unit})" if unit else heading
 
 
 def table_cells(result: Result, names: Sequence[str]) -> list[list[str]]:
