@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imagereg.alignment import Alignment
 from imagereg.report import diagrams, plots
 from imagereg.wcs import Status
-
-if TYPE_CHECKING:
-    from imagereg.alignment import Alignment
-    from imagereg.report.summary import Result
 
 _COLOURS = {Status.ALIGNED: "#1a7f4b", Status.REFERENCE: "#2456a6", Status.UNCHANGED: "#7a6a00",
             Status.FAILED: "#b3261e"}
@@ -48,17 +44,17 @@ class Plots:
         return f'<div style="display:grid;gap:1em">{"".join(pictures)}</div>'
 
 
-def all_plots(result: Result, image: str | None = None) -> Plots:
-    """Return the plots of a result, or of one of its images.
+def all_plots(alignments: Sequence[Alignment], image: str | None = None) -> Plots:
+    """Return the plots of images, or of one of them.
 
     Raises
     ------
     KeyError
         There is no such image.
     """
-    chosen = [a for a in result.alignments if image in (None, a.name)]
+    chosen = [a for a in alignments if image in (None, a.name)]
     if not chosen:
-        raise KeyError(f"{image!r} is none of {', '.join(a.name for a in result.alignments)}")
+        raise KeyError(f"{image!r} is none of {', '.join(a.name for a in alignments)}")
     images = {}
     for alignment in chosen:
         name = alignment.name
@@ -71,23 +67,27 @@ def all_plots(result: Result, image: str | None = None) -> Plots:
     return Plots(images)
 
 
-def result_html(result: Result, headings: Mapping[str, str], cells: list[list[str]]) -> str:
+def result_html(verdict: str, alignments: Sequence[Alignment], headings: Mapping[str, str],
+                cells: Sequence[Sequence[str]]) -> str:
     """Return the verdict and the table of a result, with a small plot of residuals in each row.
 
     Parameters
     ----------
-    result : Result
-        Of the run.
+    verdict : str
+        In a sentence.
+    alignments : sequence of Alignment
+        The images.
     headings : mapping of str to str
         Of the columns, in order.
     cells : list of list of str
         Of each image.
     """
-    colour = _COLOURS[Status.ALIGNED if result.ok else Status.FAILED]
+    failed = any(alignment.status is Status.FAILED for alignment in alignments)
+    colour = _COLOURS[Status.FAILED if failed else Status.ALIGNED]
     head = "".join(f"<th>{escape(text)}</th>"
                    for text in ("image", "status", *headings.values(), "residuals", "reason"))
     rows = []
-    for alignment, row in zip(result.alignments, cells, strict=True):
+    for alignment, row in zip(alignments, cells, strict=True):
         status = (f'<td style="color:{_COLOURS[alignment.status]};text-align:left"><b>'
                   f"{alignment.status.value}</b></td>")
         numbers = "".join(f"<td>{escape(text)}</td>" for text in row)
@@ -96,7 +96,7 @@ def result_html(result: Result, headings: Mapping[str, str], cells: list[list[st
                     '<td style="text-align:left;white-space:normal;min-width:14em">'
                     f"{escape(alignment.reason)}</td></tr>")
     return (f'<p style="border-left:.4em solid {colour};padding:.3em .8em"><b>'
-            f"{escape(result.verdict)}</b></p>"
+            f"{escape(verdict)}</b></p>"
             f'<div style="overflow-x:auto"><table><tr>{head}</tr>{"".join(rows)}</table></div>')
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -50,7 +50,8 @@ class Facts:
 
 
 def report_page(result: Result, facts: Facts, *, pictures: Callable[[Alignment], Pictures | None],
-                advise: Callable[[Alignment], Sequence[Advice]]) -> str:
+                advise: Callable[[Alignment], Sequence[Advice]],
+                taken: Iterable[Alignment] | None = None) -> str:
     """Return the page of a run.
 
     Parameters
@@ -63,9 +64,12 @@ def report_page(result: Result, facts: Facts, *, pictures: Callable[[Alignment],
         Returns the pictures of an exposure, or None where its pixels can't be had.
     advise : callable
         Returns what to try for an exposure that failed.
+    taken : iterable of Alignment, optional
+        Those of the result one after the other; who gives it sees how far the work is.
     """
+    listed = result.alignments if taken is None else taken
     sections = [_section(alignment, number, pictures(alignment), advise)
-                for number, alignment in enumerate(result.alignments)]
+                for number, alignment in enumerate(listed)]
     few = len(sections) <= _FEW
     for section in sections:
         section["open"] = few or section["status"] == Status.FAILED.value

@@ -151,7 +151,8 @@ class Result:
         from imagereg.report import notebook
 
         columns = {name: _with_unit(name, unit) for name, unit in _IN_NOTEBOOKS.items()}
-        return notebook.result_html(self, columns, table_cells(self, list(columns)))
+        cells = table_cells(self, list(columns))
+        return notebook.result_html(self.verdict, self.alignments, columns, cells)
 
     def plot(self, image: str | None = None) -> Plots:
         """Return all plots, or those of one image; a notebook shows them.
@@ -168,7 +169,7 @@ class Result:
         """
         from imagereg.report import notebook
 
-        return notebook.all_plots(self, image)
+        return notebook.all_plots(self.alignments, image)
 
     def _printed_rows(self):
         """Return headings, units and the cells of each image, as text."""

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 from astropy.wcs import WCS
@@ -32,6 +32,7 @@ from imagereg.files import text as formats
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result, plots
 from imagereg.tasks import footprint
+from imagereg.tasks.progress import progress
 from imagereg.tasks.updatewcs import check_recomputable
 from imagereg.wcs import Status, TangentPlane
 
@@ -150,7 +151,7 @@ class Output:
                 self._write_catalogs(alignment)
             if self.task.expand_refcat:
                 self._write_reference(reference)
-        for alignment in alignments:
+        for alignment in progress(alignments, "drawing plots", len(alignments)):
             self._plot(alignment)
         if not self.dry_run:
             rows = tuple(solution.SolvedExposure.from_alignment(alignment, reference.name)
@@ -259,7 +260,8 @@ class Output:
         try:
             futures = [pool.submit(self._write_solution, path, group, reference)
                        for path, group in of_file.items()]
-            wait(futures, return_when=FIRST_EXCEPTION)
+            done = progress(as_completed(futures), "updating headers", len(futures))
+            next((future for future in done if future.exception()), None)  # stop at the first one
         finally:  # files in work are finished, others stay as they are
             pool.shutdown(cancel_futures=True)
         updated: list[str] = []

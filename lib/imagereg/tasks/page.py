@@ -13,6 +13,7 @@ from imagereg.files import instruments, read_image
 from imagereg.parameters import ParameterSet, shown
 from imagereg.report import Result, advice, cutouts, page
 from imagereg.tasks import runlog
+from imagereg.tasks.progress import progress
 from imagereg.version import __version__
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ def page_text(result: Result, given: str | Sequence[str], sets: Sequence[Paramet
     values = {"threshold": 4.0 if finding.threshold is None else finding.threshold,
               "searchrad": task.searchrad, "tolerance": task.tolerance}
     pixels = _Pixels(result.alignments)
-    return page.report_page(result, facts, pictures=pixels.pictures,
+    taken = progress(result.alignments, "drawing the page", len(result.alignments))
+    return page.report_page(result, facts, pictures=pixels.pictures, taken=taken,
                             advise=lambda alignment: advice.advice(alignment, **values))
 
 
