@@ -175,8 +175,8 @@ MUTATIONS = (
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "user's stop is a rejection", "alignment/sequence.py",
-        'queue.stopped = queue.stopped or "stopped before this image"',
-        'queue.stopped = queue.stopped or ""',
+        "queue.stopped = _STOPPED",
+        'queue.stopped = ""',
         "unit/alignment/test_sequence.py::test_review_stops"),
     Mutation(
         "few matches on the same pixels are defects", "alignment/significance.py",

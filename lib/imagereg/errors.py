@@ -39,9 +39,12 @@ class AlignmentError(ImageregError):
     ----------
     attempt : object
         How far it got before, for a look at it; None where there is nothing to see.
+    offsets : object
+        The candidate with the histogram of offsets in which it was searched for first, or None.
     """
 
     attempt: Any = None
+    offsets: Any = None
 
 
 class NotEnoughSources(AlignmentError):

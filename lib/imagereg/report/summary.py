@@ -16,6 +16,8 @@ from imagereg.wcs import Status, TangentPlane
 if TYPE_CHECKING:
     from astropy.table import Table
 
+    from imagereg.report.notebook import Plots
+
 # Columns of the table with their units and formats, in order.
 _COLUMNS = {
     "file": (None, None), "status": (None, None), "reason": (None, None),
@@ -27,13 +29,17 @@ _COLUMNS = {
     "xstd_mas": ("mas", ".4f"), "ystd_mas": ("mas", ".4f"),
     "nsources": (None, None), "nmatches": (None, None), "chance": (None, ".2g"),
 }  # fmt: skip
-# Columns of the printed table, with their units and formats; all else is in the solution file.
-_PRINTED = {
-    "file": ("", ""), "status": ("", ""), "dx": ("pix", ".3f"), "dy": ("pix", ".3f"),
-    "rot": ("deg", ".5f"), "xrms_mas": ("mas", ".2f"), "yrms_mas": ("mas", ".2f"),
-    "nmatches": ("", "d"),
-}  # fmt: skip
-_HEADINGS = {"file": "image", "xrms_mas": "xrms", "yrms_mas": "yrms", "nmatches": "matches"}
+# Columns of the printed table and their units; all else is in the solution file.
+_PRINTED = {"file": "", "status": "", "dx": "pix", "dy": "pix", "rot": "deg", "xrms_mas": "mas",
+            "yrms_mas": "mas", "nmatches": ""}
+# How people are shown numbers; those of a fit are dashes where it was refused.
+_LAYOUTS = {"dx": ".3f", "dy": ".3f", "rot": ".5f", "scale": ".7f", "xrms_mas": ".2f",
+            "yrms_mas": ".2f", "nmatches": "d", "nsources": "d", "chance": ".1g"}
+_IN_NOTEBOOKS = {"dx": "pix", "dy": "pix", "rot": "deg", "scale": "", "xrms_mas": "mas",
+                 "yrms_mas": "mas", "nmatches": "", "nsources": "", "chance": ""}
+_ALWAYS = ("file", "status", "nsources", "chance")
+_HEADINGS = {"file": "image", "xrms_mas": "xrms", "yrms_mas": "yrms", "nmatches": "matches",
+             "nsources": "sources"}
 _WIDTH = 79  # columns; a line of 80 breaks in IRAF's standard window
 _MOST_NAMES = 3  # images that the verdict names
 
@@ -140,15 +146,54 @@ class Result:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        """Return verdict and table for a notebook, with small plots and nothing cut."""
+        from imagereg.report import notebook
+
+        columns = {name: _with_unit(name, unit) for name, unit in _IN_NOTEBOOKS.items()}
+        cells = table_cells(self, list(columns))
+        return notebook.result_html(self.verdict, self.alignments, columns, cells)
+
+    def plot(self, image: str | None = None) -> Plots:
+        """Return all plots, or those of one image; a notebook shows them.
+
+        Parameters
+        ----------
+        image : str, optional
+            Name of the image.
+
+        Returns
+        -------
+        Plots
+            With `images`, PNG by name.
+        """
+        from imagereg.report import notebook
+
+        return notebook.all_plots(self.alignments, image)
+
     def _printed_rows(self):
         """Return headings, units and the cells of each image, as text."""
-        rows = [[_HEADINGS.get(name, name) for name in _PRINTED],
-                [unit for unit, _ in _PRINTED.values()]]
-        for row in self.table():
-            is_known = row["status"] != Status.FAILED.value  # a refused fit must not look like one
-            rows.append([_cell(row[name], layout if is_known or not layout else None)
-                         for name, (_, layout) in _PRINTED.items()])
-        return rows
+        headings = [_HEADINGS.get(name, name) for name in _PRINTED]
+        return [headings, list(_PRINTED.values()), *table_cells(self, list(_PRINTED))]
+
+
+def _with_unit(name, unit):
+    heading = _HEADINGS.get(name, name)
+    return f"{heading} ({unit})" if unit else heading
+
+
+def table_cells(result: Result, names: Sequence[str]) -> list[list[str]]:
+    """Return columns of the result's table as texts, a list for each image.
+
+    Numbers of a fit that was refused are dashes: they would look like a solution.
+    """
+    rows = []
+    for row in result.table():
+        is_known = row["status"] != Status.FAILED.value
+        layouts = [(name, _LAYOUTS.get(name, "")) for name in names]
+        rows.append([_cell(row[name], layout if is_known or name in _ALWAYS else None)
+                     for name, layout in layouts])
+    return rows
 
 
 def _cell(value, layout):
@@ -156,6 +201,8 @@ def _cell(value, layout):
     if layout is None:
         return "-"
     text = format(value, layout)
+    if text == "nan":
+        return "-"
     if not layout:
         return text
     return format(abs(value), layout) if float(text) == 0 else text

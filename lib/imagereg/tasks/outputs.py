@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 from astropy.wcs import WCS
@@ -32,6 +32,7 @@ from imagereg.files import text as formats
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result, plots
 from imagereg.tasks import footprint
+from imagereg.tasks.progress import progress
 from imagereg.tasks.updatewcs import check_recomputable
 from imagereg.wcs import Status, TangentPlane
 
@@ -49,7 +50,7 @@ def changes_images(task: ParameterSet) -> bool:
 def without_outputs(task: ParameterSet) -> ParameterSet:
     """Return the parameters of a dry run, which writes no files of its own."""
     return task.replace(writecat=False, shiftfile=False, see2dplot=False, residplot="No plot",
-                        runfile="")
+                        runfile="", report=False)
 
 
 def check_outputs(images: Sequence[InputFile], task: ParameterSet, *findings: ParameterSet,
@@ -81,6 +82,8 @@ def _new_files(task, dry_run):
     names = [] if dry_run else [footprint.product(task, "solution.ecsv")]
     if task.runfile:
         names.insert(0, task.runfile)
+    if task.report:
+        names.append(footprint.product(task, "report.html"))
     if task.shiftfile:
         names += [task.outshifts, task.outwcs, footprint.product(task, "geomap.db")]
     if footprint.writes_catalogs(task) or task.see2dplot or task.residplot != "No plot":
@@ -99,6 +102,8 @@ class Output:
         Of the run that holds the images.
     dry_run : bool
         Of the headers, only find out what would differ.
+    page : callable, optional
+        Returns the page of a result, where one is asked for.
 
     Attributes
     ----------
@@ -110,8 +115,10 @@ class Output:
         What headers would get.
     """
 
-    def __init__(self, task: ParameterSet, *, claim: Claim | None = None, dry_run: bool = False):
+    def __init__(self, task: ParameterSet, *, claim: Claim | None = None, dry_run: bool = False,
+                 page: Callable[[Result], str] | None = None):
         self.task = task
+        self.page = page
         self.claim = claim
         self.dry_run = dry_run
         self.remarks: dict[str, str] = {}
@@ -144,13 +151,15 @@ class Output:
                 self._write_catalogs(alignment)
             if self.task.expand_refcat:
                 self._write_reference(reference)
-        for alignment in alignments:
+        for alignment in progress(alignments, "drawing plots", len(alignments)):
             self._plot(alignment)
         if not self.dry_run:
             rows = tuple(solution.SolvedExposure.from_alignment(alignment, reference.name)
                          for alignment in alignments)
             text = Solutions("", plane, rows).text(result.table())
             self._text(footprint.product(self.task, "solution.ecsv"), text)
+        if self.task.report:
+            self._write_page(result)
         if self.task.shiftfile:
             self._write_shifts(alignments, plane)
         if self.task.headerlet or self.task.updatehdr:
@@ -158,6 +167,15 @@ class Output:
         differences = self.differences if self.dry_run else []
         return dataclasses.replace(result, written=tuple(self.written),
                                    differences=tuple(differences))
+
+    def _write_page(self, result):
+        name = footprint.product(self.task, "report.html")
+        try:
+            text = self.page(result)
+        except _OF_MATPLOTLIB as error:
+            log.warning("%s can't be made: %s", name, atomic.reason(error))
+        else:
+            self._text(name, text)
 
     def _remarked(self, alignment):
         """Return an alignment whose reason has what else is to be said of its image."""
@@ -242,7 +260,8 @@ class Output:
         try:
             futures = [pool.submit(self._write_solution, path, group, reference)
                        for path, group in of_file.items()]
-            wait(futures, return_when=FIRST_EXCEPTION)
+            done = progress(as_completed(futures), "updating headers", len(futures))
+            next((future for future in done if future.exception()), None)  # stop at the first one
         finally:  # files in work are finished, others stay as they are
             pool.shutdown(cancel_futures=True)
         updated: list[str] = []
