@@ -15,7 +15,7 @@ import html
 import itertools
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from imagereg.parameters.declaration import Parameter
 from imagereg.parameters.spec import Spec, package_file, package_text
@@ -189,7 +189,7 @@ def html_page(task: str, text: str | None = None) -> str:
     """
     spec = Spec.load(task)
     page = parse(task_help(task) if text is None else text)
-    links = _Links.of(task)
+    links = _Links.of(task, page.sections)
     names = {_title(p): (p.name, p.pset, *p.aliases) for p in spec.layout}
     body = [f"<h1>{task}</h1>", _contents(page)]
     for title, prose in page.sections.items():
@@ -207,21 +207,26 @@ class _Links:
 
     task: str
     places: dict[str, str]
+    sections: tuple[str, ...]
 
     @classmethod
-    def of(cls, task: str) -> _Links:
+    def of(cls, task: str, sections: Iterable[str]) -> _Links:
         """Know the parameters of the page, then those of tweakreg, then those of imagefindpars."""
         places: dict[str, str] = {}
         for other in ("imagefindpars", "tweakreg"):
             places |= {name: f"{other}.html#{name}" for name in Spec.load(other).names}
         places |= {name: f"#{name}" for name in Spec.load(task).names}
-        return cls(task, places)
+        return cls(task, places, tuple(sorted(sections, key=len, reverse=True)))
 
     def __call__(self, words: str) -> str:
         """Return a line of prose as HTML."""
         setting = re.compile(rf"\b({'|'.join(self.places)})=([^\s,;()]*[^\s,;().:?])")
         words = setting.sub(self._setting, html.escape(words, quote=False))
+        words = re.sub(rf"\b({'|'.join(self.sections)})\b", self._section, words)
         return _TASKS.sub(self._page, words)
+
+    def _section(self, found):
+        return f'<a href="#{_anchor(found[1])}">{found[1]}</a>'
 
     def _setting(self, found):
         return f'<code><a href="{self.places[found[1]]}">{found[1]}</a>={found[2]}</code>'
@@ -239,7 +244,8 @@ def _contents(page: Page) -> str:
     """Return links to the sections, and to every parameter."""
     sections = [f'<a href="#{_anchor(title)}">{title.capitalize()}</a>' for title in page.sections]
     names = [f'<a href="#{entry.name}">{entry.name}</a>' for entry in page.entries if entry.name]
-    return f"<nav><p>{' '.join(sections)}</p>\n<p class=\"names\">{' '.join(names)}</p></nav>"
+    listed = f'<p class="names">{" ".join(names)}</p>'
+    return f"<nav><p>{' '.join(sections)}</p>\n{_FILTER}\n{listed}</nav>"
 
 
 def _entry_html(entry: Entry, names: dict[str, tuple[str, ...]], links: _Links) -> list[str]:
@@ -256,6 +262,7 @@ def _entry_html(entry: Entry, names: dict[str, tuple[str, ...]], links: _Links) 
         f"<h4>{entry.name} <span>= {default}</span></h4>",
         f'<p class="made">{description}</p>',
         *_blocks(entry.prose, links),
+        *(_FIGURE.format(file=file, caption=words) for file, words in _FIGURES.get(entry.name, ())),
         "</section>",
     ]
 
@@ -314,7 +321,8 @@ def _wrapped_entry(head: str, prose: str, width: int) -> str:
 
 def _filled(text: str, width: int) -> list[str]:
     """Return the lines of a text that is indented, wrapped at a width."""
-    margin = " " * (len(text) - len(text.lstrip(" ")))
+    indents = [len(line) - len(line.lstrip()) for line in text.splitlines() if line]
+    margin = " " * min(indents, default=0)
     fill = functools.partial(
         textwrap.wrap, width=width, break_long_words=False, break_on_hyphens=False
     )
@@ -369,6 +377,39 @@ def _is_literal(block: str) -> bool:
     return block.startswith(" ") or bool(_COLUMNS.search(block))
 
 
+#: Pictures of results, good and bad, by parameter; of the demo, the bad ones against random stars.
+_FIGURES = {
+    "see2dplot": [
+        ("good_offset.png", "Good: one bin has nearly all pairs, and all others have what chance "
+                            "gives."),
+        ("bad_offset.png", "Bad: no bin stands out. The lists have no stars in common, or the "
+                           "offset is outside searchrad."),
+    ],
+    "residplot": [
+        ("residuals.png", "Good: many matches, residuals scattered about zero without a trend, "
+                          "wider for faint stars."),
+        ("bad_residuals.png", "Bad: two matches always fit exactly. Residuals of zero say nothing "
+                              "where there are so few."),
+    ],
+}  # fmt: skip
+_FIGURE = '<figure><img src="{file}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+#: Hides the parameters without a text; without scripts there is no such field.
+_FILTER = """<p id="filter" hidden><label>Parameters with
+<input type="search" placeholder="threshold"></label></p>
+<script>
+document.addEventListener("DOMContentLoaded", () => {
+  const line = document.getElementById("filter");
+  line.hidden = false;
+  line.querySelector("input").addEventListener("input", event => {
+    const text = event.target.value.toLowerCase();
+    for (const entry of document.querySelectorAll("section")) {
+      entry.hidden = !entry.textContent.toLowerCase().includes(text);
+      const link = document.querySelector(`.names a[href="#${entry.id}"]`);
+      link.hidden = entry.hidden;
+    }
+  });
+});
+</script>"""
 _STYLE = """
 :root { color-scheme: light dark; --text: #1a1a1a; --page: #fff; --soft: #f3f4f6;
   --line: #d5d8dd; --link: #0b57d0; --quiet: #5b6470; }
@@ -383,6 +424,12 @@ h4, code, pre, .names { font-family: ui-monospace, monospace; }
 h4 { font-size: 1rem; margin: 0; }
 h4 span, .made { font-weight: normal; color: var(--quiet); }
 .made { margin: 0 0 .5em; }
+[hidden] { display: none !important; }
+img { max-width: 100%; background: #fff; }
+figure { margin: 1em 0; }
+figcaption { color: var(--quiet); font-size: .9rem; }
+input { font: inherit; color: inherit; background: var(--soft); border: 1px solid var(--line);
+  padding: .2em .4em; }
 section { margin: 1.2em 0; padding-left: .8em; border-left: 3px solid var(--line); }
 section:target { border-color: var(--link); background: var(--soft); }
 pre { overflow-x: auto; padding: .6em; background: var(--soft); font-size: .85rem;
