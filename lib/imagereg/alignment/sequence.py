@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 
 def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
-          reference: Reference | None = None, review: Callable[[Alignment], str] | None = None,
+          reference: Reference | None = None,
+          review: Callable[[Alignment], str | Alignment] | None = None,
           ) -> tuple[list[Alignment], Reference]:
     """Align exposures with a reference, or with one of them.
 
@@ -45,7 +46,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     reference : Reference, optional
         What to align with.
     review : callable, optional
-        Called with every success; returns 'accept', 'reject' or 'stop'.
+        Called with every success; returns 'accept', 'reject' or 'stop', or the alignment with
+        another fit, which is accepted.
 
     Returns
     -------
@@ -168,7 +170,7 @@ class _Aligner:
 
     plane: TangentPlane
     rules: Rules
-    review: Callable[[Alignment], str] | None
+    review: Callable[[Alignment], str | Alignment] | None
 
     def align(self, queue, members, reference, *, confirmed=False):
         """Align exposures of the queue; return the reference that has learned from them.
@@ -216,6 +218,8 @@ def _reviewed(verdict, review):
     if review is None or not verdict.changes:
         return verdict, "accept"
     answer = review(verdict)
+    if isinstance(answer, Alignment):
+        return answer, "accept"
     if answer == "accept":
         return verdict, answer
     reason = _STOPPED if answer == "stop" else "rejected by the user"

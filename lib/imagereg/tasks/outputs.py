@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -126,19 +125,12 @@ class Output:
         self.differences: list[str] = []
         self._kept = set(map(footprint.file_identity, footprint.user_catalogs(task)))
 
-    def review(self, alignment: Alignment) -> str:
-        """Draw the plots of an image, and ask at a terminal what to do with it."""
+    def redraw(self, alignment: Alignment) -> list[str]:
+        """Draw the plots of an image, also those that were drawn before; return their names."""
+        self.written = [name for name in self.written if name not in _plot_names(alignment)]
+        n_before = len(self.written)
         self._plot(alignment)
-        if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-            return "accept"
-        x, y = alignment.rms
-        question = (f"{alignment.name}: {alignment.nmatches} matches, rms {x:.3f} {y:.3f} pixel: "
-                    "[a]ccept, [r]eject or [s]top? ")
-        while True:
-            answer = input(question).strip().lower() or "accept"
-            for choice in ("accept", "reject", "stop"):
-                if choice.startswith(answer):
-                    return choice
+        return self.written[n_before:]
 
     def write(self, alignments: Sequence[Alignment], plane: TangentPlane,
               reference: Reference) -> Result:
@@ -240,7 +232,7 @@ class Output:
         if alignment.nmatches and task.residplot in ("vector", "both"):
             wanted["vector"] = lambda: plots.vector_png(alignment, **size)
         for kind, draw in wanted.items():
-            name = f"{kind}_{root_name(alignment.name)}.png"
+            name = _plot_name(kind, alignment)
             if name in self.written:
                 continue
             try:
@@ -324,6 +316,14 @@ class Output:
         for line in said if not self.dry_run else ():
             log.info("%s: %s", path, line)
         return written, differences
+
+
+def _plot_name(kind, alignment):
+    return f"{kind}_{root_name(alignment.name)}.png"
+
+
+def _plot_names(alignment):
+    return [_plot_name(kind, alignment) for kind in ("hist2d", "residuals", "vector")]
 
 
 def _new_wcss(alignment: Alignment) -> dict[int, WCS | None]:

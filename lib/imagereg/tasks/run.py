@@ -23,6 +23,7 @@ from imagereg.report import Result
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.page import page_text
+from imagereg.tasks.review import Review
 from imagereg.tasks.runlog import logged
 from imagereg.tasks.updatewcs import recompute
 from imagereg.wcs import TangentPlane
@@ -74,9 +75,9 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             _check_companions(exposures, task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
                                                  dry_run=dry_run)
+            review = Review(output.redraw) if task.interactive else None
             alignments, reference = align(exposures, plane, rules_of(task, plane),
-                                          reference=reference,
-                                          review=output.review if task.interactive else None)
+                                          reference=reference, review=review)
             result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
             last_words.append(result.verdict)
