@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -22,10 +23,14 @@ _GRID_STEPS = 200  # along a side, to see which exposure covers what
 # distortion models leave.
 _CHIP_SIGMA = 5.0
 _CHIP_PIXELS = 0.02
+_STOPPED = "stopped by the user"
+
+log = logging.getLogger(__name__)
 
 
 def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
-          reference: Reference | None = None, review: Callable[[Alignment], str] | None = None,
+          reference: Reference | None = None,
+          review: Callable[[Alignment], str | Alignment] | None = None,
           ) -> tuple[list[Alignment], Reference]:
     """Align exposures with a reference, or with one of them.
 
@@ -41,7 +46,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     reference : Reference, optional
         What to align with.
     review : callable, optional
-        Called with every success; returns 'accept', 'reject' or 'stop'.
+        Called with every success; returns 'accept', 'reject' or 'stop', or the alignment with
+        another fit, which is accepted.
 
     Returns
     -------
@@ -164,7 +170,7 @@ class _Aligner:
 
     plane: TangentPlane
     rules: Rules
-    review: Callable[[Alignment], str] | None
+    review: Callable[[Alignment], str | Alignment] | None
 
     def align(self, queue, members, reference, *, confirmed=False):
         """Align exposures of the queue; return the reference that has learned from them.
@@ -184,8 +190,9 @@ class _Aligner:
             if answer != "accept":
                 queue.rejected.add(i)
             if answer == "stop":
-                queue.stopped = queue.stopped or "stopped before this image"
+                queue.stopped = _STOPPED
             queue.verdicts[i] = verdict
+            _tell(verdict)
             if verdict.fit and verdict.status in (Status.ALIGNED, Status.UNCHANGED):
                 reference = self._learned(reference, verdict)
         return reference
@@ -198,14 +205,25 @@ class _Aligner:
                                        rows=verdict.rows, ref_rows=verdict.ref_rows)
 
 
+def _tell(verdict):
+    """Log what became of an exposure."""
+    is_found = verdict.status in (Status.ALIGNED, Status.UNCHANGED) and verdict.nmatches
+    matches = f", {verdict.nmatches} matches" if is_found else ""
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    log.info("%s %s%s%s", verdict.name, verdict.status.value, matches, reason)
+
+
 def _reviewed(verdict, review):
     """Ask the user about a success; return the result that stands, and the answer."""
     if review is None or not verdict.changes:
         return verdict, "accept"
     answer = review(verdict)
+    if isinstance(answer, Alignment):
+        return answer, "accept"
     if answer == "accept":
         return verdict, answer
-    return dataclasses.replace(verdict, status=Status.FAILED, reason="rejected by the user"), answer
+    reason = _STOPPED if answer == "stop" else "rejected by the user"
+    return dataclasses.replace(verdict, status=Status.FAILED, reason=reason), answer
 
 
 def _reference_verdict(reference, plane, rules):
@@ -257,7 +275,8 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
         if len(usable) == 1 and np.array_equal(image.xy, ref.xy):
             raise AlignmentError(f"its sources are those of {reference.name} to the last digit: "
                                  "the same exposure")
-        found = solve(image, ref, plane, rules)
+        names = ", ".join(exposure.name for exposure in usable)
+        found = solve(image, ref, plane, rules, name=names)
     except AlignmentError as failure:
         error = failure
     verdicts = iter(_split(found, error, usable, catalog, plane=plane, rules=rules))
@@ -297,6 +316,10 @@ def _split(found, error, exposures, catalog, *, plane, rules):
             details["match"] = attempt
         elif isinstance(attempt, FittedCandidate):
             details.update(_details(attempt, number))
+        match = details.get("match")
+        searched = error.offsets if error else None
+        if searched is not None and (match is None or match.histogram is None):
+            details["match"] = searched
         verdict = Alignment(exposure, status, reason, plane, **details)
         if found and len(exposures) > 1 and found.is_contradicted(number, rules):
             alone = "its sources do not follow the correction that its visit shares (group=visit)"

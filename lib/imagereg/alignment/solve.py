@@ -124,8 +124,8 @@ class FittedCandidate:
         return _judge(rules).contradicts(n_pairs, image_xy, self.reference.xy)
 
 
-def solve(image: PointSet, reference: PointSet, plane: TangentPlane,
-          rules: Rules) -> FittedCandidate:
+def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rules, *,
+          name: str) -> FittedCandidate:
     """Find the transform from an image to its reference.
 
     Parameters
@@ -136,6 +136,8 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane,
         On which they are.
     rules : Rules
         How to match and fit.
+    name : str
+        Of the image, for the log.
 
     Raises
     ------
@@ -147,7 +149,7 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane,
     least_dither = rules.tolerance + SAME_PIXEL
     found = None
     try:
-        found = _Search(image, reference, plane, rules).run()
+        found = _Search(image, reference, plane, rules, name).run()
         dither = found.detector_fixed_shift
         if dither <= least_dither:
             return _unique(found, rules)
@@ -160,10 +162,10 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane,
     moving, ref_moving, n_fixed = _without_fixed(image, reference, least_dither)
     if n_fixed:
         try:
-            other = _Search(moving, ref_moving, plane, rules).run()
+            other = _Search(moving, ref_moving, plane, rules, name).run()
         except AlignmentError:
-            log.debug("nothing is found without the %d sources that stay on the same pixels",
-                      n_fixed)
+            log.debug("%s: nothing is found without the %d sources that stay on the same pixels",
+                      name, n_fixed)
         else:
             said = f"{n_fixed} sources that stay on the same pixels of the detector are left out"
             return dataclasses.replace(other, how="; ".join(filter(None, [other.how, said])))
@@ -216,6 +218,7 @@ class _Search:
     reference: PointSet
     plane: TangentPlane
     rules: Rules
+    name: str
 
     @property
     def _spacing(self):
@@ -242,11 +245,14 @@ class _Search:
             return found
         if rules.matching == "tolerance":
             raise failure
-        log.info("%s; trying patterns", failure)
+        log.info("%s: %s; trying patterns", self.name, failure)
         try:
             return self._told(self._best_fit(match_by_pattern), "found by pattern match")
         except (NotEnoughMatches, NotEnoughSources) as error:
             raise failure from error  # of the search that was asked for
+        except AmbiguousMatch as error:
+            error.offsets = failure.offsets
+            raise
 
     def _search_radii(self) -> Iterator[float]:
         """Yield half sides of search boxes, pixels, as far as the sources reach."""
@@ -286,6 +292,7 @@ class _Search:
             return best
         failure = failure or no_pairs(self.rules.tolerance)
         failure.attempt = failure.attempt or first
+        failure.offsets = first
         raise failure
 
     def _better(self, one, other):

@@ -37,6 +37,7 @@ from imagereg.files import (
     read_image,
 )
 from imagereg.parameters import ParameterSet, Spec
+from imagereg.tasks.progress import progress
 from imagereg.wcs import TangentPlane, pixel_to_sky
 
 log = logging.getLogger(__name__)
@@ -240,6 +241,7 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
     # Each thread has its own work: threads of BLAS below them would only wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs), images)
+        found = progress(found, "finding sources", len(images))
         detections = [detection for part in found for detection in part]
         stamps: dict[str, list[Stamps]] = {}
         for detection in detections:
@@ -249,7 +251,8 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         psfs = pool.map(lambda parts: EffectivePSF.measure(Stamps.concat(parts), width),
                         stamps.values())
         psf_of = dict(zip(stamps, psfs, strict=True))
-        detections = list(pool.map(lambda detection: _refined(detection, psf_of), detections))
+        refined = pool.map(lambda detection: _refined(detection, psf_of), detections)
+        detections = list(progress(refined, "measuring sources", len(detections)))
         number = parameters.nsources if catalogs is None else None
         return list(pool.map(lambda detection: _exposure(detection, limits, number),
                              detections))

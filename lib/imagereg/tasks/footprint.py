@@ -70,6 +70,8 @@ def files_written(images: Sequence[InputFile], task: ParameterSet, *,
     found = [] if dry_run else [(product(task, "solution.ecsv"), "the solution file")]
     if task.runfile:
         found.append((task.runfile, "runfile"))
+    if task.report:
+        found.append((product(task, "report.html"), "the page"))
     if task.shiftfile:
         found += [(task.outshifts, "outshifts"), (task.outwcs, "outwcs"),
                   (product(task, "geomap.db"), "the geomap database")]
