@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _MAP_WIDTH = 760  # of the map's coordinates, which are screen pixels at the page's full width
 _MAP_HEIGHT = 460
 _MAP_MARGIN = 40
+_OPACITY = 0.12  # of an outline of the map; all together stay as light as _OPAQUE allows
+_OPAQUE = 0.8
 _FEW = 8  # exposures whose sections are open from the beginning; of more only failures are
 _MOST_CIRCLES = 1500  # sources drawn on a chip, some 40 bytes each
 _RING = 5.0  # radius of a circle around a source, pixels of the picture
@@ -150,8 +152,10 @@ def sky_map(outlines: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     statuses = [outline["status"] for outline in outlines]
     legend = [(status.value, statuses.count(status.value)) for status in Status
               if status.value in statuses]
+    drawn.sort(key=lambda outline: outline["status"] == Status.FAILED.value)  # these on top
+    opacity = round(min(_OPACITY, _OPAQUE / len(drawn)), 3)
     return {"width": _MAP_WIDTH, "height": _MAP_HEIGHT, "outlines": drawn, "legend": legend,
-            "bar": round(length * scale, 1), "bar_text": text}
+            "opacity": opacity, "bar": round(length * scale, 1), "bar_text": text}
 
 
 def _points(xy):
