@@ -191,6 +191,8 @@ def _parser(task: str) -> argparse.ArgumentParser:
         return parser
     add("--dry-run", action="store_true", help="print what headers would get, and write nothing")
     option(_apply, "--apply", metavar="SOLUTION", help="apply a solution file or a shiftfile")
+    option(_report_page, "--report", metavar="SOLUTION",
+           help="make the page of a run of which the solution file is left")
     flag(_restore, "--restore", help="bring back the WCS that was archived last")
     add("--to", metavar="WCSNAME", help="with --restore: which WCS")
     option(_activate, "--activate", metavar="WCSNAME",
@@ -403,6 +405,14 @@ def _apply(solution: str, request: Request) -> int:
             for line in applied.differences:
                 _say(line)
     return 0 if all(applied.wcsname for applied in report) else 1
+
+
+def _report_page(solution: str, request: Request) -> None:
+    """Make the page of a run afterwards, and name it."""
+    from imagereg.tasks import report_solution
+
+    _refuse_parameters(request.given, "--report takes no parameters, and {!r} is one")
+    _say(report_solution(solution))
 
 
 def _restore(_: bool, request: Request) -> None:

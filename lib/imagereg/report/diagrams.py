@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imagereg.alignment import Alignment
+from imagereg.alignment import Alignment, Chip
 from imagereg.report import plots, residuals
 from imagereg.wcs import TangentPlane, border, pixel_to_sky
 
@@ -95,18 +95,23 @@ def footprints(alignments: Sequence[Alignment], plane: TangentPlane) -> list[dic
         `name`, `status`, and `polygons`: for each chip the corners (N, 2), arcsec west and south
         of the plane's centre, as a map in SVG counts them.
     """
-    centre = plane.plane_to_sky(plane.centre[None])[0]
     found = []
     for alignment in alignments:
         chips = alignment.exposure.chips
         if alignment.changes:
             chips = alignment.corrected_chips()
-        polygons = []
-        for chip in chips:
-            sky = pixel_to_sky(chip.wcs, border(chip.shape, steps=4))
-            east = (sky[:, 0] - centre[0] + 180) % 360 - 180
-            east *= np.cos(np.deg2rad(centre[1]))
-            polygons.append(-3600 * np.column_stack([east, sky[:, 1] - centre[1]]))
         found.append({"name": alignment.name, "status": alignment.status.value,
-                      "polygons": polygons})
+                      "polygons": polygons(chips, plane)})
     return found
+
+
+def polygons(chips: Sequence[Chip], plane: TangentPlane) -> list[np.ndarray]:
+    """Return the outline of each chip as `footprints` does."""
+    centre = plane.plane_to_sky(plane.centre[None])[0]
+    outlines = []
+    for chip in chips:
+        sky = pixel_to_sky(chip.wcs, border(chip.shape, steps=4))
+        east = (sky[:, 0] - centre[0] + 180) % 360 - 180
+        east *= np.cos(np.deg2rad(centre[1]))
+        outlines.append(-3600 * np.column_stack([east, sky[:, 1] - centre[1]]))
+    return outlines

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,16 +14,24 @@ from imagereg.alignment import Alignment
 from imagereg.report import diagrams, plots
 from imagereg.report.advice import Advice
 from imagereg.report.cutouts import RADIUS, Pictures
-from imagereg.report.summary import Result, table_cells
+from imagereg.report.summary import Result, table_cells, verdict_on
 from imagereg.wcs import Status
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 _MAP_WIDTH = 760  # of the map's coordinates, which are screen pixels at the page's full width
 _MAP_HEIGHT = 460
 _MAP_MARGIN = 40
+_OPACITY = 0.12  # of an outline of the map; all together stay as light as _OPAQUE allows
+_OPAQUE = 0.8
 _FEW = 8  # exposures whose sections are open from the beginning; of more only failures are
 _MOST_CIRCLES = 1500  # sources drawn on a chip, some 40 bytes each
 _RING = 5.0  # radius of a circle around a source, pixels of the picture
 _LETTERS = 8.0  # points, in the plots
+# A section of an exposure of which nothing is known.
+_EMPTY: dict[str, Any] = {"advice": [], "tried": [], "numbers": [], "figures": [], "chips": [],
+                          "stars": [], "psf": "", "fwhm": "", "side": f"{2 * RADIUS} pixels"}
 # Columns of the result's table, with headings and units.
 _COLUMNS = {"dx": ("dx", "pixels"), "dy": ("dy", "pixels"), "rot": ("rotation", "degrees"),
             "scale": ("scale", ""), "xrms_mas": ("rms x", "mas"), "yrms_mas": ("rms y", "mas"),
@@ -73,12 +81,45 @@ def report_page(result: Result, facts: Facts, *, pictures: Callable[[Alignment],
     few = len(sections) <= _FEW
     for section in sections:
         section["open"] = few or section["status"] == Status.FAILED.value
-    rows = [{"name": alignment.name, "status": alignment.status.value, "reason": alignment.reason,
-             "anchor": section["anchor"], "cells": cells}
-            for alignment, section, cells in zip(result.alignments, sections,
-                                                 table_cells(result, list(_COLUMNS)), strict=True)]
+    cells = table_cells(result.table(), list(_COLUMNS))
+    rows = [{"name": section["name"], "status": section["status"], "reason": section["reason"],
+             "anchor": section["anchor"], "cells": own}
+            for section, own in zip(sections, cells, strict=True)]
     outlines = diagrams.footprints(result.alignments, result.plane)
     return render({"verdict": result.verdict, "ok": result.ok, "facts": facts,
+                   "columns": list(_COLUMNS.values()), "rows": rows, "map": sky_map(outlines),
+                   "changed": facts.changed, "sections": sections})
+
+
+def page_of_table(table: Table, facts: Facts, *, outlines: Sequence[Mapping[str, Any]],
+                  plots_of: Callable[[str], Mapping[str, bytes]]) -> str:
+    """Return the page of a run of which there is no more than a solution file and plots.
+
+    Parameters
+    ----------
+    table : Table
+        Of the solution file.
+    facts : Facts
+        What else is said of the run.
+    outlines : sequence of mapping
+        See `imagereg.report.diagrams.footprints`.
+    plots_of : callable
+        Returns the plots of an image, PNG by caption.
+    """
+    images = [(str(row["file"]), str(row["status"]), str(row["reason"])) for row in table]
+    rows = []
+    sections = []
+    for number, ((name, status, reason), cells) in enumerate(
+            zip(images, table_cells(table, list(_COLUMNS)), strict=True)):
+        anchor = f"image{number + 1}"
+        rows.append({"name": name, "status": status, "reason": reason, "anchor": anchor,
+                     "cells": cells})
+        figures = [_figure(png, caption) for caption, png in plots_of(name).items()]
+        sections.append({**_EMPTY, "anchor": anchor, "name": name, "status": status,
+                         "reason": reason, "figures": figures,
+                         "open": len(table) <= _FEW or status == Status.FAILED.value})
+    ok = all(status != Status.FAILED.value for _, status, _ in images)
+    return render({"verdict": verdict_on(images), "ok": ok, "facts": facts,
                    "columns": list(_COLUMNS.values()), "rows": rows, "map": sky_map(outlines),
                    "changed": facts.changed, "sections": sections})
 
@@ -111,8 +152,10 @@ def sky_map(outlines: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     statuses = [outline["status"] for outline in outlines]
     legend = [(status.value, statuses.count(status.value)) for status in Status
               if status.value in statuses]
+    drawn.sort(key=lambda outline: outline["status"] == Status.FAILED.value)  # these on top
+    opacity = round(min(_OPACITY, _OPAQUE / len(drawn)), 3)
     return {"width": _MAP_WIDTH, "height": _MAP_HEIGHT, "outlines": drawn, "legend": legend,
-            "bar": round(length * scale, 1), "bar_text": text}
+            "opacity": opacity, "bar": round(length * scale, 1), "bar_text": text}
 
 
 def _points(xy):
@@ -128,11 +171,11 @@ def _round_below(value):
 def _section(alignment, number, seen, advise):
     """Return what the page says and shows of an exposure."""
     failed = alignment.status is Status.FAILED
-    section = {"anchor": f"image{number + 1}", "name": alignment.name, "reason": alignment.reason,
-               "status": alignment.status.value, "advice": advise(alignment) if failed else [],
+    section = {**_EMPTY, "anchor": f"image{number + 1}", "name": alignment.name,
+               "reason": alignment.reason, "status": alignment.status.value,
+               "advice": advise(alignment) if failed else [],
                "tried": _tried(alignment) if failed else [], "numbers": _numbers(alignment),
-               "figures": list(_figures(alignment)), "chips": [], "stars": [], "psf": "",
-               "fwhm": "", "side": f"{2 * RADIUS} pixels"}
+               "figures": list(_figures(alignment))}
     if seen is None:
         return section
     section["chips"] = [_overlay(alignment, extver, picture, block)

@@ -81,31 +81,7 @@ class Result:
     @property
     def verdict(self) -> str:
         """What became of the images, in one sentence; the first thing that people are told."""
-        n_images = len(self.alignments)
-        images = "image" if n_images == 1 else "images"
-        n_failed = len(self.failures)
-        n_aligned = n_images - n_failed
-        if not n_failed:
-            sentence = f"{n_images} of {n_images} {images} aligned"
-        elif not n_aligned:
-            sentence = f"none of {n_images} {images} aligned"
-        else:
-            sentence = f"{n_aligned} of {n_images} {images} aligned, {n_failed} failed"
-        n_unchanged = sum(a.status is Status.UNCHANGED for a in self.alignments)
-        if n_unchanged:
-            sentence += f" ({n_unchanged} unchanged: the WCS was as good)"
-        return f"{sentence}: {self._failed()}" if n_failed else sentence
-
-    def _failed(self):
-        """Name images that failed for the first of the reasons, and say how many others did."""
-        reason = self.failures[0].reason
-        alike = [a.name for a in self.failures if a.reason == reason]
-        names = alike[:_MOST_NAMES]
-        if len(alike) > _MOST_NAMES:
-            names.append(f"and {len(alike) - _MOST_NAMES} more")
-        n_others = len(self.failures) - len(alike)
-        others = f"; {n_others} for other reasons, see below" if n_others else ""
-        return f"{', '.join(names)}: {reason}{others}"
+        return verdict_on([(a.name, a.status.value, a.reason) for a in self.alignments])
 
     def table(self) -> Table:
         """Return what became of each image.
@@ -151,7 +127,7 @@ class Result:
         from imagereg.report import notebook
 
         columns = {name: _with_unit(name, unit) for name, unit in _IN_NOTEBOOKS.items()}
-        cells = table_cells(self, list(columns))
+        cells = table_cells(self.table(), list(columns))
         return notebook.result_html(self.verdict, self.alignments, columns, cells)
 
     def plot(self, image: str | None = None) -> Plots:
@@ -174,7 +150,38 @@ class Result:
     def _printed_rows(self):
         """Return headings, units and the cells of each image, as text."""
         headings = [_HEADINGS.get(name, name) for name in _PRINTED]
-        return [headings, list(_PRINTED.values()), *table_cells(self, list(_PRINTED))]
+        return [headings, list(_PRINTED.values()), *table_cells(self.table(), list(_PRINTED))]
+
+
+def verdict_on(images: Sequence[tuple[str, str, str]]) -> str:
+    """Return one sentence on what became of images: name, status and reason of each."""
+    n_images = len(images)
+    word = "image" if n_images == 1 else "images"
+    statuses = [status for _, status, _ in images]
+    n_failed = statuses.count(Status.FAILED.value)
+    n_unchanged = statuses.count(Status.UNCHANGED.value)
+    if not n_failed:
+        sentence = f"{n_images} of {n_images} {word} aligned"
+    elif n_failed == n_images:
+        sentence = f"none of {n_images} {word} aligned"
+    else:
+        sentence = f"{n_images - n_failed} of {n_images} {word} aligned, {n_failed} failed"
+    if n_unchanged:
+        sentence += f" ({n_unchanged} unchanged: the WCS was as good)"
+    return f"{sentence}: {_failed(images)}" if n_failed else sentence
+
+
+def _failed(images):
+    """Name images that failed for the first of the reasons, and say how many others did."""
+    failures = [(name, why) for name, status, why in images if status == Status.FAILED.value]
+    reason = failures[0][1]
+    alike = [name for name, why in failures if why == reason]
+    names = alike[:_MOST_NAMES]
+    if len(alike) > _MOST_NAMES:
+        names.append(f"and {len(alike) - _MOST_NAMES} more")
+    n_others = len(failures) - len(alike)
+    others = f"; {n_others} for other reasons, see below" if n_others else ""
+    return f"{', '.join(names)}: {reason}{others}"
 
 
 def _with_unit(name, unit):
@@ -182,13 +189,13 @@ def _with_unit(name, unit):
     return f"{heading} ({unit})" if unit else heading
 
 
-def table_cells(result: Result, names: Sequence[str]) -> list[list[str]]:
-    """Return columns of the result's table as texts, a list for each image.
+def table_cells(table: Table, names: Sequence[str]) -> list[list[str]]:
+    """Return columns of a result's table as texts, a list for each image.
 
     Numbers of a fit that was refused are dashes: they would look like a solution.
     """
     rows = []
-    for row in result.table():
+    for row in table:
         is_known = row["status"] != Status.FAILED.value
         layouts = [(name, _LAYOUTS.get(name, "")) for name in names]
         rows.append([_cell(row[name], layout if is_known or name in _ALWAYS else None)

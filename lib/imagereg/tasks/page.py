@@ -7,11 +7,21 @@ import logging
 import os
 from collections.abc import Sequence
 
+from astropy.table import Table
+
 from imagereg.alignment import Alignment
 from imagereg.errors import ImageregError
-from imagereg.files import instruments, read_image
+from imagereg.files import (
+    Solutions,
+    instruments,
+    read_bytes,
+    read_image,
+    read_text,
+    root_name,
+    write_text,
+)
 from imagereg.parameters import ParameterSet, shown
-from imagereg.report import Result, advice, cutouts, page
+from imagereg.report import Result, advice, cutouts, diagrams, page
 from imagereg.tasks import runlog
 from imagereg.tasks.progress import progress
 from imagereg.version import __version__
@@ -41,6 +51,58 @@ def page_text(result: Result, given: str | Sequence[str], sets: Sequence[Paramet
     taken = progress(result.alignments, "drawing the page", len(result.alignments))
     return page.report_page(result, facts, pictures=pixels.pictures, taken=taken,
                             advise=lambda alignment: advice.advice(alignment, **values))
+
+
+def report_solution(path: str) -> str:
+    """Write the page of a run of which the solution file is left; return the page's name.
+
+    Plots of the images that lie beside the solution file are shown, and the outlines of those
+    images that are there too, as their headers are now.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, or the page can't be written.
+    """
+    text = read_text(path)
+    solutions = Solutions.parse(text, path)
+    table = Table.read(text, format="ascii.ecsv")
+    folder = os.path.dirname(path)
+    outlines = []
+    for row in solutions.rows:
+        chips = _chips_of(os.path.join(folder, row.filename))
+        own = [chip for chip in chips if row.extver in (None, chip.extver)]
+        outlines.append({"name": row.file, "status": row.status,
+                         "polygons": diagrams.polygons(own, solutions.plane)})
+    made = f"{datetime.datetime.fromtimestamp(os.path.getmtime(path)):%Y-%m-%d %H:%M:%S}"
+    facts = page.Facts(str(table.meta.get("imagereg", "")), made, os.path.abspath(folder))
+    html = page.page_of_table(table, facts, outlines=outlines,
+                              plots_of=lambda name: _plots_beside(folder, name))
+    name = f"{path.removesuffix('.ecsv').removesuffix('_solution')}_report.html"
+    write_text(name, html)
+    return name
+
+
+def _chips_of(path):
+    """Return the chips of a file; none where it can't be read."""
+    try:
+        with read_image(path) as image:
+            return image.chips
+    except ImageregError as error:
+        log.info("%s: no outline on the page: %s", path, error)
+        return ()
+
+
+def _plots_beside(folder, name):
+    """Return the plots of an image that lie in a folder, PNG by caption."""
+    captions = {"residuals": "Residuals against position", "vector": "Residuals as arrows",
+                "hist2d": "Histogram of offsets"}
+    found = {}
+    for kind, caption in captions.items():
+        path = os.path.join(folder, f"{kind}_{root_name(name)}.png")
+        if os.path.isfile(path):
+            found[caption] = read_bytes(path)
+    return found
 
 
 def changed_parameters(sets: Sequence[ParameterSet]) -> list[dict[str, str]]:
