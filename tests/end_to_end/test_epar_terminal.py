@@ -145,6 +145,54 @@ def test_larger_and_smaller(editing):
     editing.until(lambda lines: lines[23].endswith("ESC-? for HELP") and max(map(len, lines)) < 80)
 
 
+def test_a_tiny_screen_and_back(editing):
+    """Nothing is lost on 20 x 5, and all is as before on 80 x 24."""
+    before = editing.see("ESC-? for HELP")
+    editing("resize-window", "-x", "20", "-y", "5")
+    editing.until(lambda lines: len(lines) < 8 and any("= " in line for line in lines))
+    editing("resize-window", "-x", "80", "-y", "24")
+    editing.until(lambda lines: lines == before)
+
+
+def test_colours(terminal):
+    """A terminal that has them shows what is changed in one, unless NO_COLOR is set."""
+    for setting, coloured in (("", True), ("NO_COLOR=1", False)):
+        terminal.run(f"clear; TERM=screen-256color {setting} {TWEAKREG} --epar a.fits; echo status=$?")
+        terminal.see("= ", "a.fits", "ESC-? for HELP")
+        assert ("\x1b[35m" in terminal("capture-pane", "-p", "-e")) is coloured
+        terminal.keys("C-c")
+        terminal.see("status=0")
+
+
+def test_mouse(editing):
+    """A click goes to a row, a second one opens its set; the wheel moves on."""
+    for y, seen in ((16, "Tell more while running?"), (4, "TAB or :e opens it."), (4, "of tweakreg")):
+        click(editing, 10, y)
+        editing.see(seen)
+    editing("send-keys", "-H", *(f"{byte:02x}" for byte in b"\x1b[<65;5;5M"))
+    editing.until(lambda lines: "Not used while computesig = yes." in lines[22])
+
+
+def click(terminal, x, y):
+    """Press and release the mouse, as xterm tells it."""
+    for kind in "Mm":
+        event = f"\x1b[<0;{x + 1};{y + 1}{kind}".encode()
+        terminal("send-keys", "-H", *(f"{byte:02x}" for byte in event))
+
+
+def test_the_last_line_says_how_to_run(editing):
+    editing.command("/threshold")
+    editing.see("TASK = imagefindpars of tweakreg")
+    editing.type("77")
+    editing.keys("C-d")
+    editing.see("TASK = tweakreg")
+    editing.keys("C-d")
+    left(editing)
+    editing.see("Run with it: tweakreg --pars defaults, or TweakReg(configobj='defaults')")
+    editing.run(f"clear; {TWEAKREG} --dpar --pars defaults | grep imagefindpars.threshold")
+    editing.see("imagefindpars.threshold = 77.0")
+
+
 def test_simple_terminals(terminal):
     """Nothing rests on colours: as a VT100 sees it."""
     terminal.run(f"TERM=vt100 NO_COLOR=1 EDITOR=emacs {TWEAKREG} --epar; echo status=$?")

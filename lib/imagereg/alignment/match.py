@@ -313,7 +313,11 @@ def _offset_histogram(image_xy, ref_tree, centre, searchrad):
         histogram += np.histogram2d(dy, dx, bins=(edges[1], edges[0]))[0]
     if not histogram.any():
         text = f"no source has one of the reference within searchrad={searchrad:.4g} pixel"
-        raise NotEnoughMatches(text)
+        failure = NotEnoughMatches(text)
+        nothing = np.empty(0, int)
+        failure.offsets = Candidate(nothing, nothing, centre.copy(), half_box=searchrad,
+                                    histogram=histogram, edges=edges)
+        raise failure
     return histogram, edges
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -20,10 +21,14 @@ from imagereg.wcs import Status, TangentPlane, border, pixel_to_sky
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
 
 _GRID_STEPS = 200  # along a side, to see which exposure covers what
+_STOPPED = "stopped by the user"
+
+log = logging.getLogger(__name__)
 
 
 def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
-          reference: Reference | None = None, review: Callable[[Alignment], str] | None = None,
+          reference: Reference | None = None,
+          review: Callable[[Alignment], str | Alignment] | None = None,
           ) -> tuple[list[Alignment], Reference]:
     """Align exposures with a reference, or with one of them.
 
@@ -39,7 +44,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     reference : Reference, optional
         What to align with.
     review : callable, optional
-        Called with every success; returns 'accept', 'reject' or 'stop'.
+        Called with every success; returns 'accept', 'reject' or 'stop', or the alignment with
+        another fit, which is accepted.
 
     Returns
     -------
@@ -175,7 +181,7 @@ class _Aligner:
 
     plane: TangentPlane
     rules: Rules
-    review: Callable[[Alignment], str] | None
+    review: Callable[[Alignment], str | Alignment] | None
 
     def align(self, queue, members, reference, *, confirmed=False):
         """Align exposures of the queue; return the reference that has learned from them.
@@ -195,8 +201,9 @@ class _Aligner:
             if answer != "accept":
                 queue.rejected.add(i)
             if answer == "stop":
-                queue.stopped = queue.stopped or "stopped before this image"
+                queue.stopped = _STOPPED
             queue.verdicts[i] = verdict
+            _tell(verdict)
             if verdict.fit and verdict.status in (Status.ALIGNED, Status.UNCHANGED):
                 reference = self._learned(reference, verdict)
         return reference
@@ -209,14 +216,25 @@ class _Aligner:
                                        rows=verdict.rows, ref_rows=verdict.ref_rows)
 
 
+def _tell(verdict):
+    """Log what became of an exposure."""
+    is_found = verdict.status in (Status.ALIGNED, Status.UNCHANGED) and verdict.nmatches
+    matches = f", {verdict.nmatches} matches" if is_found else ""
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    log.info("%s %s%s%s", verdict.name, verdict.status.value, matches, reason)
+
+
 def _reviewed(verdict, review):
     """Ask the user about a success; return the result that stands, and the answer."""
     if review is None or not verdict.changes:
         return verdict, "accept"
     answer = review(verdict)
+    if isinstance(answer, Alignment):
+        return answer, "accept"
     if answer == "accept":
         return verdict, answer
-    return dataclasses.replace(verdict, status=Status.FAILED, reason="rejected by the user"), answer
+    reason = _STOPPED if answer == "stop" else "rejected by the user"
+    return dataclasses.replace(verdict, status=Status.FAILED, reason=reason), answer
 
 
 def _reference_verdict(reference, plane, rules):
@@ -278,7 +296,8 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
         everything = (_points([e.sources for e in usable],
                               [np.arange(len(e.sources)) for e in usable], plane),
                       _points([catalog], [np.arange(len(catalog))], plane))
-        found = solve(image, ref, plane, rules, everything=everything)
+        names = ", ".join(exposure.name for exposure in usable)
+        found = solve(image, ref, plane, rules, name=names, everything=everything)
         if pattern:
             log10_chance = max(found.log10_chance, log10(pattern.chance_probability))
             found = dataclasses.replace(found, how=description(first, pattern),
@@ -322,6 +341,10 @@ def _split(found, error, exposures, catalog, *, plane, rules):
             details["match"] = attempt
         elif isinstance(attempt, FittedCandidate):
             details.update(_details(attempt, number))
+        match = details.get("match")
+        searched = error.offsets if error else None
+        if searched is not None and (match is None or match.histogram is None):
+            details["match"] = searched
         verdict = Alignment(exposure, status, reason, plane, **details)
         if found and len(exposures) > 1 and found.is_contradicted(number, rules):
             alone = "its sources do not follow the correction that its visit shares (group=visit)"

@@ -68,7 +68,7 @@ _LEAST_SCATTER = 0.02  # magnitudes; variable stars and rounding are no mismatch
 log = logging.getLogger(__name__)
 
 
-def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rules, *,
+def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rules, *, name: str,
           everything: tuple[PointSet, PointSet] | None = None) -> FittedCandidate:
     """Find the transform from an image to its reference.
 
@@ -80,6 +80,8 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rule
         On which they are.
     rules : Rules
         How to match and fit.
+    name : str
+        Of the image, for the log.
     everything : pair of PointSet, optional
         Both lists with their unreliable sources, which are asked where the others stay on their
         pixels: a point-spread function made of hot pixels fits no star.
@@ -94,7 +96,7 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rule
     least_dither = rules.tolerance + SAME_PIXEL
     found = None
     try:
-        found = _Search(image, reference, plane, rules).run()
+        found = _Search(image, reference, plane, rules, name).run()
         dither = found.detector_fixed_shift
         if dither <= least_dither:
             return found
@@ -107,10 +109,10 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rule
     moving, ref_moving, n_fixed = _without_fixed(*(everything or (image, reference)), least_dither)
     if n_fixed:
         try:
-            other = _Search(moving, ref_moving, plane, rules).run()
+            other = _Search(moving, ref_moving, plane, rules, name).run()
         except AlignmentError:
-            log.debug("nothing is found without the %d sources that stay on the same pixels",
-                      n_fixed)
+            log.debug("%s: nothing is found without the %d sources that stay on the same pixels",
+                      name, n_fixed)
         else:
             said = f"{n_fixed} sources that stay on the same pixels of the detector are left out"
             return dataclasses.replace(other, how="; ".join(filter(None, [other.how, said])))
@@ -152,6 +154,7 @@ class _Search:
     reference: PointSet
     plane: TangentPlane
     rules: Rules
+    name: str
     whole: _Search | None = None  # where this one is among a part of the sources
 
     @property
@@ -172,6 +175,8 @@ class _Search:
                 break
         share = max((fitted.share for fitted in found), default=0)
         if self.rules.matching != "tolerance" and share < _FEW_EXPLAINED:
+            if failures:
+                log.info("%s: %s; trying patterns", self.name, failures[0])
             by_pattern = functools.partial(match_patterns, judge=self.rules.judge,
                                            **self._spacing)
             try:
@@ -183,7 +188,9 @@ class _Search:
         # What was found and can't be used says more than what was not found; else the search that
         # was asked for counts.
         telling = (e for e in failures if isinstance(e, (AmbiguousMatch, DegenerateFit)))
-        raise next(telling, failures[0])
+        failure = next(telling, failures[0])
+        failure.offsets = failure.offsets or failures[0].offsets
+        raise failure
 
     def _by_offsets(self, failures):
         """Return the fits by offsets in wider and wider boxes; add to the failures where one fails.
@@ -255,6 +262,7 @@ class _Search:
         if not found:
             failure = failure or no_pairs(self.rules.tolerance)
             failure.attempt = failure.attempt or first
+            failure.offsets = first
             raise failure
         return sorted(found, key=lambda fitted: -fitted.n_beyond_chance)
 

@@ -40,6 +40,7 @@ from imagereg.files import (
     read_image,
 )
 from imagereg.parameters import ParameterSet, Spec
+from imagereg.tasks.progress import progress
 from imagereg.wcs import TangentPlane, pixel_to_sky
 
 log = logging.getLogger(__name__)
@@ -293,6 +294,7 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs,
                                                needs_wcs=needs_wcs), images)
+        found = progress(found, "finding sources", len(images))
         detections = [detection for part in found for detection in part]
         given = psfs or {}
         stamps: dict[str, list[Stamps]] = {}
@@ -304,8 +306,9 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                          stamps.values())
         psf_of = {**given, **dict(zip(stamps, found, strict=True))}
         number = parameters.nsources if catalogs is None else None
-        measured = list(pool.map(lambda detection: _measured(detection, psf_of, limits, number),
-                                 detections))
+        found = pool.map(lambda detection: _measured(detection, psf_of, limits, number),
+                         detections)
+        measured = list(progress(found, "measuring sources", len(detections)))
     return [dataclasses.replace(each, is_given=each.exposure.metadata.optics in given)
             for each in measured]
 

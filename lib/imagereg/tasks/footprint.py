@@ -72,6 +72,8 @@ def files_written(images: Sequence[InputFile], task: ParameterSet, *,
         found.append((task.runfile, "runfile"))
     if task.psf and not dry_run and not os.path.exists(task.psf):
         found.append((task.psf, "psf"))
+    if task.report:
+        found.append((product(task, "report.html"), "the page"))
     if task.shiftfile:
         found += [(task.outshifts, "outshifts"), (task.outwcs, "outwcs"),
                   (product(task, "geomap.db"), "the geomap database")]
