@@ -68,7 +68,12 @@ def solve_jointly(alignments: Sequence[Alignment], reference: Reference, plane: 
         overlap = Overlap.of(lists, plane, rules.tolerance)
         apart = overlap.blocks_apart()
         if not apart:
-            for number, alignment in _Joint.of(overlap, alignments, rules).results():
+            try:
+                results_of = dict(_Joint.of(overlap, alignments, rules).results())
+            except np.linalg.LinAlgError as error:
+                log.info("no joint solution, the shared stars do not determine it: %s", error)
+                break
+            for number, alignment in results_of.items():
                 results[number] = alignment
             break
         names = ", ".join(one.name[0] for one in lists if one.block in apart)

@@ -53,18 +53,19 @@ def chip(extver):
 
 
 def exposure(name, xy, flux):
-    """Return an exposure with these sources on both chips."""
+    """Return an exposure with sources at places (N, 2) of both chips, or (2, N, 2) of each."""
     chips = chip(1), chip(2)
-    sources = [SourceCatalog(xy=xy, flux=flux, chip=one.extver) for one in chips]
+    places = np.broadcast_to(xy, (2, *np.shape(xy)[-2:]))
+    sources = [SourceCatalog(xy=own, flux=flux, chip=one.extver) for one, own in zip(chips, places, strict=True)]
     return Exposure.measured(name, chips, SourceCatalog.concat(sources))
 
 
 def aligned(number=60, outliers=OUTLIERS, name="j8bt06o1q_flt.fits"):
     """Align exposures of `number` sources a chip, some of them off by half a pixel; return the second alignment."""
     random = np.random.default_rng(7)
-    truth = random.uniform(10, (990, 490), (number, 2))
+    truth = random.uniform(10, (990, 490), (2, number, 2))
     moved = truth - OFFSET + random.normal(0, 0.02, truth.shape)
-    moved[:outliers] += 0.5
+    moved[:, :outliers] += 0.5
     flux = random.uniform(100, 1e5, number)
     reference, image = exposure("first_flt.fits", truth, flux), exposure(name, moved, flux)
     plane = TangentPlane.around(reference.outlines)
