@@ -21,6 +21,7 @@ from imagereg.errors import InputError
 from imagereg.files import Claim, InputFile, atomic, expand_input, mef_inputs
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
+from imagereg.tasks import footprint
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.updatewcs import recompute
@@ -69,8 +70,9 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         with _logged(images, task, finding), _new_wcs(images, task, output) as (images, task):
             exposures = measure_images(task, finding, images)
             _check_companions(exposures, task)
+            star_table = "" if dry_run else footprint.star_table(task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
-                                                 dry_run=dry_run)
+                                                 star_table=star_table, dry_run=dry_run)
             alignments, reference = align(exposures, plane, rules_of(task, plane),
                                           reference=reference,
                                           review=output.review if task.interactive else None)
