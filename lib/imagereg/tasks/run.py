@@ -78,7 +78,18 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
                                           review=output.review if task.interactive else None)
             result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
+            if task.clean and not changing:
+                _remove_converted(images)
     return result
+
+
+def _remove_converted(images):
+    """Remove the files that the run converted images of old formats to; nothing is new in them."""
+    for name in (name for image in images for name in image.made):
+        try:
+            os.remove(name)
+        except OSError as error:
+            log.warning("%s can't be removed: %s", name, atomic.reason(error))
 
 
 @contextlib.contextmanager
