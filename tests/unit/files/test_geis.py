@@ -12,6 +12,7 @@ from imagereg.errors import InputError
 from imagereg.files.inputs import InputFile, ensure_mef
 from imagereg.files.instruments import quality_file
 
+
 @pytest.mark.parametrize("pixel", ["REAL*4", "INTEGER*2", "UNSIGNED*2"])
 @pytest.mark.parametrize(("order", "end"), [(">", True), ("<", True), ("<", False)])
 def test_pair_becomes_extensions(tmp_path, pixel, order, end):
@@ -50,7 +51,8 @@ def test_a_part_is_missing(tmp_path, monkeypatch, given, missing, words):
 @pytest.mark.parametrize(("before", "after", "words"), [
     ("DATATYPE= 'REAL*4'", "DATATYPE= 'REAL*x'", "'REAL\\*x' is no type"), ("NAXIS1 ", "NAXISX ", "without what says"),
     ("NAXIS1  =                    8", "NAXIS1  =         999999999999", "without what says"),
-    ("GCOUNT  =                    4", "GCOUNT  =                    9", "is truncated: it has"), ("PTYPE3 ", "PTYPEX ", "without what says")])
+    ("GCOUNT  =                    4", "GCOUNT  =                    9", "is truncated: it has"),
+    ("PTYPE3 ", "PTYPEX ", "without what says")])
 def test_damaged_pairs(tmp_path, before, after, words):
     path = tmp_path / "u1.c0h"
     write_geis(str(path))
