@@ -17,9 +17,10 @@ from astropy.wcs import WCS
 from imagereg.alignment import Alignment, Chip, Exposure, Metadata, Rules, align
 from imagereg.catalogs import Reference, SourceCatalog
 from imagereg.errors import InputError
-from imagereg.files import Claim, expand_input, fits, instruments, mef_inputs, rewrite
+from imagereg.files import Claim, atomic, expand_input, fits, instruments, mef_inputs, rewrite
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
+from imagereg.tasks import footprint
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.page import page_text
@@ -72,15 +73,27 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             log.info("images   %s", ", ".join(image.path for image in images))
             exposures = measure_images(task, finding, images)
             _check_companions(exposures, task)
+            star_table = "" if dry_run else footprint.star_table(task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
-                                                 dry_run=dry_run)
+                                                 star_table=star_table, dry_run=dry_run)
             review = Review(output.redraw) if task.interactive else None
             alignments, reference = align(exposures, plane, rules_of(task, plane),
                                           reference=reference, review=review)
             result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
+            if task.clean and not changing:
+                _remove_converted(images)
             last_words.append(result.verdict)
     return result
+
+
+def _remove_converted(images):
+    """Remove the files that the run converted images of old formats to; nothing is new in them."""
+    for name in (name for image in images for name in image.made):
+        try:
+            os.remove(name)
+        except OSError as error:
+            log.warning("%s can't be removed: %s", name, atomic.reason(error))
 
 
 @contextlib.contextmanager
