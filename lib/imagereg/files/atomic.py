@@ -269,18 +269,25 @@ def read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:
         raise InputError(f"{path} can't be read: {reason(error)}") from error
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
-    """Return the content of a text file; InputError where it can't be read."""
+def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
+    """Return the content of a text file; InputError where it can't be read.
+
+    With ``errors="surrogateescape"`` bytes that are not UTF-8 come as in names of files (PEP 383):
+    for a list of names, which may have any.
+    """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors=errors) as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} can't be read: {reason(error)}") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file, whole or not at all; InputError where it can't be."""
-    write_bytes(path, text.encode())
+    """Write a text file, whole or not at all; InputError where it can't be.
+
+    What came from names that are not UTF-8 is written as it is in them.
+    """
+    write_bytes(path, text.encode(errors="surrogateescape"))
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -320,6 +327,51 @@ def open_alone(path: str, parameter: str) -> Iterator[TextIO]:
     finally:
         with contextlib.suppress(OSError):  # of the last words, which the disk has no room for
             file.close()
+
+
+@contextlib.contextmanager
+def reserved(path: str, parameter: str) -> Iterator[None]:
+    """Keep other runs from making a file that this one is going to make in the end.
+
+    Parameters
+    ----------
+    path : str
+        The file, which need not be there.
+    parameter : str
+        The parameter that names it, for the error.
+
+    Raises
+    ------
+    InputError
+        Another run has reserved it.
+    """
+    place = os.path.join(os.path.dirname(path), f"{_PREFIX}{os.path.basename(path)}{_SUFFIX}")
+    try:
+        lock = _new_lock(place)
+    except OSError:  # nothing can be written there, which is found out elsewhere
+        yield
+        return
+    if lock is None:
+        raise InputError(f"{path} is going to be written by another run: wait until that has "
+                         f"ended, or give another {parameter}")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(place)
+        lock.close()
+
+
+def _new_lock(place):
+    """Return a locked file, None where another run has it; the run that had it may remove it."""
+    while True:
+        file = open(place, "ab")
+        is_locked = _locked(file)
+        if is_locked is not False and os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
+        if is_locked is False:
+            return None
 
 
 def is_protected(path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import logging
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from imagereg.errors import ImageregError, ParameterError
+from imagereg.errors import ImageregError, ParameterError, printable
 from imagereg.files import atomic
 from imagereg.interfaces.completion import SHELLS, script
 from imagereg.interfaces.words import Request
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     # The editor's windows would swallow what the handlers raise.
     stoppable = contextlib.nullcontext() if options.epar else _stopped_by_signals()
     try:
-        with stoppable:
+        with stoppable, _escaped_warnings():
             return _dispatch(options, task)
     except ImageregError as error:
         _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
@@ -121,10 +122,29 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, _ENDING[number])
 
 
+class _Terminal(logging.Handler):
+    """Print log records on standard error, each as one line that a terminal can show."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        _complain(self.format(record))
+
+
+@contextlib.contextmanager
+def _escaped_warnings() -> Iterator[None]:
+    """Print by `_Terminal` the warnings that no log file takes, which logging would print."""
+    plain = logging.lastResort
+    logging.lastResort = _Terminal(logging.WARNING)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        logging.lastResort = plain
+
+
 def _say(*words: object, end: str = "\n") -> None:
     """Print; where standard output can't be written, go on without it."""
     try:
-        print(_escaped(" ".join(map(str, words)), keep="\n\t"), end=end, flush=True)
+        print(printable(" ".join(map(str, words)), keep="\n\t"), end=end, flush=True)
     except BrokenPipeError:  # a pager or head has seen enough
         sys.stdout = None  # type: ignore[assignment]
     except OSError as error:
@@ -135,13 +155,7 @@ def _say(*words: object, end: str = "\n") -> None:
 def _complain(text: str) -> None:
     """Print one line on standard error, if that can be written."""
     with contextlib.suppress(OSError):
-        print(_escaped(text), file=sys.stderr, flush=True)
-
-
-def _escaped(text: str, keep: str = "") -> str:
-    """Return a text with escapes in place of what could control a terminal."""
-    return "".join(letter if letter.isprintable() or letter in keep
-                   else letter.encode("unicode_escape").decode() for letter in text)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def _parser(task: str) -> argparse.ArgumentParser:
@@ -395,7 +409,7 @@ def _headerlets(_: bool, request: Request) -> int:
     solutions = list_solutions(request.files)
     _print_table(solutions)
     for problem in solutions.meta["problems"]:
-        print(f"tweakreg: {problem}", file=sys.stderr)
+        _complain(f"tweakreg: {problem}")
     return 1 if solutions.meta["problems"] else 0
 
 

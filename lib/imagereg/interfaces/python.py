@@ -15,6 +15,7 @@ from imagereg.parameters import (
     Spec,
     gather_parameters,
     starting_values,
+    texts,
 )
 from imagereg.parameters import help as pages
 from imagereg.report import Result
@@ -38,7 +39,8 @@ def TweakReg(
         return _edit_and_align(files, sources, input_dict, dry_run=dry_run)
     task, *finding = gather_parameters(*sources, input_dict)
     images = task.input if files is None else files
-    return align_images(images, task, *finding, dry_run=dry_run)
+    return align_images(images, task, *finding, dry_run=dry_run,
+                        parameter_files=texts.parameter_files(*sources))
 
 
 def _edit_and_align(files, sources, flat, *, dry_run):
@@ -47,7 +49,8 @@ def _edit_and_align(files, sources, flat, *, dry_run):
 
     def execute(values):
         images = values["tweakreg"].input
-        results.append(align_images(images, *values.values(), dry_run=dry_run))
+        results.append(align_images(images, *values.values(), dry_run=dry_run,
+                                    parameter_files=texts.parameter_files(*sources)))
 
     editor.edit("tweakreg", start=starting_values(files, sources, flat), run=execute)
     return results[-1] if results else None

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ from astropy.wcs import WCS
 
 from imagereg.alignment import Alignment, Chip, Exposure, Metadata, Rules, align
 from imagereg.catalogs import Reference, SourceCatalog
-from imagereg.errors import InputError
+from imagereg.errors import InputError, printable
 from imagereg.files import Claim, InputFile, atomic, expand_input, mef_inputs
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
+from imagereg.tasks import footprint
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.updatewcs import recompute
@@ -31,11 +32,14 @@ _RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma
           "maxchance", "matching", "expand_refcat", "enforce_user_order", "magclip", "loss",
           "onlybetter", "group")
 
+_LAYOUT = "\n\t"  # control characters that a log may hold
+
 log = logging.getLogger(__name__)
 
 
 def align_images(given: str | Sequence[str], task: ParameterSet, finding: ParameterSet,
-                 ref_finding: ParameterSet, *, dry_run: bool = False) -> Result:
+                 ref_finding: ParameterSet, *, dry_run: bool = False,
+                 parameter_files: Sequence[str] = ()) -> Result:
     """Align images with the first of them, with a reference image or with a catalog.
 
     Parameters
@@ -46,6 +50,8 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         Of tweakreg, imagefindpars and refimagefindpars.
     dry_run : bool
         Write nothing at all; the result's `differences` say what headers would get.
+    parameter_files : sequence of str
+        Files that parameters are from: they are not written either.
 
     Returns
     -------
@@ -64,9 +70,11 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
     with Claim(file.path for file in inputs if changing) as claim:
         images = mef_inputs(inputs, dry_run=dry_run)
         claim.take(image.path for image in images if changing)
-        check_outputs(images, task, finding, ref_finding, dry_run=dry_run)
+        check_outputs(images, task, finding, ref_finding, dry_run=dry_run,
+                      parameter_files=parameter_files)
         output = Output(task, claim=claim, dry_run=dry_run)
-        with _logged(images, task, finding), _new_wcs(images, task, output) as (images, task):
+        with _logged(images, task, finding), _reserved(task, dry_run), \
+                _new_wcs(images, task, output) as (images, task):
             exposures = measure_images(task, finding, images)
             _check_companions(exposures, task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
@@ -77,6 +85,13 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
     return result
+
+
+def _reserved(task, dry_run):
+    """Keep the solution file, by which all that belongs to a run is named, from other runs."""
+    if dry_run:
+        return contextlib.nullcontext()
+    return atomic.reserved(footprint.product(task, "solution.ecsv"), "runfile")
 
 
 @contextlib.contextmanager
@@ -197,14 +212,14 @@ class _Log(logging.Handler):
         if self.problem:
             return
         try:
-            self.stream.write(f"{self.format(record)}\n")
+            self.stream.write(f"{printable(self.format(record), keep=_LAYOUT)}\n")
             self.stream.flush()
         except (OSError, UnicodeError) as error:
             self.problem = atomic.reason(error)
 
 
 @contextlib.contextmanager
-def _handled_by(handlers: Iterable[logging.Handler]) -> Iterator[None]:
+def _handled_by(handlers: Sequence[logging.Handler]) -> Iterator[None]:
     """Let handlers have what the package logs, and the error that ends it."""
     root = logging.getLogger("imagereg")
     level = root.level
@@ -214,7 +229,8 @@ def _handled_by(handlers: Iterable[logging.Handler]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        log.error("%s", error)
+        if handlers:  # else the caller alone says it
+            log.error("%s", error)
         raise
     finally:
         root.setLevel(level)
