@@ -163,13 +163,13 @@ def main():
     writers = args.writer or list(WRITERS)
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder), writers)
-        for trial in range(args.kills):
+        for trial in trials.numbered(args.kills, args.minutes):
             writer = writers[trial % len(writers)]
             number = SIGNALS[trial // len(writers) % len(SIGNALS)]
             said, stopped = kill(stage, writer, number, rng)
             tally.add(f"{writer}, {number.name}", said, f"kill {trial}")
             in_time += stopped
-    print(f"{in_time} of {args.kills} runs were stopped before their end")
+    print(f"{in_time} of {tally.trials} runs were stopped before their end")
     return tally.report()
 
 

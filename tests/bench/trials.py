@@ -203,7 +203,7 @@ def finish(pid, output, *, started, seconds=60):
         done, code, used = os.wait4(pid, os.WNOHANG)
         if done:
             break
-        if time.perf_counter() - started > seconds and not stopped:
+        if time.perf_counter() - started > seconds * _crowd() and not stopped:
             os.kill(pid, signal.SIGKILL)
             stopped = True
         time.sleep(pause)
@@ -225,6 +225,11 @@ def finish(pid, output, *, started, seconds=60):
         grown,
         stopped,
     )
+
+
+def _crowd():
+    """How many processes want each processor, at least 1: a trial waits for its turn so often."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def run(words, folder, *, seconds=60, **how):
@@ -310,8 +315,18 @@ def parser(text):
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--seed", type=int, default=1, help="of all that is random (default: 1)")
+    made.add_argument("--minutes", type=float, help="stop after so long, whatever was tried")
     made.add_argument("--keep", metavar="FOLDER", help="where to put inputs that fail")
     return made
+
+
+def numbered(count, minutes=None):
+    """Yield the numbers of trials from 0, no longer than some minutes."""
+    started = time.monotonic()
+    for number in range(count):
+        if minutes and time.monotonic() - started > 60 * minutes:
+            return
+        yield number
 
 
 class Tally:

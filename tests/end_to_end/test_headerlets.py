@@ -110,6 +110,18 @@ def test_an_image_keeps_everything_but_gets_an_extension(solved):
         assert attached(name) == [(1, "FIRST")]
 
 
+def test_a_headerlet_has_no_alternates_of_its_image(solved):
+    """It is one solution; those that the image has besides stay with the image."""
+    names = [f"updated_{name}" for name in solved.names]
+    assert set(wcs_names(fits.getheader(names[1], ("SCI", 1)))) == {" ", "A"}
+    TweakReg(names, headerlet=True, hdrfile="more", attach=False, hdrname="MORE", **QUIET)
+    with fits.open("updated_jdemo1abq_more_hlet.fits") as hdus:
+        for extver in (1, 2):
+            header = hdus["SIPWCS", extver].header
+            assert set(wcs_names(header)) == {" "}
+            assert not [keyword for keyword in header if keyword.endswith("A") and "CRVAL" in keyword]
+
+
 def test_no_stray_files_or_words(visit, capfd):
     TweakReg(visit.names, headerlet=True, runfile="", **QUIET)
     assert capfd.readouterr() == ("", "")

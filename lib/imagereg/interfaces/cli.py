@@ -40,7 +40,8 @@ Bring a WCS back: tweakreg --restore 'j*flt.fits' [--to WCSNAME]
 FILE is a name, a wildcard or an @list; without any, the parameter input is used. Parameters are
 those of tweakreg and imagefindpars; names and choices may be abbreviated. imagefindpars.name=value
 sets one of a parameter set, imagefindpars=FILE takes it from a file. The exit status is 0 when all
-images are aligned, 1 when not, 2 when a parameter or a file is wrong."""
+images are aligned, 1 when not, 2 when a parameter or a file is wrong, 128+n where signal n ended
+it."""
 _PSET_USAGE = """{task} [name=value ...] [name+ ...] [name- ...]
 
 List or save parameters: {task} threshold=50 --savepars my.cfg"""

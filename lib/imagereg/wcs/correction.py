@@ -205,7 +205,9 @@ def deviation_from_fit(
 
 def _with_reference_point(wcs, crval, old_world, new_sky):
     """Return a WCS with another reference point, and the matrix that suits new positions best."""
-    new_world = _intermediate(wcs, crval, new_sky)
+    new_world = _intermediate(wcs, crval, new_sky) if np.isfinite(crval).all() else crval
+    if not (np.isfinite(new_world).all() and np.isfinite(old_world).all()):
+        raise DegenerateFit("a chip lies beyond the plane on which the image was fitted")
     change = np.linalg.lstsq(old_world, new_world, rcond=None)[0].T
     new = transformed_tpv(wcs, change) if is_tpv(wcs) else _with_changed_matrix(wcs, change)
     new.wcs.crval = crval
