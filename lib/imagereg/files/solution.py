@@ -145,14 +145,14 @@ class Solutions:
         On which the fits were made.
     rows : tuple of SolvedExposure
         One for each exposure.
-    outwcs : str
-        File with the reference WCS of a shiftfile; '' for a solution file, which holds it.
+    outwcs : str or None
+        File with the reference WCS of a shiftfile; None for a solution file, which holds it.
     """
 
     where: str
     plane: TangentPlane
     rows: tuple[SolvedExposure, ...]
-    outwcs: str = ""
+    outwcs: str | None = None
 
     def text(self, summary: Table) -> str:
         """Return the text of the solution file, an ECSV.
