@@ -39,7 +39,7 @@ READERS = {
     "shiftfile": lambda line: text.parse_shiftfile(f"{line} 1 2 0 1", "w"),
     "solution": lambda line: solution.Solutions.parse(f"# %ECSV 1.0\n{line}", "w"),
 }
-RUNS = (" ", "\t", "[", "(", "{", '"', "'", "9", "0.", "#", "=", ",", ";", "-", "\\", "a ", "1 ")
+RUNS = (" ", "[", "(", "{", '"', "'", "9", "0.", "#", "=", ",", "-", "\\", "a ")
 SHAPES = ("{}", "a = b{}c", "{}x", "1 2{}3", "circle(1,2,3){}", "circle({})", '"{}"')
 
 
@@ -53,12 +53,11 @@ def _seconds(read, line):
 @pytest.mark.parametrize("kind", READERS)
 def test_time_is_linear_in_the_length(kind):
     read = READERS[kind]
-    read_first = _seconds(read, "x")  # what is imported and compiled
-    assert read_first < 60
+    _seconds(read, "x")  # what is imported and compiled
     slow = []
     for shape in SHAPES:
         for run in RUNS:
-            short, long = (shape.format(run * (length // len(run))) for length in (2_500, 10_000))
+            short, long = (shape.format(run * (length // len(run))) for length in (1_500, 6_000))
             took = _seconds(read, long)
             if took > FLOOR:
                 took = min(took, _seconds(read, long))

@@ -14,8 +14,8 @@ import glob
 import logging
 import os
 import resource
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, TextIO
 
@@ -158,10 +158,12 @@ def replacing(
         was.
     """
     place = os.path.realpath(path)
-    temporary = None
+    # Known before the file is there, so that no signal in between leaves it behind.
+    temporary = os.path.join(os.path.dirname(place),
+                             f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    is_there = False
     try:
-        with _new_file(os.path.dirname(place)) as file:
-            temporary = file.name
+        with _new_file(temporary) as file:
             yield file
             file.flush()
             _dress(file, place)
@@ -170,14 +172,14 @@ def replacing(
                 claim.check(path)
             _warn_of_links(path)
             os.replace(temporary, place)
-            temporary = None
+            is_there = True
             if claim:
                 claim.follow(place, file)
         _sync_folder(os.path.dirname(place))
     except OSError as error:
         raise InputError(f"{path} can't be written: {reason(error)}") from error
     finally:
-        if temporary:
+        if not is_there:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
 
@@ -191,14 +193,19 @@ def _warn_of_links(path):
                         path, others, "s" if others > 1 else "")
 
 
-def _new_file(folder):
+def _new_file(path):
     """Open a new file; it is locked while it is open, so that no run takes it for a leftover."""
     while True:
-        file = tempfile.NamedTemporaryFile(dir=folder, prefix=_PREFIX, suffix=_SUFFIX, delete=False)
+        file = open(path, "x+b", opener=_private)
         _locked(file, wait=True)
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # swept away before the lock was there
+
+
+def _private(path, flags):
+    """Open a file that only its owner may read, until it is known who else may."""
+    return os.open(path, flags, 0o600)
 
 
 def _dress(file, place):
