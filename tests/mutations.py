@@ -93,7 +93,8 @@ MUTATIONS = (
         "alternates of the image in its headerlet", "files/headerlets.py",
         "plain = alternates.without_alternates(hdu.header)",
         "plain = hdu.header",
-        "end_to_end/test_headerlets.py::test_a_headerlet_has_no_alternates_of_its_image"),
+        "end_to_end/test_headerlets.py"
+        "::test_a_headerlet_of_an_image_whose_letters_are_all_taken"),
     Mutation(
         "a restore without a note", "tasks/restore.py",
         "names = unfinished.noted_names(paths) or _last_archived(paths)",
@@ -726,7 +727,7 @@ MUTATIONS = (
 def run_tests(lib, tests):
     """Run tests with the library of another folder; returns the exit status of pytest."""
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
-               "-o", f"pythonpath={lib} tests", *(f"tests/{test}" for test in tests)]
+               "-o", f"pythonpath={lib} tests tests/bench", *(f"tests/{test}" for test in tests)]
     environment = os.environ | {"PYTHONPATH": str(lib)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode
 

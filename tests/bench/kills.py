@@ -87,6 +87,8 @@ class Stage:
         """Start a command; return when it was, and the seconds until its first temporary file."""
         started = time.perf_counter()
         self.pid = trials.start(WRITERS[writer], self.work, self.output)
+        while not trials.handles(self.pid, signal.SIGTERM) and not trials.ended(self.pid):
+            time.sleep(0.001)
         while until_writing and not self.leftovers() and not trials.ended(self.pid):
             time.sleep(0.001)
         return started, time.perf_counter() - started

@@ -8,6 +8,7 @@ given little memory, and may have something broken in it first (`prepare`).
 from __future__ import annotations
 
 import argparse
+import concurrent.futures.thread
 import dataclasses
 import hashlib
 import importlib
@@ -175,6 +176,7 @@ def _trial(words, folder, output, prepare, megabytes):
     except BaseException:
         traceback.print_exc()
         status = 1
+    concurrent.futures.thread._python_exit()  # an interpreter waits for threads at its end
     try:
         if sys.stdout:
             sys.stdout.flush()
@@ -188,6 +190,13 @@ def _show(message, category, filename, lineno, file=None, line=None):
     """Print a warning as the interpreter does."""
     text = warnings.formatwarning(message, category, filename, lineno, line)
     print(text, end="", file=file or sys.stderr)
+
+
+def handles(pid, number):
+    """Whether a trial catches a signal: no interpreter does until its program has begun."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (number - 1) & 1)
 
 
 def ended(pid):

@@ -65,10 +65,11 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     """
     # What astropy warns of in a header is harmless, or is said in one of our own sentences.
     warnings.filterwarnings("ignore", module=r"astropy\.")
-    options = _parser(task).parse_intermixed_args(arguments)
-    # The editor's windows would swallow what the handlers raise.
-    stoppable = contextlib.nullcontext() if options.epar else _stopped_by_signals()
     try:
+        with _stopped_by_signals():
+            options = _parser(task).parse_intermixed_args(arguments)
+        # The editor's windows would swallow what the handlers raise.
+        stoppable = contextlib.nullcontext() if options.epar else _stopped_by_signals()
         with stoppable, _escaped_warnings():
             return _dispatch(options, task)
     except ImageregError as error:

@@ -205,9 +205,7 @@ def deviation_from_fit(
 
 def _with_reference_point(wcs, crval, old_world, new_sky):
     """Return a WCS with another reference point, and the matrix that suits new positions best."""
-    new_world = _intermediate(wcs, crval, new_sky) if np.isfinite(crval).all() else crval
-    if not (np.isfinite(new_world).all() and np.isfinite(old_world).all()):
-        raise DegenerateFit("a chip lies beyond the plane on which the image was fitted")
+    new_world = _intermediate(wcs, crval, new_sky)
     change = np.linalg.lstsq(old_world, new_world, rcond=None)[0].T
     new = transformed_tpv(wcs, change) if is_tpv(wcs) else _with_changed_matrix(wcs, change)
     new.wcs.crval = crval
@@ -231,8 +229,16 @@ def _sky_of(wcs, crval, world):
 
 
 def _intermediate(wcs, crval, sky):
-    """Return projection-plane coordinates (N, 2), degrees, about `crval`, as `wcs` projects."""
-    return _projection(wcs, crval).wcs_world2pix(sky, 0) + 1
+    """Return projection-plane coordinates (N, 2), degrees, about `crval`, as `wcs` projects.
+
+    Raises DegenerateFit where `crval` or a position is none, or has none on that plane.
+    """
+    world = np.full_like(sky, np.nan)
+    if np.isfinite(crval).all():
+        world = _projection(wcs, crval).wcs_world2pix(sky, 0) + 1
+    if not np.isfinite(world).all():
+        raise DegenerateFit("a chip lies beyond the plane on which the image was fitted")
+    return world
 
 
 def _projection(wcs, crval):
