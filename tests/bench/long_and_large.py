@@ -24,7 +24,8 @@ import trials
 
 #: What a run may take: seconds of processor time, megabytes beyond the imports', open files.
 #: A claimed image is an open file, which its lock needs. Per small image 0.5 s are allowed (0.2 s
-#: measured); the large image is 1,074 MB as float32, and the finder may hold six such arrays (tests/bench/memory.py); a row is some ten numbers.
+#: measured); the large image is 1,074 MB as float32, and the finder may hold six such arrays
+#: (tests/bench/memory.py); a row is some ten numbers.
 BARS = {
     "300 images": (150, 600, 400),
     "1,000 images, 100 broken": (500, 1200, 1100),

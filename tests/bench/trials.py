@@ -20,6 +20,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -176,7 +177,7 @@ def _trial(words, folder, output, prepare, megabytes):
     except BaseException:
         traceback.print_exc()
         status = 1
-    concurrent.futures.thread._python_exit()  # an interpreter waits for threads at its end
+    _wait_for_threads()
     try:
         if sys.stdout:
             sys.stdout.flush()
@@ -184,6 +185,14 @@ def _trial(words, folder, output, prepare, megabytes):
         print(f"Exception ignored while flushing sys.stdout: {error}", file=sys.stderr)
         status = 120
     return status
+
+
+def _wait_for_threads():
+    """Wait for threads as an interpreter does at its end."""
+    concurrent.futures.thread._python_exit()
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
 
 
 def _show(message, category, filename, lineno, file=None, line=None):

@@ -178,10 +178,10 @@ def test_a_note_of_files_that_were_changed_since_does_not_count(solved, tmp_path
     work = tmp_path / "work"
     trials.fresh(work, folder / "updated")
     trials.run(["--restore", "*flt.fits"], work, prepare=at_the_end(signal.SIGKILL))
-    again = [*APPLY[:-1], "wcsname=OTHER"]
-    assert trials.run(again, work).status == 0
+    for words in ([*APPLY[:-1], "wcsname=OTHER"], ["--activate", "TWEAK", "*flt.fits"]):
+        assert trials.run(words, work).status == 0
     assert trials.run(["--restore", "*flt.fits"], work).status == 0
-    assert primary_names(work, names) == {"DEMO_IDC"} and not list(work.glob(".*"))
+    assert primary_names(work, names) == {"OTHER"} and not list(work.glob(".*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

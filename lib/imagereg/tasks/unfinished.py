@@ -24,7 +24,7 @@ def noted(names: Mapping[str, str]) -> Iterator[None]:
     note = _place(names)
     entries = {}
     for path, name in names.items():
-        entries[_key(path, note)] = {"before": _primary_names(path), "after": name}
+        entries[_key(path, note)] = {"name": name, "mtime_ns": os.stat(path).st_mtime_ns}
     atomic.write_text(note, json.dumps(entries, indent=1))
     try:
         yield
@@ -36,17 +36,19 @@ def noted(names: Mapping[str, str]) -> Iterator[None]:
 def noted_names(paths: list[str]) -> dict[str, str]:
     """Return the name of the WCS that each file was about to get when a restore was killed.
 
-    Nothing where there is no note of all the files, or something else has changed one since.
+    Nothing where there is no note of all the files, or where one is neither as it was then nor has
+    that WCS: something else has changed it since.
     """
     note = _place(paths)
     try:
         with open(note, encoding="utf-8") as file:
             entries = json.load(file)
-        names = {path: entries[_key(path, note)]["after"] for path in paths}
-        before = {path: entries[_key(path, note)]["before"] for path in paths}
+        names = {path: entries[_key(path, note)]["name"] for path in paths}
+        times = {path: entries[_key(path, note)]["mtime_ns"] for path in paths}
     except (OSError, ValueError, LookupError, TypeError):  # none, or a damaged one
         return {}
-    expected = all(_primary_names(path) in (before[path], [names[path]]) for path in paths)
+    expected = all(os.stat(path).st_mtime_ns == times[path]
+                   or _primary_names(path) == {names[path]} for path in paths)
     return names if expected else {}
 
 
@@ -61,7 +63,7 @@ def _key(path, note):
 
 
 def _primary_names(path):
-    """Return the names of the primary WCSs of a file, each once."""
+    """Return the names of the primary WCSs of a file."""
     with files.opened(path) as hdus:
         headers = [hdus[index].header for index in files.science(hdus, path)]
-    return sorted({alternates.primary_name(header) for header in headers})
+    return {alternates.primary_name(header) for header in headers}
