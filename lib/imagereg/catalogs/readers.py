@@ -33,7 +33,8 @@ _LONGEST_CELL = 100_000
 _DEEPEST = 20
 # SExtractor's ASCII_HEAD: number, name, comment, [unit];
 # https://sextractor.readthedocs.io/en/latest/Param.html
-_SEXTRACTOR = re.compile(r"#\s*(\d+)\s+([A-Z][A-Z0-9_]*)(?:\s+(.*?))?\s*(?:\[([^\]]*)\])?")
+_SEXTRACTOR = re.compile(r"#\s*(\d+)\s+([A-Z][A-Z0-9_]*)(?:\s+(.*))?")
+_UNIT_AT_END = re.compile(r"\[([^][]*)\]$")
 # Measurements of SExtractor that may take several columns under one name.
 _VECTORS = ("FLUX_APER", "FLUXERR_APER", "MAG_APER", "MAGERR_APER", "FLUX_RADIUS", "FLUX_GROWTH",
             "MAG_GROWTH", "VECTOR_", "VIGNET")
@@ -299,9 +300,10 @@ def _sextractor_columns(head: list[str], records: list[str]) -> tuple[list[str],
         last = max(last, len(records[0].split()))
     names, units = [], []
     for match, stop in zip(found, [*numbers[1:], last + 1], strict=True):
+        unit = _UNIT_AT_END.search(match[3] or "")
         extra = min(stop - int(match[1]) - 1, _LONGEST_CELL)
         names += [match[2], *(f"{match[2]}_{number}" for number in range(1, extra + 1))]
-        units += [match[4] or ""] * (1 + extra)
+        units += [unit[1] if unit else ""] * (1 + extra)
     return names, units
 
 

@@ -158,7 +158,7 @@ class _Layout:
 
     def _record(self, order: str) -> np.dtype:
         """Return the type of a group in a byte order, ``<`` or ``>``."""
-        fields = [("pixels", order + self.pixel, self.shape)]
+        fields: list[tuple] = [("pixels", order + self.pixel, self.shape)]
         fields += [(name, order + kind) for name, kind, _ in self.keywords]
         return np.dtype([*fields, ("spare", f"V{self.n_spare}")])
 

@@ -156,7 +156,7 @@ def _expand_list(path, chain, done):
         return os.path.join(os.path.dirname(path), os.path.expanduser(name))
 
     found = []
-    for name, ivm in parse_list(read_text(path), path):
+    for name, ivm in parse_list(read_text(path, "surrogateescape"), path):
         mark = "@" if name.startswith("@") else ""
         inputs = _expand_word(mark + beside(name.removeprefix("@")), (*chain, true_path), done)
         if ivm and len(inputs) != 1:

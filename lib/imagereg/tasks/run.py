@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 
 def align_images(given: str | Sequence[str], task: ParameterSet, finding: ParameterSet,
-                 ref_finding: ParameterSet, *, dry_run: bool = False) -> Result:
+                 ref_finding: ParameterSet, *, dry_run: bool = False,
+                 parameter_files: Sequence[str] = ()) -> Result:
     """Align images with the first of them, with a reference image or with a catalog.
 
     Parameters
@@ -47,6 +48,8 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         Of tweakreg, imagefindpars and refimagefindpars.
     dry_run : bool
         Write nothing at all; the result's `differences` say what headers would get.
+    parameter_files : sequence of str
+        Files that parameters are from: they are not written either.
 
     Returns
     -------
@@ -65,11 +68,13 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
     with Claim(file.path for file in inputs if changing) as claim:
         images = mef_inputs(inputs, dry_run=dry_run)
         claim.take(image.path for image in images if changing)
-        check_outputs(images, task, finding, ref_finding, dry_run=dry_run)
+        check_outputs(images, task, finding, ref_finding, dry_run=dry_run,
+                      parameter_files=parameter_files)
         sets = [task, finding, ref_finding]
         page = functools.partial(page_text, given=given, sets=sets)
         output = Output(task, claim=claim, dry_run=dry_run, page=page)
-        with logged(given, sets) as last_words, _new_wcs(images, task, output) as (images, task):
+        with logged(given, sets) as last_words, _reserved(task, dry_run), \
+                _new_wcs(images, task, output) as (images, task):
             log.info("images   %s", ", ".join(image.path for image in images))
             exposures = measure_images(task, finding, images)
             _check_companions(exposures, task)
@@ -94,6 +99,13 @@ def _remove_converted(images):
             os.remove(name)
         except OSError as error:
             log.warning("%s can't be removed: %s", name, atomic.reason(error))
+
+
+def _reserved(task, dry_run):
+    """Keep the solution file, by which all that belongs to a run is named, from other runs."""
+    if dry_run:
+        return contextlib.nullcontext()
+    return atomic.reserved(footprint.product(task, "solution.ecsv"), "runfile")
 
 
 @contextlib.contextmanager
