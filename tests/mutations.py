@@ -84,6 +84,67 @@ MUTATIONS = (
         "wcs.sip.bp, wcs.sip.crpix + step)",
         "wcs.sip.bp, wcs.sip.crpix)",
         "unit/wcs/test_correction.py::test_shifted_chip_images_everything_further"),
+        "long words in errors", "errors.py",
+        "super().__init__(_shortened(printable(str(text))))",
+        "super().__init__(printable(str(text)))",
+        "unit/test_errors.py"),
+    Mutation(
+        "control characters in errors", "errors.py",
+        "super().__init__(_shortened(printable(str(text))))",
+        "super().__init__(_shortened(str(text)))",
+        "unit/test_errors.py"),
+    Mutation(
+        "digits of a cell matched in many ways", "catalogs/columns.py",
+        r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE]",
+        r"[+-]?(\d+\.?\d*|\.\d+)([eE]",
+        "unit/test_long_lines.py"),
+    Mutation(
+        "the limit of open files", "files/atomic.py",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))",
+        "pass",
+        "unit/files/test_claims.py"),
+    Mutation(
+        "a reserved name stays after the run", "files/atomic.py",
+        "            os.unlink(place)\n        lock.close()",
+        "            pass\n        lock.close()",
+        "unit/files/test_claims.py"),
+    Mutation(
+        "the mask of another chip", "files/lists.py",
+        "area[min(number, len(area) - 1)]",
+        "area[0]",
+        "unit/files/test_lists.py::test_each_chip_has_its_own_mask"),
+    Mutation(
+        "the history of HST images has no table", "files/rewrite.py",
+        "parts[place:place + 1] = [table]",
+        "pass",
+        "end_to_end/test_header_updates.py::test_history_of_hst_images"),
+    Mutation(
+        "NEXTEND without the history", "wcs/history.py",
+        'primary["NEXTEND"] = len(hdus) - ("WCSCORR" in hdus)',
+        'primary["NEXTEND"] = len(hdus) - 1',
+        "end_to_end/test_header_updates.py::test_history_of_hst_images"),
+    Mutation(
+        "alternates of the image in its headerlet", "tasks/headerlets.py",
+        "plain = alternates.without_alternates(hdu.header)",
+        "plain = hdu.header",
+        "end_to_end/test_headerlets.py"
+        "::test_a_headerlet_of_an_image_whose_letters_are_all_taken"),
+    Mutation(
+        "a restore without a note", "tasks/restore.py",
+        "names = unfinished.noted_names(paths) or _last_archived(paths)",
+        "names = _last_archived(paths)",
+        "end_to_end/test_interrupted.py::test_restore_killed_after_its_last_file"),
+    Mutation(
+        "a note that holds for ever", "tasks/unfinished.py",
+        "return names if expected else {}",
+        "return names",
+        "end_to_end/test_interrupted.py"
+        "::test_a_note_of_files_that_were_changed_since_does_not_count"),
+    Mutation(
+        "the reference WCS of --apply updated", "tasks/apply.py",
+        'read.append((solutions.outwcs, "the reference WCS"))',
+        "pass",
+        "unit/tasks/test_apply_shiftfile.py"),
     Mutation(
         "error of the mean of a chip without the root of n", "alignment/exposure.py",
         "part.std(axis=0) / np.sqrt(n)",
@@ -735,7 +796,7 @@ MUTATIONS = (
 def run_tests(lib, tests):
     """Run tests with the library of another folder; returns the exit status of pytest."""
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
-               "-o", f"pythonpath={lib} tests", *(f"tests/{test}" for test in tests)]
+               "-o", f"pythonpath={lib} tests tests/bench", *(f"tests/{test}" for test in tests)]
     environment = os.environ | {"PYTHONPATH": str(lib)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode
 

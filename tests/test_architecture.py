@@ -41,14 +41,14 @@ THIRD_PARTY = {
     "catalogs": {"astropy"},
     "detection": {"astropy", "scipy", "sep", "regions"},
     "alignment": {"astropy", "scipy"},
-    "files": {"astropy", "stsci", "stwcs"},
+    "files": {"astropy", "pyvo", "requests", "stsci", "stwcs"},
     "report": {"astropy", "matplotlib", "jinja2"},
     "parameters": {"configobj"},
     "tasks": {"astropy", "stwcs", "threadpoolctl", "dask", "tqdm"},
     "interfaces": {"prompt_toolkit", "tkinter", "pyraf"},
 }  # fmt: skip
 ONLY_INSIDE_FUNCTIONS = {"matplotlib", "stwcs", "tkinter", "prompt_toolkit", "dask", "distributed", "pyraf", "jinja2",
-                         "tqdm"}
+                         "tqdm", "pyvo", "requests"}
 
 # Below floor 4 there is no disk, screen, clock, keyboard or network.
 OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subprocess", "socket", "urllib", "time", "sys",

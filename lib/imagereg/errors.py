@@ -14,14 +14,52 @@
 
 `AlignmentWarning` says the same as `NotAligned` where nobody asked for an error.
 
-The text of an error is one sentence: what is wrong, where, and what was expected.
+The text of an error is one sentence: what is wrong, where, and what was expected. Whatever it
+quotes of a file or a name, it is one line that a terminal can show.
 """
 
 from typing import Any
 
+_LONGEST = 280  # characters of an error: with the command's name before it less than 300
+_LONGEST_WORD = 80  # characters of a word in an error that is too long
+
 
 class ImageregError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose; their text is one printable line of limited length."""
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(_shortened(printable(str(text))))
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return a text with escapes in place of all that could control a terminal.
+
+    Parameters
+    ----------
+    text : str
+        Any text; names of files that are not UTF-8 have surrogates.
+    keep : str
+        Characters to leave as they are, such as line ends.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in keep
+                   else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def _shortened(text):
+    """Return a text that is short enough: long words lose their middle, then the whole does."""
+    if len(text) > _LONGEST:
+        text = " ".join(_without_middle(word, _LONGEST_WORD) for word in text.split(" "))
+    return _without_middle(text, _LONGEST)
+
+
+def _without_middle(text, length):
+    """Return a text of at most `length` characters: two thirds of them from its beginning."""
+    if len(text) <= length:
+        return text
+    end = length // 3
+    return f"{text[:length - end - 3]}...{text[-end:]}"
 
 
 class ParameterError(ImageregError, ValueError):

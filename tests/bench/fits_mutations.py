@@ -406,7 +406,7 @@ def main():
                 stage = updated if command == "restore" else new
                 path = stage.damage(change(stage.content))
                 tally.add(f"special, {command}", stage.complaints(command, **limits), name, path)
-        for trial in range(args.trials):
+        for trial in trials.numbered(args.trials, args.minutes):
             ways = RARE if trial % 100 == 99 else MUTATIONS
             if trial % 20 == 10:
                 new.damage(new.content)

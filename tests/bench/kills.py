@@ -87,6 +87,8 @@ class Stage:
         """Start a command; return when it was, and the seconds until its first temporary file."""
         started = time.perf_counter()
         self.pid = trials.start(WRITERS[writer], self.work, self.output)
+        while not trials.handles(self.pid, signal.SIGTERM) and not trials.ended(self.pid):
+            time.sleep(0.001)
         while until_writing and not self.leftovers() and not trials.ended(self.pid):
             time.sleep(0.001)
         return started, time.perf_counter() - started
@@ -163,13 +165,13 @@ def main():
     writers = args.writer or list(WRITERS)
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder), writers)
-        for trial in range(args.kills):
+        for trial in trials.numbered(args.kills, args.minutes):
             writer = writers[trial % len(writers)]
             number = SIGNALS[trial // len(writers) % len(SIGNALS)]
             said, stopped = kill(stage, writer, number, rng)
             tally.add(f"{writer}, {number.name}", said, f"kill {trial}")
             in_time += stopped
-    print(f"{in_time} of {args.kills} runs were stopped before their end")
+    print(f"{in_time} of {tally.trials} runs were stopped before their end")
     return tally.report()
 
 

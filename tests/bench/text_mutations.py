@@ -337,7 +337,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder))
         kept = Path(folder) / "damaged"
-        for trial in range(args.trials):
+        for trial in trials.numbered(args.trials, args.minutes):
             (kind,) = rng.choices(kinds, [SHARES[kind] for kind in kinds])
             content = mutate(stage.originals.get(kind, b"1.5"), rng)
             if kind == "value":

@@ -8,6 +8,7 @@ given little memory, and may have something broken in it first (`prepare`).
 from __future__ import annotations
 
 import argparse
+import concurrent.futures.thread
 import dataclasses
 import hashlib
 import importlib
@@ -19,6 +20,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -175,6 +177,7 @@ def _trial(words, folder, output, prepare, megabytes):
     except BaseException:
         traceback.print_exc()
         status = 1
+    _wait_for_threads()
     try:
         if sys.stdout:
             sys.stdout.flush()
@@ -184,10 +187,25 @@ def _trial(words, folder, output, prepare, megabytes):
     return status
 
 
+def _wait_for_threads():
+    """Wait for threads as an interpreter does at its end."""
+    concurrent.futures.thread._python_exit()
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+
+
 def _show(message, category, filename, lineno, file=None, line=None):
     """Print a warning as the interpreter does."""
     text = warnings.formatwarning(message, category, filename, lineno, line)
     print(text, end="", file=file or sys.stderr)
+
+
+def handles(pid, number):
+    """Whether a trial catches a signal: no interpreter does until its program has begun."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (number - 1) & 1)
 
 
 def ended(pid):
@@ -203,7 +221,7 @@ def finish(pid, output, *, started, seconds=60):
         done, code, used = os.wait4(pid, os.WNOHANG)
         if done:
             break
-        if time.perf_counter() - started > seconds and not stopped:
+        if time.perf_counter() - started > seconds * _crowd() and not stopped:
             os.kill(pid, signal.SIGKILL)
             stopped = True
         time.sleep(pause)
@@ -225,6 +243,11 @@ def finish(pid, output, *, started, seconds=60):
         grown,
         stopped,
     )
+
+
+def _crowd():
+    """How many processes want each processor, at least 1: a trial waits for its turn so often."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def run(words, folder, *, seconds=60, **how):
@@ -310,8 +333,18 @@ def parser(text):
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--seed", type=int, default=1, help="of all that is random (default: 1)")
+    made.add_argument("--minutes", type=float, help="stop after so long, whatever was tried")
     made.add_argument("--keep", metavar="FOLDER", help="where to put inputs that fail")
     return made
+
+
+def numbered(count, minutes=None):
+    """Yield the numbers of trials from 0, no longer than some minutes."""
+    started = time.monotonic()
+    for number in range(count):
+        if minutes and time.monotonic() - started > 60 * minutes:
+            return
+        yield number
 
 
 class Tally:

@@ -8,26 +8,6 @@ import pytest
 
 from imagereg.demo import simulate_visit
 
-# What is known to be wrong, by the end of the test's name: it has to fail, until it is mended and leaves this table.
-KNOWN_GAPS = {
-    "test_damaged_cfg[brackets]": "a long line of configobj's",
-    "test_long_word[list]": "the word is quoted whole",
-    "test_long_word[catfile]": "the word is quoted whole",
-    "test_long_word[exclusions]": "the word is quoted whole",
-    "test_long_word[shiftfile]": "the word is quoted whole",
-    "test_matplotlibrc_of_the_folder_is_not_read": "matplotlib reads it when it is imported",
-    "test_odd_file_name[hash]": "a number sign begins a comment in a shiftfile",
-    "test_odd_file_name[not UTF-8]": "the solution file is UTF-8",
-    "test_output_on_input_is_refused[solution file-parameters-symbolic link]": "a .cfg is not known as an input",
-    "test_unknown_task_in_clpars": "a traceback",
-}
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if reason := KNOWN_GAPS.get(item.nodeid.partition("::")[2]):
-            item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
-
 
 @pytest.fixture(scope="session")
 def small_visit(tmp_path_factory):

@@ -85,6 +85,54 @@ def test_region_and_history(visit):
     assert "S_REGION" in fits.getheader(visit.names[0], ("SCI", 1))
 
 
+def as_of_hst(path):
+    """Give an image what tells that stwcs made its WCS."""
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header.update({"TELESCOP": "HST", "INSTRUME": "ACS", "DETECTOR": "WFC"})
+        for extver in (1, 2):
+            hdus["SCI", extver].header["IDCSCALE"] = 0.05
+
+
+def wcs_history(path):
+    """Return NEXTEND, the number of extensions, and EXTVER, letter and name of each WCSCORR row."""
+    with fits.open(path) as hdus:
+        table = hdus["WCSCORR"].data
+        rows = [(int(row["EXTVER"]), row["WCS_KEY"].strip(), row["WCS_ID"].strip())
+                for row in table if row["WCS_ID"].strip()]
+        return hdus[0].header["NEXTEND"], len(hdus) - 1, sorted(rows)
+
+
+def test_history_of_hst_images(visit):
+    """The table WCSCORR is made, and grows; the WCS of before is kept as O; NEXTEND counts it."""
+    pytest.importorskip("stwcs")
+    for name in visit.names:
+        as_of_hst(name)
+    name = visit.names[1]
+    extensions = fits.getheader(name)["NEXTEND"]
+    assert TweakReg(visit.names, updatehdr=True, wcsname="ONE", **QUIET).ok
+    said, present, rows = wcs_history(name)
+    assert said == present == extensions + 1
+    for extver in (1, 2):
+        names = {wcs_id for version, _, wcs_id in rows if version == extver}
+        assert {"OPUS", "ONE"} <= names
+        assert wcs_names(fits.getheader(name, ("SCI", extver)))["O"] == "OPUS"
+    assert TweakReg(visit.names, updatehdr=True, wcsname="TWO", **QUIET).ok
+    said, present, more = wcs_history(name)
+    assert said == present == extensions + 1
+    assert {wcs_id for _, _, wcs_id in more} >= {"OPUS", "ONE", "TWO"}
+    assert len(more) > len(rows)
+
+
+def test_nextend_counts_a_headerlet_and_the_history(visit):
+    pytest.importorskip("stwcs")
+    for name in visit.names:
+        as_of_hst(name)
+    assert TweakReg(visit.names, updatehdr=True, headerlet=True, **QUIET).ok
+    said, present, _ = wcs_history(visit.names[1])
+    with fits.open(visit.originals[visit.names[1]]) as hdus:
+        assert said == present == len(hdus) - 1 + 2
+
+
 def test_checksums_are_right(visit):
     for name in visit.names:
         with fits.open(name) as hdus:

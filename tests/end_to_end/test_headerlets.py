@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import string
 import warnings
 from pathlib import Path
 
@@ -101,6 +102,23 @@ def test_an_image_keeps_everything_but_gets_an_extension(solved):
         old["NEXTEND"] = new["NEXTEND"]
         assert old.tostring() == new.tostring()
         assert attached(name) == [(1, "FIRST")]
+
+
+def test_a_headerlet_of_an_image_whose_letters_are_all_taken(visit):
+    """It is one solution; those that the image has besides stay with the image, and in nobody's way."""
+    letters = string.ascii_uppercase.replace("O", "")
+    for name in visit.names:
+        with fits.open(name, mode="update") as hdus:
+            for extver in (1, 2):
+                header = hdus["SCI", extver].header
+                for key in letters:
+                    for keyword in ("CTYPE1", "CTYPE2", "CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
+                        header[keyword + key] = header[keyword]
+                    header[f"WCSNAME{key}"] = f"NUMBER {key}"
+    assert TweakReg(visit.names, headerlet=True, attach=False, **QUIET).ok
+    with fits.open("jdemo1abq_hlet.fits") as hdus:
+        for extver in (1, 2):
+            assert set(wcs_names(hdus["SIPWCS", extver].header)) == {" "}
 
 
 def test_no_stray_files_or_words(visit, capfd):

@@ -101,8 +101,12 @@ def stocked(tmp_path_factory):
 
 @pytest.fixture
 def in_stock(stocked, tmp_path, monkeypatch):
-    """Work in a copy of that folder."""
+    """Work in a copy of that folder; stars of Gaia were fetched before."""
     monkeypatch.chdir(shutil.copytree(stocked, tmp_path / "work"))
+    kept = tmp_path / "home" / ".imagereg" / "catalogs" / "GAIADR3_150.00_+30.00_0.10.ecsv"
+    kept.parent.mkdir(parents=True)
+    shutil.copy("gaia.csv", kept)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
 
 @pytest.mark.parametrize("words", shell_examples(), ids=" ".join)

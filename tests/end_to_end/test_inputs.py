@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from geis_pairs import write_geis
 
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.errors import InputError
@@ -187,3 +188,23 @@ def test_dqbits_name_what_is_good(single_chip, dqbits, rejected):
     assert hot.any()
     assert (image.bad is not None and image.bad[hot].all()) == rejected
     assert image.bad is None or not image.bad[quality == 0].any()
+
+
+@pytest.mark.parametrize("updatehdr", [False, True])
+def test_geis_images_and_clean(visit, tmp_path, monkeypatch, updatehdr):
+    """Old pairs are aligned like any other image; clean removes what they were converted to, unless it has news."""
+    names = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+    (tmp_path / "old").mkdir()
+    for number, name in enumerate(visit.names):
+        with fits.open(name) as hdus:
+            headers = [hdus["SCI", extver].header for extver in (1, 2)]
+            pixels = [hdus["SCI", extver].data for extver in (1, 2)]
+        keywords = {key: [header[key] for header in headers] for key in names}
+        write_geis(str(tmp_path / "old" / f"u{number}.c0h"), pixels, **keywords)
+    monkeypatch.chdir("old")
+    before = sorted(os.listdir("."))
+    result = TweakReg("*.c0h", clean=True, updatehdr=updatehdr, threshold=20, searchrad=3, see2dplot=False,
+                      residplot="No plot", runfile="")
+    assert [alignment.nmatches > 20 for alignment in result.alignments[1:]] == [True] * 2
+    made = ["u0_c0h.fits", "u1_c0h.fits", "u2_c0h.fits"]
+    assert sorted(set(os.listdir(".")) - set(before)) == sorted(["tweakreg_solution.ecsv", *made * updatehdr])

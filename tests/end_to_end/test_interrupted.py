@@ -137,6 +137,76 @@ def test_restore_after_a_kill(solved, tmp_path):
     }
 
 
+def primary_names(work, names):
+    return {fits.getheader(work / name, ("SCI", 1))["WCSNAME"] for name in names}
+
+
+def at_the_end(number):
+    """Return a function after which a restore gets a signal when its last file is written."""
+
+    def prepare():
+        plain = os.unlink
+
+        def signalled(path, *words, **named):
+            if "restore" in os.path.basename(path):
+                os.kill(os.getpid(), number)
+            return plain(path, *words, **named)
+
+        os.unlink = signalled
+
+    return prepare
+
+
+def test_restore_killed_after_its_last_file(solved, tmp_path):
+    """The same command completes it; only the one after that takes it back."""
+    folder, names = solved
+    work = tmp_path / "work"
+    trials.fresh(work, folder / "updated")
+    words = ["--restore", "*flt.fits"]
+    killed = trials.run(words, work, prepare=at_the_end(signal.SIGKILL))
+    assert killed.status == 128 + signal.SIGKILL
+    assert primary_names(work, names) == {"DEMO_IDC"}
+    repeated = trials.run(words, work)
+    assert repeated.status == 0 and repeated.out.count("has the WCS DEMO_IDC already") == 3
+    assert primary_names(work, names) == {"DEMO_IDC"} and not list(work.glob(".*"))
+    assert trials.run(words, work).status == 0
+    assert primary_names(work, names) == {"TWEAK"}
+
+
+def test_a_note_of_files_that_were_changed_since_does_not_count(solved, tmp_path):
+    folder, names = solved
+    work = tmp_path / "work"
+    trials.fresh(work, folder / "updated")
+    trials.run(["--restore", "*flt.fits"], work, prepare=at_the_end(signal.SIGKILL))
+    for words in ([*APPLY[:-1], "wcsname=OTHER"], ["--activate", "TWEAK", "*flt.fits"]):
+        assert trials.run(words, work).status == 0
+    assert trials.run(["--restore", "*flt.fits"], work).status == 0
+    assert primary_names(work, names) == {"OTHER"} and not list(work.glob(".*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_restore_interrupted_while_its_last_files_are_written(solved, tmp_path, number):
+    """Files in work are finished: where these are all, the restore is done."""
+    folder, names = solved
+    work = tmp_path / "work"
+    trials.fresh(work, folder / "updated")
+
+    def prepare():
+        plain = os.replace
+        count = iter(range(9))
+
+        def second(*words, **named):  # the first file of all is the note
+            if next(count) == 1:
+                os.kill(os.getpid(), number)
+            return plain(*words, **named)
+
+        os.replace = second
+
+    outcome = trials.run(["--restore", "*flt.fits"], work, prepare=prepare)
+    assert (outcome.status, outcome.complaints()) == (0, [])
+    assert primary_names(work, names) == {"DEMO_IDC"} and not list(work.glob(".*"))
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -11,10 +11,12 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
+from tap_server import cone_of, serving, votable
 
+from imagereg.catalogs.queries import SURVEYS
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.demo import PointingError, simulate_visit
-from imagereg.errors import InputError
+from imagereg.errors import InputError, ParameterError
 from imagereg.interfaces.cli import main
 from imagereg.tweakreg import TweakReg, align_catalogs
 
@@ -351,3 +353,61 @@ def test_large_rotation_and_offset(tmp_path, monkeypatch, matching):
     result = TweakReg(names, matching=matching, updatehdr=True, **QUIET)
     assert result.ok and "pattern" in result.table()["reason"][1] and "rotation -25.0" in str(result)
     assert visit.residuals(names)[1] < 1.5
+
+
+@pytest.fixture
+def gaia(visit, monkeypatch, tmp_path_factory):
+    """Serve the true stars as Gaia DR3 would have them, moving, and of 2016."""
+    pytest.importorskip("pyvo")
+    table = catalog_of(visit.truth)
+    years = (fits.getheader(visit.names[0])["EXPSTART"] - 51544.5) / 365.25 - 16
+    cos = np.cos(np.deg2rad(table["dec"]))
+    columns = {name: [0.05] * len(table) for name in SURVEYS["GAIADR3"][0].names}
+    columns |= {name: list(map(float, table[name])) for name in ("ra_error", "dec_error", "phot_g_mean_mag")}
+    columns |= {"source_id": list(range(1, len(table) + 1)), "ref_epoch": [2016.0] * len(table),
+                "pmra": [30.0] * len(table), "pmdec": [-20.0] * len(table), "ruwe": [1.0] * len(table),
+                "ra": (table["ra"] - 30 * years / 3.6e6 / cos).tolist(),
+                "dec": (table["dec"] + 20 * years / 3.6e6).tolist()}
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving(votable(columns)) as server:
+        monkeypatch.setenv("IMAGEREG_TAP", server.url)
+        yield server
+
+
+def test_gaia_by_name(visit, gaia):
+    result = TweakReg(visit.names, refcat="Gaia DR3", updatehdr=True, searchrad=2, **QUIET)
+    assert result.ok and (absolute(visit, visit.names) < 1.5).all()
+    ra, dec, radius = cone_of(gaia.queries[0])
+    center = SkyCoord(ra, dec, unit="deg")
+    for name in visit.names:
+        with fits.open(name) as hdus:
+            corners = WCS(hdus["SCI", 1].header, hdus).calc_footprint()
+        assert (center.separation(SkyCoord(corners, unit="deg")).arcsec + 2 < radius * 3600).all()
+    # The table beside the run is a reference of its own; the cache serves without network.
+    assert len(Table.read("tweakreg_GAIADR3.ecsv")) == len(visit.truth.sky)
+    gaia.fault = "500"
+    for refcat in ("tweakreg_GAIADR3.ecsv", "GAIADR3"):
+        again = TweakReg(visit.names, refcat=refcat, searchrad=2, refnbright=150, **QUIET)
+        assert again.ok and len(again.reference) == 150
+    assert len(gaia.queries) == 1
+    with pytest.raises(ParameterError, match="expected refxyunits = degrees and rfluxunits = mag"):
+        TweakReg(visit.names, refcat="GAIADR3", rfluxunits="counts", **QUIET)
+
+
+def test_gaia_out_of_order(visit, gaia):
+    gaia.fault = "500"
+    with pytest.raises(InputError, match=r"GAIADR3 can't be fetched \(127.0.0.1: status 500\): give a table of stars"):
+        TweakReg(visit.names, refcat="GAIADR3", updatehdr=True, **QUIET)
+    for name, original in visit.originals.items():
+        assert Path(name).read_bytes() == Path(original).read_bytes()
+
+
+def test_gaia_in_a_dry_run_writes_nothing(visit, gaia):
+    assert main([*visit.names, "refcat=GAIADR3", "searchrad=2", "threshold=10", "--dry-run"]) == 0
+    assert sorted(os.listdir(".")) == sorted(visit.names) and os.listdir(os.environ["HOME"]) == []
+
+
+def test_a_file_named_as_a_survey_is_read(visit, gaia):
+    catalog_of(visit.truth).write("GAIADR3", format="ascii.csv")
+    assert TweakReg(visit.names, refcat="GAIADR3", **QUIET).ok and gaia.queries == []

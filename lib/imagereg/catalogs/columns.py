@@ -15,7 +15,8 @@ import numpy as np
 
 from imagereg.errors import InputError
 
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# One way only to match digits, so that a long cell that is no number takes no longer to refuse.
+_DECIMAL = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NUMBER = re.compile(_DECIMAL.pattern.replace("eE", "eEdD"), re.ASCII)
 _SEXAGESIMAL = re.compile(
     r"([+-]?)(\d{1,3})([:hd ])\s*(\d{1,2})[:m' ]\s*(\d{1,2}(?:\.\d*)?)[s\"]?", re.ASCII)

@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from imagereg.catalogs.columns import Table, is_value
+from imagereg.catalogs.fixed_width import read_fixed_width
 from imagereg.errors import InputError
 
 _CONTROL = bytes([*range(0x09), *range(0x0e, 0x20), 0x7f])
@@ -32,10 +33,15 @@ _LONGEST_CELL = 100_000
 _DEEPEST = 20
 # SExtractor's ASCII_HEAD: number, name, comment, [unit];
 # https://sextractor.readthedocs.io/en/latest/Param.html
-_SEXTRACTOR = re.compile(r"#\s*(\d+)\s+([A-Z][A-Z0-9_]*)(?:\s+(.*?))?\s*(?:\[([^\]]*)\])?")
+_SEXTRACTOR = re.compile(r"#\s*(\d+)\s+([A-Z][A-Z0-9_]*)(?:\s+(.*))?")
+_UNIT_AT_END = re.compile(r"\[([^][]*)\]$")
 # Measurements of SExtractor that may take several columns under one name.
 _VECTORS = ("FLUX_APER", "FLUXERR_APER", "MAG_APER", "MAGERR_APER", "FLUX_RADIUS", "FLUX_GROWTH",
             "MAG_GROWTH", "VECTOR_", "VIGNET")
+# Blanks at the ends of a line; a tab there may stand before or after an empty cell.
+_BLANKS = " \f\v"
+_SEPARATOR = "\x1f"  # in no text, see _CONTROL
+_DASHES = re.compile(r"-*")
 # astropy's fast reader takes hexadecimal numbers for numbers; we do not.
 _HEXADECIMAL = ("0x", "0X")
 
@@ -44,8 +50,9 @@ def read_table(content: bytes, where: str) -> Table:
     """Read a catalog.
 
     IRAF and plain columns, with names in ``#N`` lines, in a comment, in the first line, or
-    without; SExtractor's ASCII_HEAD; csv with and without names; ECSV; a FITS table, also
-    SExtractor's LDAC; VOTable.
+    without; SExtractor's ASCII_HEAD; cells with commas, semicolons or tabs between, with and
+    without names, also as VizieR writes them; ECSV; IPAC tables and machine-readable tables of
+    CDS; a FITS table, also SExtractor's LDAC; VOTable.
 
     Parameters
     ----------
@@ -94,9 +101,13 @@ def _read_text(content: bytes, where: str) -> Table:
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = [line.strip() for line in text.split("\n")]
-    data = np.flatnonzero([line != "" and line[0] != "#" for line in lines])
-    head = [line for line in lines[:data[0] if len(data) else None] if line]
+    lines = text.split("\n")
+    table = read_fixed_width(lines, where)
+    if table is not None:
+        return table
+    lines = [line.strip(_BLANKS) for line in lines]
+    data = np.flatnonzero([line.strip() != "" and line.lstrip()[0] != "#" for line in lines])
+    head = [line.strip() for line in lines[:data[0] if len(data) else None] if line.strip()]
     records, numbers = _joined([lines[i] for i in data], data + 1)
     del text, lines  # as large as the file, each
     return _text_table(where, head, records, numbers)
@@ -119,10 +130,10 @@ def _joined(records: list[str], numbers: np.ndarray) -> tuple[list[str], np.ndar
 
 def _text_table(where: str, head: list[str], records: list[str], numbers: np.ndarray) -> Table:
     """Make a table of the comments at the head of a text and of its records with their lines."""
-    names, units, delimiter, titled = _layout(where, head, records)
+    names, units, delimiter, n_titles = _layout(where, head, records)
     if delimiter == " ":
         records = [" ".join(record.split()) for record in records]
-    if not titled and not names and records:
+    if not n_titles and not names and records:
         names = [""] * len(_cells(records[0], delimiter, where, numbers[0]))
     for number, record in zip(numbers.tolist(), records, strict=True):
         if '"' in record:
@@ -132,10 +143,9 @@ def _text_table(where: str, head: list[str], records: list[str], numbers: np.nda
         if count != len(names):
             raise InputError(f"{where}, line {number}: {record[:60]!r} has {count} columns, "
                              f"expected {len(names)}")
-    if titled and delimiter == " " and len(records) == 1 and not _is_ecsv(head):
+    if n_titles and delimiter == " " and len(records) == 1 and not _is_ecsv(head):
         raise InputError(f"{where}, line {numbers[0]}: {records[0][:60]!r}, expected numbers")
-    if titled:
-        records, numbers = records[1:], numbers[1:]
+    records, numbers = records[n_titles:], numbers[n_titles:]
     units = [*units, *[""] * (len(names) - len(units))]
     values = _numeric_columns(records, delimiter, len(names), where)
 
@@ -168,6 +178,9 @@ def _numeric_columns(records: list[str], delimiter: str, width: int,
     The lengths of the records were checked before: astropy fills up short ones.
     """
     text = "\n".join(records)
+    if delimiter == "\t":  # which the fast reader takes for a blank where it begins a line
+        delimiter = _SEPARATOR
+        text = text.replace("\t", delimiter)
     if not text or any(mark in text for mark in _HEXADECIMAL):
         return {}
     if not text.isascii():  # which the fast reader needs; such cells are none of its numbers
@@ -194,8 +207,8 @@ def _filled(values: np.ndarray) -> np.ndarray:
     return np.where(masked, np.nan, np.asarray(values)) if masked.any() else np.asarray(values)
 
 
-# Names and units of the columns, the delimiter, and whether the first record holds the names.
-_Layout = tuple[list[str], list[str], str, bool]
+# Names and units of the columns, the delimiter, and how many records are titles and not rows.
+_Layout = tuple[list[str], list[str], str, int]
 
 
 def _layout(where: str, head: list[str], records: list[str]) -> _Layout:
@@ -205,14 +218,41 @@ def _layout(where: str, head: list[str], records: list[str]) -> _Layout:
     for known_layout in (_iraf_columns, _sextractor_columns):
         names, units = known_layout(head, records)
         if names:
-            return names, units, " ", False
-    delimiter = "," if records and "," in records[0] else " "
+            return names, units, " ", 0
+    delimiter = _delimiter(records)
+    if len(records) > 2 and _is_underline(records[2], delimiter):
+        names, units = (_titles(record, delimiter) for record in records[:2])
+        return names, units, delimiter, 3
     first = _cells(records[0], delimiter, where, 1) if records else []
     first = [cell.strip() for cell in first]
     if any(map(_is_name, first)) and not any(is_value(cell) for cell in first if cell):
-        return first, [], delimiter, True
+        return first, [], delimiter, 1
     names, units = _commented_columns(head, len(first))
-    return names, units, delimiter, False
+    return names, units, delimiter, 0
+
+
+def _delimiter(records: list[str]) -> str:
+    """Return what stands between cells; tabs count only where all lines have equally many."""
+    first = records[0] if records else ""
+    for mark in ",;":
+        if mark in first:
+            return mark
+    words = first.split("\t")
+    if len(words) > 1 and not any(" " in word.strip() for word in words):
+        if all(record.count("\t") == len(words) - 1 for record in records):
+            return "\t"
+    return " "
+
+
+def _is_underline(record: str, delimiter: str) -> bool:
+    """Return whether a record is the line of dashes with which VizieR underlines its titles."""
+    cells = [cell.strip() for cell in record.split(delimiter)]
+    return delimiter != " " and any(cells) and all(map(_DASHES.fullmatch, cells))
+
+
+def _titles(record: str, delimiter: str) -> list[str]:
+    """Return names or units of columns, without quotation marks around them."""
+    return [cell.strip().strip('"').strip() for cell in record.split(delimiter)]
 
 
 def _is_ecsv(head: list[str]) -> bool:
@@ -239,8 +279,9 @@ def _iraf_columns(head: list[str], records: list[str]) -> tuple[list[str], list[
     """Return names and units from the #N and #U lines of IRAF's apphot and daophot."""
     found: dict[str, list[str]] = {"#N": [], "#U": []}
     for line in head:
-        if line[:2] in found:
-            found[line[:2]] += line[2:].rstrip("\\").split()
+        key, *words = line.rstrip("\\").split()
+        if key in found:
+            found[key] += words
     names = found["#N"]
     units = ["" if unit == "#" else unit for unit in found["#U"]]
     return names, units if len(units) == len(names) else []
@@ -259,9 +300,10 @@ def _sextractor_columns(head: list[str], records: list[str]) -> tuple[list[str],
         last = max(last, len(records[0].split()))
     names, units = [], []
     for match, stop in zip(found, [*numbers[1:], last + 1], strict=True):
+        unit = _UNIT_AT_END.search(match[3] or "")
         extra = min(stop - int(match[1]) - 1, _LONGEST_CELL)
         names += [match[2], *(f"{match[2]}_{number}" for number in range(1, extra + 1))]
-        units += [match[4] or ""] * (1 + extra)
+        units += [unit[1] if unit else ""] * (1 + extra)
     return names, units
 
 
@@ -286,7 +328,7 @@ def _ecsv_layout(where: str, head: list[str], records: list[str]) -> _Layout:
     if [title.strip() for title in titles] != names:
         raise InputError(f"{where}: its line of names is {' '.join(titles)[:60]!r}, "
                          f"expected {' '.join(names)[:200]!r}")
-    return names, units, delimiter, True
+    return names, units, delimiter, 1
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ _LAYOUTS = (
     # Pan-STARRS, MeanObject and ObjectThin
     _Layout("raMean", "decMean", "raMeanErr", "decMeanErr", "arcsec"),
     _Layout("raStack", "decStack", "raStackErr", "decStackErr", "arcsec"),
+    _Layout("MatchRA", "MatchDec", "DSigma", "DSigma", "mas"),  # Hubble Source Catalog
     # Tycho-2, VizieR I/259: Hog et al. 2000
     _Layout("RAmdeg", "DEmdeg", "e_RAmdeg", "e_DEmdeg", "mas", 2000.0),
     # Gaia at VizieR, I/345, I/350, I/355

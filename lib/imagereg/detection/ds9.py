@@ -60,7 +60,7 @@ _EXPECTED = f"x y radius, a coordinate system, or one of {', '.join(_FORMS)}"
 # Whether a sign excludes; None is no sign. Bars join the members of a composite region.
 _SIGNS = {"": None, "||": None, "|": None, "+": False, "-": True, "!": True, "&-": True, "&!": True}
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
 _SECONDS = r"[0-5]?\d(?:\.\d*)?"
 _POSITION = re.compile(
     rf"(?P<number>{_NUMBER})(?P<unit>[drip]?)"

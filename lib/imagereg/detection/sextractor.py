@@ -43,10 +43,12 @@ _SETTINGS = {  # whatever the user's configuration says
     "CATALOG_TYPE": "FITS_1.0", "CATALOG_NAME": "found.fits", "PARAMETERS_NAME": "columns.param",
     "CHECKIMAGE_TYPE": "NONE", "WRITE_XML": "N", "VERBOSE_TYPE": "QUIET",
 }  # fmt: skip
-_OWN_SETTINGS = {  # where the user has no configuration
+_OWN_SETTINGS = {  # where the user's configuration says nothing of them, or there is none
     "FILTER": "Y", "FILTER_NAME": "gauss.conv", "DETECT_MINAREA": "3",
     "SATUR_LEVEL": f"{_NEVER:g}", "MEMORY_OBJSTACK": "30000", "MEMORY_PIXSTACK": "3000000",
 }  # fmt: skip
+_SETTING = re.compile(r"^[ \t]*([A-Z][A-Z0-9_]*)[ \t=]", re.MULTILINE)
+_THRESHOLD = {"THRESH_TYPE", "DETECT_THRESH"}  # one says what the other means
 
 
 def find_sources_sextractor(
@@ -82,11 +84,11 @@ def find_sources_sextractor(
     sky : (float, float), optional
         What `daofind.sky_sigma` says of the image, where it has been asked already.
     config : str, optional
-        The user's configuration file. It rules over detection and measurement (filter, threshold,
-        deblending, background, saturation), in place of `conv_width`, `threshold` and `skysigma`;
-        the input, the columns, the output, and the weights where there are bad pixels, are ours all
-        the same. Names in it are relative to its folder. It finds `gain` in the header, under the
-        program's default keyword GAIN.
+        The user's configuration file. What it sets (filter, threshold, deblending, background,
+        saturation) holds in place of `conv_width`, `threshold` and `skysigma`; all else is as
+        without one. The input, the columns, the output, and the weights where there are bad pixels,
+        are ours in any case. Names in it are relative to its folder. It finds `gain` in the header,
+        under the program's default keyword GAIN.
     fluxmin, fluxmax, peakmin, peakmax : float, optional
         Limits of the flux, and of the brightest pixel with the sky, counts.
     gain : float
@@ -136,11 +138,11 @@ def find_sources_sextractor(
     with tempfile.TemporaryDirectory(prefix="imagereg-") as folder:
         image = np.where(unusable, level, data)
         settings = _write_input(folder, image, unusable, noise=relative_noise, gain=gain)
-        if config is None:
-            factor = SKY_FACTOR
-            if skysigma is not None and scatter > 0:
-                factor = skysigma / scatter
-            settings |= _OWN_SETTINGS | _write_filter(folder, kernel, threshold * factor)
+        factor = SKY_FACTOR
+        if skysigma is not None and scatter > 0:
+            factor = skysigma / scatter
+        own = _OWN_SETTINGS | _write_filter(folder, kernel, threshold * factor)
+        settings |= {name: own[name] for name in own.keys() - _settings_of(config)}
         table = _run(program, folder, settings, config)
     sources, peak, is_usable = _catalog(table, unusable, kernel, chip=chip)
     keep = is_usable & is_within(sources.flux, fluxmin, fluxmax)
@@ -157,6 +159,23 @@ def _program() -> str:
         "install the package source-extractor (Debian, Ubuntu) or astromatic-source-extractor "
         "(conda-forge)"
     )
+
+
+def _settings_of(config) -> set[str]:
+    """Return the names of what a user's configuration sets, and of what goes with it."""
+    if config is None:
+        return set()
+    config = os.path.expanduser(config)
+    try:
+        with open(config, encoding="latin-1") as file:
+            names = set(_SETTING.findall(file.read()))
+    except FileNotFoundError:  # SExtractor would go on without
+        raise InputError(f"the SExtractor configuration {os.path.abspath(config)} does not exist"
+                         ) from None
+    except OSError as error:
+        raise InputError(f"the SExtractor configuration {config} can't be read: "
+                         f"{error.strerror}") from error
+    return names | _THRESHOLD if names & _THRESHOLD else names
 
 
 def _write_input(folder, data, unusable, *, noise, gain) -> dict[str, str]:
@@ -212,8 +231,6 @@ def _run(program, folder, settings, config) -> dict[str, np.ndarray]:
     else:
         config = os.path.abspath(os.path.expanduser(config))
         home, place = os.path.dirname(config), folder
-        if not os.path.isfile(config):  # SExtractor would go on without
-            raise InputError(f"the SExtractor configuration {config} does not exist")
     command = [program, os.path.join(place, "chip.fits"), "-c", config]
     for name, value in settings.items():
         is_file = name.endswith(("_NAME", "_IMAGE"))

@@ -13,13 +13,15 @@ import fcntl
 import glob
 import logging
 import os
+import resource
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, TextIO
 
 from imagereg.errors import InputError
 
+_OTHER_FILES = 256  # open at a time besides claimed ones; 19 were measured, with plots and log
 WRITERS = 4  # files that a run writes at a time: they mostly wait for the disk
 _PREFIX, _SUFFIX = ".imagereg-", ".tmp"
 
@@ -47,6 +49,8 @@ class Claim:
     def take(self, paths: Iterable[str]) -> None:
         """Claim files, besides those that are claimed already; raises as the class does."""
         path = ""
+        paths = list(paths)
+        _allow_open_files(len(self._held) + len(paths))
         try:
             for path in paths:
                 self._take(path, os.path.realpath(path))
@@ -101,6 +105,20 @@ class Claim:
         self.close()
 
 
+def _allow_open_files(number):
+    """Raise the soft limit of open files of this process, if it must be and may be.
+
+    A lock needs an open file for each image of a run, and the usual limit of 1,024 is a matter of
+    old programs with select(2), which Python's libraries do not use for such files.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = number + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        needed = min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 def _locked(file, wait=False):
     """Lock an open file: True if done, False if another has it, None if there are no locks."""
     try:
@@ -140,10 +158,12 @@ def replacing(
         was.
     """
     place = os.path.realpath(path)
-    temporary = None
+    # Known before the file is there, so that no signal in between leaves it behind.
+    temporary = os.path.join(os.path.dirname(place),
+                             f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    is_there = False
     try:
-        with _new_file(os.path.dirname(place)) as file:
-            temporary = file.name
+        with _new_file(temporary) as file:
             yield file
             file.flush()
             _dress(file, place)
@@ -152,14 +172,14 @@ def replacing(
                 claim.check(path)
             _warn_of_links(path)
             os.replace(temporary, place)
-            temporary = None
+            is_there = True
             if claim:
                 claim.follow(place, file)
         _sync_folder(os.path.dirname(place))
     except OSError as error:
         raise InputError(f"{path} can't be written: {reason(error)}") from error
     finally:
-        if temporary:
+        if not is_there:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
 
@@ -173,14 +193,19 @@ def _warn_of_links(path):
                         path, others, "s" if others > 1 else "")
 
 
-def _new_file(folder):
+def _new_file(path):
     """Open a new file; it is locked while it is open, so that no run takes it for a leftover."""
     while True:
-        file = tempfile.NamedTemporaryFile(dir=folder, prefix=_PREFIX, suffix=_SUFFIX, delete=False)
+        file = open(path, "x+b", opener=_private)
         _locked(file, wait=True)
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # swept away before the lock was there
+
+
+def _private(path, flags):
+    """Open a file that only its owner may read, until it is known who else may."""
+    return os.open(path, flags, 0o600)
 
 
 def _dress(file, place):
@@ -269,18 +294,25 @@ def read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:
         raise InputError(f"{path} can't be read: {reason(error)}") from error
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
-    """Return the content of a text file; InputError where it can't be read."""
+def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
+    """Return the content of a text file; InputError where it can't be read.
+
+    With ``errors="surrogateescape"`` bytes that are not UTF-8 come as in names of files (PEP 383):
+    for a list of names, which may have any.
+    """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors=errors) as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} can't be read: {reason(error)}") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file, whole or not at all; InputError where it can't be."""
-    write_bytes(path, text.encode())
+    """Write a text file, whole or not at all; InputError where it can't be.
+
+    What came from names that are not UTF-8 is written as it is in them.
+    """
+    write_bytes(path, text.encode(errors="surrogateescape"))
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -320,6 +352,51 @@ def open_alone(path: str, parameter: str) -> Iterator[TextIO]:
     finally:
         with contextlib.suppress(OSError):  # of the last words, which the disk has no room for
             file.close()
+
+
+@contextlib.contextmanager
+def reserved(path: str, parameter: str) -> Iterator[None]:
+    """Keep other runs from making a file that this one is going to make in the end.
+
+    Parameters
+    ----------
+    path : str
+        The file, which need not be there.
+    parameter : str
+        The parameter that names it, for the error.
+
+    Raises
+    ------
+    InputError
+        Another run has reserved it.
+    """
+    place = os.path.join(os.path.dirname(path), f"{_PREFIX}{os.path.basename(path)}{_SUFFIX}")
+    try:
+        lock = _new_lock(place)
+    except OSError:  # nothing can be written there, which is found out elsewhere
+        yield
+        return
+    if lock is None:
+        raise InputError(f"{path} is going to be written by another run: wait until that has "
+                         f"ended, or give another {parameter}")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(place)
+        lock.close()
+
+
+def _new_lock(place):
+    """Return a locked file, None where another run has it; the run that had it may remove it."""
+    while True:
+        file = open(place, "ab")
+        is_locked = _locked(file)
+        if is_locked is not False and os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
+        if is_locked is False:
+            return None
 
 
 def is_protected(path: str) -> bool:

@@ -10,6 +10,7 @@ import gzip
 import math
 import os
 import re
+import zlib
 from typing import IO
 
 from imagereg.errors import InputError
@@ -58,8 +59,12 @@ def check_structure(path: str) -> list[bytes]:
     """
     size = os.path.getsize(path)
     if is_compressed(path):
-        with gzip.open(path) as file:
-            return _walk(file, path, max(_LARGEST_RATIO * size, _ALWAYS_ALLOWED), packed=True)
+        room = max(_LARGEST_RATIO * size, _ALWAYS_ALLOWED)
+        try:
+            with gzip.open(path) as file:
+                return _walk(file, path, room, packed=True)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(f"{path} can't be unpacked: {error}") from error
     with open(path, "rb") as file:
         return _walk(file, path, size, packed=False)
 

@@ -202,7 +202,7 @@ def _as_input_error(path):
     except ParameterError:
         raise
     except (OSError, EOFError, zlib.error, MemoryError, TypeError, ValueError, LookupError,
-            ArithmeticError, AttributeError) as error:
+            ArithmeticError, AttributeError, AssertionError) as error:
         raise InputError(f"{path} can't be read as FITS: {reason(error)}") from error
 
 

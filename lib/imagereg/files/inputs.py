@@ -1,6 +1,6 @@
 """Find the images that the user means: names, wildcards, @lists, association tables.
 
-Old files of the HST archive, which are waivered FITS, are converted on the way.
+Old files of the HST archive, which are waivered FITS or GEIS, are converted on the way.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from astropy.io import fits
 from imagereg.errors import InputError
 from imagereg.files.atomic import read_text, write_bytes
 from imagereg.files.fits import opened, wcs_names
+from imagereg.files.geis import fits_name, is_geis, read_geis
 from imagereg.files.instruments import MEMBER_SUFFIXES, quality_file
 
 _FITS = r"\.(?:fits?|fts)(?:\.gz)?"
@@ -49,12 +50,15 @@ class InputFile:
         Names of the WCSs of each science HDU by its index, once `mef_inputs` has looked into it.
     named_in : tuple of str
         The lists and association tables that led to it.
+    made : tuple of str
+        The files, it and that of its flags, that `mef_inputs` made of old ones.
     """
 
     path: str
     ivm: str | None = None
     wcs_names: dict[int, list[str]] = dataclasses.field(default_factory=dict, compare=False)
     named_in: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    made: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
 
 def expand_input(given: str | os.PathLike | Sequence[str | os.PathLike]) -> list[InputFile]:
@@ -152,7 +156,7 @@ def _expand_list(path, chain, done):
         return os.path.join(os.path.dirname(path), os.path.expanduser(name))
 
     found = []
-    for name, ivm in parse_list(read_text(path), path):
+    for name, ivm in parse_list(read_text(path, "surrogateescape"), path):
         mark = "@" if name.startswith("@") else ""
         inputs = _expand_word(mark + beside(name.removeprefix("@")), (*chain, true_path), done)
         if ivm and len(inputs) != 1:
@@ -237,7 +241,7 @@ def parse_list(text: str, where: str) -> list[tuple[str, str | None]]:
 
 
 def mef_inputs(inputs: Iterable[InputFile], *, dry_run: bool = False) -> list[InputFile]:
-    """Look into every input once: replace waivered files, and note the names of the WCSs.
+    """Look into every input once: replace old formats, and note the names of the WCSs.
 
     Parameters
     ----------
@@ -263,12 +267,12 @@ def mef_inputs(inputs: Iterable[InputFile], *, dry_run: bool = False) -> list[In
 
 
 def ensure_mef(file: InputFile, *, dry_run: bool = False) -> InputFile:
-    """Convert a waivered FITS file into one with an extension for every chip.
+    """Convert a waivered FITS file, or a GEIS image, into FITS with an extension for every chip.
 
     A waivered file has all chips in one cube, and a table with the keywords of each (HST archive,
     WFPC2 and FOC): ``u9zh010bm_c0f.fits`` becomes ``u9zh010bm_c0h.fits`` beside it, and its flags
-    ``u9zh010bm_c1f.fits`` likewise. What was converted before is used as it is: it may have been
-    aligned since.
+    ``u9zh010bm_c1f.fits`` likewise. So does the pair ``u9zh010bm.c0h``, ``u9zh010bm.c0d``. What was
+    converted before is used as it is: it may have been aligned since.
 
     Parameters
     ----------
@@ -290,17 +294,21 @@ def ensure_mef(file: InputFile, *, dry_run: bool = False) -> InputFile:
     """
     path = file.path
     names = _look_into(path)
+    made = []
     if names is None:
         flags = quality_file(path)
         if flags and _look_into(flags) is None:
-            _convert(flags, dry_run)
-        path = _convert(path, dry_run)
+            made += _convert(flags, dry_run)
+        made += _convert(path, dry_run)
+        path = _converted_name(path)
         names = _look_into(path)
-    return dataclasses.replace(file, path=path, wcs_names=names or {})
+    return dataclasses.replace(file, path=path, wcs_names=names or {}, made=tuple(made))
 
 
 def _look_into(path):
-    """Return the names of the WCSs of a file, see `wcs_names`; None for a waivered file."""
+    """Return the names of the WCSs of a file, see `wcs_names`; None for one of an old format."""
+    if is_geis(path):
+        return None
     try:
         with opened(path) as hdus:
             return None if _is_waivered(hdus) else wcs_names(hdus, path)
@@ -317,31 +325,48 @@ def _is_waivered(hdus):
     return len(shape) in (2, 3) and hdus[1].header["NAXIS2"] in (1, shape[0]) and has_keywords
 
 
-def _convert(path, dry_run):
-    """Write the converted file, if there is none yet; returns its name."""
+def _converted_name(path):
+    """Return the name of the FITS file with extensions that a file of an old format becomes."""
+    if is_geis(path):
+        return fits_name(path)
     target = _WAIVERED.sub(r"\g<root>h.fits", path)
     if target == path:
         target = re.sub(rf"{_FITS}$", "", path, flags=re.IGNORECASE) + "_mef.fits"
+    return target
+
+
+def _convert(path, dry_run):
+    """Write the converted file, if there is none yet; return the names of those written."""
+    target = _converted_name(path)
+    kind = "GEIS" if is_geis(path) else "waivered FITS"
     if os.path.exists(target):
         log.info("%s: %s, converted before, is used in its place", path, target)
-        return target
+        return []
     if dry_run:
-        raise InputError(f"{path} is waivered FITS, and a dry run does not convert it")
-    from stsci.tools.convertwaiveredfits import convertwaiveredfits
-
+        raise InputError(f"{path} is {kind}, and a dry run does not convert it")
     buffer = io.BytesIO()
     try:
-        with warnings.catch_warnings(), opened(path) as hdus:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # keywords of the nineties
-            converted = convertwaiveredfits(hdus)
-            for number, hdu in enumerate(converted[1:], 1):
-                if not hdu.name:
-                    hdu.name = "SCI"
-                    hdu.ver = number
+            converted = read_geis(path) if is_geis(path) else _read_waivered(path)
             converted[0].header["FILENAME"] = os.path.basename(target)
             converted.writeto(buffer, output_verify="silentfix")
-    except (ArithmeticError, LookupError, AttributeError, SyntaxError, NameError) as error:
-        raise InputError(f"{path} is waivered FITS that can't be converted: {error}") from error
+    except (ArithmeticError, LookupError, AttributeError, SyntaxError, NameError,
+            ValueError) as error:
+        raise InputError(f"{path} is {kind} that can't be converted: {error}") from error
     write_bytes(target, buffer.getvalue())
-    log.info("%s: waivered FITS, converted to %s", path, target)
-    return target
+    log.info("%s: %s, converted to %s", path, kind, target)
+    return [target]
+
+
+def _read_waivered(path):
+    """Read a waivered file as FITS with an extension for every chip."""
+    from stsci.tools.convertwaiveredfits import convertwaiveredfits
+
+    with opened(path) as hdus:
+        converted = convertwaiveredfits(hdus)
+    for number, hdu in enumerate(converted[1:], 1):
+        if not hdu.name:
+            hdu.name = "SCI"
+            hdu.ver = number
+    return converted

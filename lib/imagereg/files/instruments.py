@@ -63,7 +63,7 @@ def _hst(name: str, *member_suffixes: str, **more: Any) -> Instrument:
     return Instrument("HST", name, member_suffixes, shares_psf=True, **more)
 
 
-_WFPC2_FLAGS = (rf"(?i)(?P<root>_[cd])0(?P<kind>[mfh])(?P<end>{_FITS_ENDING})$",
+_WFPC2_FLAGS = (rf"(?i)(?P<root>[._][cd])0(?P<kind>[mfh])(?P<end>{_FITS_ENDING}|)$",
                 r"\g<root>1\g<kind>\g<end>")
 INSTRUMENTS = (
     _hst("ACS", "_flc.fits", "_flt.fits", has_updatewcs=True),
@@ -183,7 +183,8 @@ def quality_file(path: str) -> str | None:
     """Return the file beside an image that holds the flags of its pixels; None where there is none.
 
     WFPC2 has such files: for ``<root>_c0m.fits`` it is ``<root>_c1m.fits`` (``_c1h`` for ``_c0h``,
-    ``_c1f`` for ``_c0f``), with image extensions of the same EXTVER, whatever their name.
+    ``_c1f`` for ``_c0f``, and ``.c1h`` for the GEIS header ``.c0h``), with image extensions of the
+    same EXTVER, whatever their name.
     """
     for pattern, replacement in filter(None, (known.flags_name for known in INSTRUMENTS)):
         if re.search(pattern, path):

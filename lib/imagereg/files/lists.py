@@ -47,7 +47,7 @@ class UserCatalogs:
     @classmethod
     def load(cls, path: str, **columns) -> UserCatalogs:
         """Read a catfile and all catalogs that it names, relative to its folder."""
-        names = _beside(path, parse_chip_files(atomic.read_text(path), path))
+        names = _beside(path, parse_chip_files(_read_list(path), path))
         tables = {name: read_table(atomic.read_bytes(name), name) for name in _used(names)}
         return cls(path, names, tables, columns)
 
@@ -79,9 +79,9 @@ class Exclusions:
     @classmethod
     def load(cls, path: str) -> Exclusions:
         """Read a list of exclusions with its files, or one region file or mask for all images."""
-        if _is_fits(path) or is_region_text(atomic.read_text(path)):
+        if _is_fits(path) or is_region_text(_read_list(path)):
             return cls({path: _read_area(path)})
-        names = _beside(path, parse_exclusions(atomic.read_text(path), path))
+        names = _beside(path, parse_exclusions(_read_list(path), path))
         return cls({name: _read_area(name) for name in _used(names)}, names)
 
     def mask(self, image: str, number: int, pixels) -> np.ndarray | None:
@@ -128,8 +128,13 @@ def files_named(path: str) -> list[str]:
     """
     if _is_fits(path):
         return []
-    text = atomic.read_text(path)
+    text = _read_list(path)
     return [] if is_region_text(text) else list(_used(_beside(path, parse_chip_files(text, path))))
+
+
+def _read_list(path: str) -> str:
+    """Return the text of a list, in which names need not be UTF-8."""
+    return atomic.read_text(path, "surrogateescape")
 
 
 def _beside(path: str, listed: ChipFiles) -> ChipFiles:

@@ -13,7 +13,7 @@ from astropy.table import Table
 from imagereg.alignment import Alignment, Chip, Metadata
 from imagereg.errors import InputError
 from imagereg.files.instruments import root_of, visit_of
-from imagereg.files.text import Shift
+from imagereg.files.text import Shift, quoted, unquoted
 from imagereg.version import __version__
 from imagereg.wcs import Solution, Status, TangentPlane, correction, pixel_to_sky
 
@@ -145,11 +145,14 @@ class Solutions:
         On which the fits were made.
     rows : tuple of SolvedExposure
         One for each exposure.
+    outwcs : str or None
+        File with the reference WCS of a shiftfile; None for a solution file, which holds it.
     """
 
     where: str
     plane: TangentPlane
     rows: tuple[SolvedExposure, ...]
+    outwcs: str | None = None
 
     def text(self, summary: Table) -> str:
         """Return the text of the solution file, an ECSV.
@@ -163,6 +166,8 @@ class Solutions:
         for field in dataclasses.fields(SolvedExposure):
             table[field.name] = [getattr(row, field.name) for row in self.rows]
         for name in table.colnames:
+            if table[name].dtype.kind == "U":
+                table[name] = list(map(quoted, table[name].tolist()))
             table[name].unit = table[name].unit or _unit(name)
         wcs = self.plane.wcs.wcs
         numbers = [*map(float, [*wcs.crval, *wcs.crpix, *wcs.cd.ravel()]),
@@ -318,7 +323,7 @@ def _plane(keywords: Mapping[str, float]) -> TangentPlane:
 
 def _solved(row):
     """Return a row of a table as a `SolvedExposure`."""
-    kinds = {"str": str, "float": float, "int": int}
+    kinds = {"str": lambda text: unquoted(str(text)), "float": float, "int": int}
     values = {}
     for field in dataclasses.fields(SolvedExposure):
         is_empty = row[field.name] is np.ma.masked

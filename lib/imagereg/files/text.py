@@ -14,7 +14,7 @@ import numpy as np
 
 from imagereg.alignment import Alignment, LinearFit
 from imagereg.catalogs import SourceCatalog
-from imagereg.errors import InputError
+from imagereg.errors import InputError, printable
 
 _MATCH_TITLE = ("#Ref_X        Ref_Y        Input_X    Input_Y        Ref_X0    Ref_Y0        "
                 "Input_X0    Input_Y0        Ref_ID    Input_ID        Ref_Source")
@@ -52,8 +52,9 @@ def shiftfile_text(shifts: Iterable[Shift], outwcs: str, comments: Iterable[str]
     comments : iterable of str
         Lines that other programs skip.
     """
-    head = ["# frame: output", f"# refimage: {outwcs}[wcs]", "# form: delta", "# units: pixels"]
-    rows = [f"{_quoted(s.name)}    {s.dx:.6f}  {s.dy:.6f}    {s.rot:.8f}     {s.scale:.10f}   "
+    head = ["# frame: output", f"# refimage: {_trimmed(outwcs)}[wcs]", "# form: delta",
+            "# units: pixels"]
+    rows = [f"{_one_word(s.name)}    {s.dx:.6f}  {s.dy:.6f}    {s.rot:.8f}     {s.scale:.10f}   "
             f"{s.xrms:.6f}  {s.yrms:.6f}" for s in shifts]
     return "\n".join([*head, *(f"# {comment}" for comment in comments), *rows, ""])
 
@@ -86,16 +87,40 @@ def parse_shiftfile(text: str, where: str) -> tuple[list[Shift], str]:
         if line.startswith("#"):
             key, _, value = line[1:].partition(":")
             if key.strip() in ("refimage", "reference"):
-                outwcs = value.strip().removesuffix("[wcs]")
+                outwcs = unquoted(value.strip().removesuffix("[wcs]"))
         elif line:
             shifts.append(_parse_shift(line, f"{where}, line {number}"))
     return shifts, outwcs
 
 
-def _quoted(name):
-    """Return a file name as one word of a shiftfile; odd ones are quoted as Python's text is."""
-    is_one_word = name.split() == [name] and name.isprintable() and name[0] not in "#'\""
-    return name if is_one_word else ascii(name)
+def quoted(text: str) -> str:
+    """Return a text for a file of ours, an odd one quoted as Python does it; see `unquoted`.
+
+    Odd is what the formats can't hold: control characters, bytes that are not UTF-8, a number sign
+    at the beginning, which would make a comment of the line.
+    """
+    return text if text.isprintable() and text[:1] not in ("#", "'", '"') else ascii(text)
+
+
+def unquoted(text: str) -> str:
+    """Return the text that `quoted` was given."""
+    if text[:1] not in ("'", '"'):
+        return text
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text  # of a program that does not quote
+    return found if isinstance(found, str) else text
+
+
+def _one_word(name):
+    """Return a file name as one word of a shiftfile."""
+    return quoted(name) if name.split() == [name] else ascii(name)
+
+
+def _trimmed(name):
+    """Return a file name for the end of a line, where blanks around it would not count."""
+    return quoted(name) if name.strip() == name else ascii(name)
 
 
 def _name_and_words(line):
@@ -130,14 +155,14 @@ def chip_catalog_text(sources: SourceCatalog, name: str, shapes: bool = False) -
         titles += "      Sharp       Round1       Round2"
         columns += [sources.sharp, sources.round1, sources.round2]
         layout += ["%.4f"] * 3
-    head = [f"# Source catalog derived for {name}", "# Columns: ", f"#    {titles}",
+    head = [f"# Source catalog derived for {printable(name)}", "# Columns: ", f"#    {titles}",
             "#   (pixels)   (pixels)"]
     return "\n".join([*head, *_rows(columns, layout), ""])
 
 
 def sky_catalog_text(sources: SourceCatalog, name: str) -> str:
     """Return the text of ``<root>_sky_catalog.coo``: right ascension and declination, degrees."""
-    head = [f"#Sky positions for: {name}", "#RA        Dec", "#(deg)     (deg)"]
+    head = [f"#Sky positions for: {printable(name)}", "#RA        Dec", "#(deg)     (deg)"]
     return "\n".join([*head, *_rows([sources.sky], ["%.12f"] * 2), ""])
 
 
@@ -157,7 +182,8 @@ def match_text(alignment: Alignment) -> str:
                ref.origin]
     layout = ["%.6f"] * 8 + ["%d"] * 2 + ["%s"]
     origin = ref.origin[0] if len(ref) else ""
-    head = [f"#Reference: {origin}", f"#Input: {alignment.name}", _MATCH_TITLE]
+    head = [f"#Reference: {printable(origin)}", f"#Input: {printable(alignment.name)}",
+            _MATCH_TITLE]
     return "\n".join([*head, *_rows(columns, layout), ""])
 
 
@@ -193,7 +219,7 @@ def _fit_head(alignment):
     sx, sy = np.hypot(*matrix)
     rx, ry = np.rad2deg(np.arctan2([0 - matrix[0, 1], matrix[1, 0]], np.diagonal(matrix)))
     titles = [f"#     Column {number}: {title}" for number, title in enumerate(_FIT_COLUMNS, 1)]
-    return [f"# Input image: {alignment.name}", "# Coordinate mapping parameters: ",
+    return [f"# Input image: {printable(alignment.name)}", "# Coordinate mapping parameters: ",
             f"#    X and Y rms: {xrms:.4g}  {yrms:.4g}",
             f"#    X and Y shift: {dx:.4f}  {dy:.4f}",
             f"#    X and Y scale: {sx:.10g}  {sy:.10g}",
@@ -231,7 +257,8 @@ def geomap_text(records: Iterable[tuple[str, LinearFit]], shape: tuple[int, int]
     ``geotran`` puts an image that was drizzled on the plane with its old WCS where the new one has
     it.
     """
-    lines = [f"# Reference and input are pixels of {outwcs}: there the reference is right,",
+    lines = [f"# Reference and input are pixels of {printable(outwcs)}: there the reference is "
+             "right,",
              "# and an input image is where its WCS had it before the fit."]
     for name, fit in records:
         lines += _geomap_record(name, fit, shape)
@@ -248,7 +275,8 @@ def _geomap_record(name, fit, shape):
     surface = [(code, code) for code in (_POLYNOMIAL, _LINEAR, _LINEAR, _NO_CROSS_TERMS)]
     surface += [(limit, limit) for limit in (1, shape[1], 1, shape[0])]
     surface += [constant, *matrix.T]
-    lines = [f"begin\t{name}", *_geomap_pair("refmean", fit.centre), *_geomap_pair("mean", centre)]
+    lines = [f"begin\t{printable(name)}", *_geomap_pair("refmean", fit.centre),
+             *_geomap_pair("mean", centre)]
     lines += [f"\tgeometry\t{_GEOMETRIES.get(fit.geometry, fit.geometry)}",
               "\tfunction\tpolynomial"]
     lines += _geomap_pair("shift", constant)

@@ -6,19 +6,19 @@ import argparse
 import contextlib
 import functools
 import glob
+import logging
 import os
 import shutil
 import signal
 import sys
 import textwrap
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
-from imagereg.errors import AlignmentWarning, ImageregError, ParameterError
+from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, printable
 from imagereg.files import atomic
 from imagereg.interfaces.completion import SHELLS, script
+from imagereg.interfaces.signals import stopped_by_signals
 from imagereg.interfaces.words import Request
 from imagereg.parameters import (
     ARGUMENTS,
@@ -41,7 +41,8 @@ Bring a WCS back: tweakreg --restore 'j*flt.fits' [--to WCSNAME]
 FILE is a name, a wildcard or an @list; without any, the parameter input is used. Parameters are
 those of tweakreg and imagefindpars; names and choices may be abbreviated. imagefindpars.name=value
 sets one of a parameter set, imagefindpars=FILE takes it from a file. The exit status is 0 when all
-images are aligned, 1 when not, 2 when a parameter or a file is wrong."""
+images are aligned, 1 when not, 2 when a parameter or a file is wrong, 128+n where signal n ended
+it."""
 _DEFAULT_INPUT = str(Spec.load("tweakreg")["input"].default)
 _INTRODUCTION = f"""\
 tweakreg aligns images with each other: it finds their stars, matches them on
@@ -77,11 +78,12 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     # What astropy warns of in a header is harmless, or is said in one of our own sentences.
     warnings.filterwarnings("ignore", module=r"astropy\.")
     warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
-    options = _parser(task).parse_intermixed_args(arguments)
-    # The editor's windows would swallow what the handlers raise.
-    stoppable = contextlib.nullcontext() if options.epar else _stopped_by_signals()
     try:
-        with stoppable:
+        with stopped_by_signals():
+            options = _parser(task).parse_intermixed_args(arguments)
+        # The editor's windows would swallow what the handlers raise.
+        stoppable = contextlib.nullcontext() if options.epar else stopped_by_signals()
+        with stoppable, _escaped_warnings():
             return _dispatch(options, task)
     except ImageregError as error:
         _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
@@ -97,48 +99,29 @@ imagefindpars = functools.partial(main, task="imagefindpars")
 refimagefindpars = functools.partial(main, task="refimagefindpars")
 
 
-#: The signals that end a command, and what they do before it begins.
-_ENDING: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler,
-                                      signal.SIGTERM: signal.SIG_DFL,
-                                      signal.SIGHUP: signal.SIG_DFL}
+class _Terminal(logging.Handler):
+    """Print log records on standard error, each as one line that a terminal can show."""
 
-
-class _Stopped(KeyboardInterrupt):
-    """A signal that ends the command, as Ctrl-C does."""
-
-    def __init__(self, number):
-        super().__init__(number)
-        self.signal = signal.Signals(number)
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        _complain(self.format(record))
 
 
 @contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Let signals end what is done here by an exception, and no second one stop the cleaning up.
-
-    A signal that is ignored, as nohup has it, or that a program around us handles stays so.
-    """
-    can_handle = threading.current_thread() is threading.main_thread()
-    handled = [number for number, usual in _ENDING.items()
-               if can_handle and signal.getsignal(number) == usual]
-
-    def stop(number, _):
-        for each in handled:
-            signal.signal(each, signal.SIG_IGN)
-        raise _Stopped(number)
-
+def _escaped_warnings() -> Iterator[None]:
+    """Print by `_Terminal` the warnings that no log file takes, which logging would print."""
+    plain = logging.lastResort
+    logging.lastResort = _Terminal(logging.WARNING)  # type: ignore[assignment]
     try:
-        for number in handled:
-            signal.signal(number, stop)
         yield
     finally:
-        for number in handled:
-            signal.signal(number, _ENDING[number])
+        logging.lastResort = plain
 
 
 def _say(*words: object, end: str = "\n") -> None:
     """Print; where standard output can't be written, go on without it."""
     try:
-        print(_escaped(" ".join(map(str, words)), keep="\n\t"), end=end, flush=True)
+        print(printable(" ".join(map(str, words)), keep="\n\t"), end=end, flush=True)
     except BrokenPipeError:  # a pager or head has seen enough
         sys.stdout = None  # type: ignore[assignment]
     except OSError as error:
@@ -149,13 +132,7 @@ def _say(*words: object, end: str = "\n") -> None:
 def _complain(text: str) -> None:
     """Print one line on standard error, if that can be written."""
     with contextlib.suppress(OSError):
-        print(_escaped(text), file=sys.stderr, flush=True)
-
-
-def _escaped(text: str, keep: str = "") -> str:
-    """Return a text with escapes in place of what could control a terminal."""
-    return "".join(letter if letter.isprintable() or letter in keep
-                   else letter.encode("unicode_escape").decode() for letter in text)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def _parser(task: str) -> argparse.ArgumentParser:
@@ -377,7 +354,7 @@ def _epar(_: bool, request: Request) -> int:
         # The import takes a second, which the editor need not wait for.
         from imagereg.interfaces.python import TweakReg
 
-        with _stopped_by_signals():
+        with stopped_by_signals():
             results.append(TweakReg(None, False, *values.values()))
         return results[-1]
 
@@ -447,7 +424,7 @@ def _headerlets(_: bool, request: Request) -> int:
     solutions = list_solutions(request.files)
     _print_table(solutions)
     for problem in solutions.meta["problems"]:
-        print(f"tweakreg: {problem}", file=sys.stderr)
+        _complain(f"tweakreg: {problem}")
     return 1 if solutions.meta["problems"] else 0
 
 

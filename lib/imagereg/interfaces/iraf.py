@@ -78,7 +78,7 @@ def align(path: str) -> Result:
     lines = re.findall(r"^(\w+)\.(\w+) = (.*)$", atomic.read_text(path), re.MULTILINE)
     given: dict[str, Any] = {task: {} for task in _TASKS}
     for task, name, value in lines:
-        if name in Spec.load(task).names:
+        if task in _TASKS and name in Spec.load(task).names:
             given[task][name] = value[1:-1] if value.startswith('"') else value
     result: Any = TweakReg(
         configobj=given["tweakreg"],

@@ -17,6 +17,7 @@ from imagereg.parameters import (
     Spec,
     gather_parameters,
     starting_values,
+    texts,
 )
 from imagereg.parameters import help as pages
 from imagereg.report import Result
@@ -45,7 +46,8 @@ def TweakReg(
     else:
         task, *finding = gather_parameters(*sources, input_dict)
         images = task.input if files is None else files
-        result = align_images(images, task, *finding, dry_run=dry_run)
+        result = align_images(images, task, *finding, dry_run=dry_run,
+                              parameter_files=texts.parameter_files(*sources))
     if result is not None and not result.ok:
         if raise_on_failure:
             raise NotAligned(result.verdict, result)
@@ -59,7 +61,8 @@ def _edit_and_align(files, sources, flat, *, dry_run):
 
     def execute(values):
         images = values["tweakreg"].input
-        results.append(align_images(images, *values.values(), dry_run=dry_run))
+        results.append(align_images(images, *values.values(), dry_run=dry_run,
+                                    parameter_files=texts.parameter_files(*sources)))
         return results[-1]
 
     editor.edit("tweakreg", start=starting_values(files, sources, flat), run=execute)

@@ -21,9 +21,6 @@ import configobj
 from imagereg.errors import ParameterError
 from imagereg.parameters.declaration import Parameter, Value, cfg_value, parse_check, unquoted
 
-_LONGEST_VALUE = 100  # characters of a value in an error, which is to be a line or two
-_LONGEST_REASON = 200  # characters of what configobj says of a file, which quotes lines of it
-
 # What a task of IRAF leaves behind for scripts, as parameters only there: lines of its .par.
 _IRAF_OUTPUT = {
     "tweakreg": ['status,i,h,INDEF,0,1,"How the last run ended: 0 all aligned, 1 not all"']
@@ -56,12 +53,6 @@ def unknown_parameter(task: str, name: str, known: Iterable[str]) -> ParameterEr
     likely = nearest(name, known)
     hint = f"; did you mean {likely!r}?" if likely else ""
     return ParameterError(f"{task}: unknown parameter {name!r}{hint}")
-
-
-def _brief(value: Any) -> str:
-    """Return a value as it would be written in Python, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def ambiguous_parameter(task: str, name: str, meant: Iterable[str]) -> ParameterError:
@@ -212,7 +203,7 @@ class Spec:
             return parameter.convert(value)
         except ValueError as error:
             aliases = f" ({', '.join(parameter.aliases)})" if parameter.aliases else ""
-            setting = f"parameter {parameter.name!r}{aliases} = {_brief(value)}"
+            setting = f"parameter {parameter.name!r}{aliases} = {value!r}"
             raise ParameterError(f"{self.task}: {setting}: expected {error}") from None
 
     def given(self, values: Any = ()) -> dict[str, Value]:
@@ -248,8 +239,6 @@ class Spec:
             parsed = _read_config(text)
         except configobj.ConfigObjError as error:
             reason = " ".join(str(error).split())
-            if len(reason) > _LONGEST_REASON:
-                reason = f"{reason[:_LONGEST_REASON]}..."
             raise ParameterError(f"{self.task}: not a parameter file: {reason}") from None
         parsed.walk(_unquote)
         return parsed.dict()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from imagereg.errors import ParameterError
@@ -53,7 +54,7 @@ def _quoted(value: Value) -> str:
 
 
 def read_parameters(path: str, task: str) -> dict[str, Any]:
-    """Return the parameters in a file, unchecked; see `parse`.
+    """Return the parameters in a file, unchecked, and its name as ``_file_``; see `parse`.
 
     Parameters
     ----------
@@ -67,7 +68,18 @@ def read_parameters(path: str, task: str) -> dict[str, Any]:
         if last_saved is None:
             return {}
         path = last_saved
-    return parse(atomic.read_text(path), path, Spec.load(task))
+    return {"_file_": path, **parse(atomic.read_text(path), path, Spec.load(task))}
+
+
+def parameter_files(*sources: Mapping | str | None) -> list[str]:
+    """Return the files that parameters are from, given as `gather_parameters` takes them."""
+    found = []
+    for source in sources:
+        if isinstance(source, Mapping):
+            found.append(source.get("_file_", ""))
+        elif source is not None:
+            found.append(os.fspath(source))
+    return found
 
 
 def parse(text: str, path: str, spec: Spec) -> dict[str, Any]:

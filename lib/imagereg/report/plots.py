@@ -7,7 +7,10 @@ the picture grows with them.
 
 from __future__ import annotations
 
+import importlib
 import io
+import os
+import sys
 import textwrap
 import typing
 from collections.abc import Mapping, Sequence
@@ -114,6 +117,22 @@ def vector_png(alignment: Alignment, *, labelsize: float) -> bytes:
     return _vector_page(alignment, labelsize).png()
 
 
+def _import_matplotlib() -> None:
+    """Import matplotlib without ``./matplotlibrc``, which it would read before all other settings.
+
+    Nothing of the working directory is read that the user has not named.
+    """
+    if "matplotlib" in sys.modules or not os.path.exists("matplotlibrc"):
+        return
+    here = os.open(os.curdir, os.O_RDONLY)
+    try:
+        os.chdir(os.path.dirname(os.path.abspath(__file__)))
+        importlib.import_module("matplotlib")
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
 class _Page:
     """A figure with a title above an area that is laid out in inches.
 
@@ -124,6 +143,7 @@ class _Page:
 
     def __init__(self, alignment: Alignment, letters: float, size: tuple[float, float],
                  lines: Sequence[str]) -> None:
+        _import_matplotlib()
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 

@@ -25,6 +25,7 @@ from imagereg.files import (
     text,
     update_header,
 )
+from imagereg.tasks import footprint
 from imagereg.wcs import alternates, corrected_wcs, distortion, pixel_scale
 
 
@@ -108,6 +109,10 @@ def apply_solution(solution: str, given: Sequence[str] = (), *, wcsname: str, re
     """
     solutions = read_solutions(solution)
     targets = _targets(given, solutions)
+    read = [(solution, "the solution file")]
+    if solutions.outwcs:
+        read.append((solutions.outwcs, "the reference WCS"))
+    footprint.check_apart(read, [(path, "the updated image") for path in targets])
     with Claim(() if dry_run else targets) as claim:
         report: list[_Update | AppliedSolution] = []
         for path, source in targets.items():
@@ -162,9 +167,10 @@ def read_solutions(path: str) -> Solutions:
     if not outwcs:
         raise InputError(f"{path} does not say what its shifts refer to: expected a line "
                          "'# refimage: NAME'")
-    plane = fits.read_reference_wcs(_beside(path, outwcs, f"the reference WCS of {path}"))
+    outwcs = _beside(path, outwcs, f"the reference WCS of {path}")
+    plane = fits.read_reference_wcs(outwcs)
     rows = tuple(solution.SolvedExposure.from_shift(shift, plane) for shift in shifts)
-    return Solutions(path, plane, rows)
+    return Solutions(path, plane, rows, outwcs)
 
 
 def _beside(path, name, what):

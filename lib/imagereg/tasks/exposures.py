@@ -14,7 +14,14 @@ from astropy.wcs import WCS
 from threadpoolctl import threadpool_limits
 
 from imagereg.alignment import Chip, Exposure, Metadata
-from imagereg.catalogs import Reference, SourceCatalog, limited, read_table, reference_catalog
+from imagereg.catalogs import (
+    Reference,
+    SourceCatalog,
+    limited,
+    queries,
+    read_table,
+    reference_catalog,
+)
 from imagereg.detection import (
     EffectivePSF,
     Finding,
@@ -38,10 +45,16 @@ from imagereg.files import (
     psf,
     read_bytes,
     read_image,
+    services,
+    write_text,
 )
 from imagereg.parameters import ParameterSet, Spec
+from imagereg.tasks import footprint
 from imagereg.tasks.progress import progress
-from imagereg.wcs import TangentPlane, pixel_to_sky
+from imagereg.wcs import TangentPlane, border, pixel_to_sky
+
+# Degrees around the middle of all images: a query of Gaia that takes a service some minutes.
+_WIDEST = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -154,9 +167,22 @@ def _report_unused(exclusions, exposures, task):
 
 
 def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: Sequence[Exposure],
-                      *, images: Sequence[InputFile],
+                      *, images: Sequence[InputFile], star_table: str = "",
                       dry_run: bool = False) -> tuple[TangentPlane, Reference | None]:
     """Return the plane and what to align with: catalog, image, or None for the first exposure.
+
+    Parameters
+    ----------
+    task, ref_finding : ParameterSet
+        Of tweakreg and refimagefindpars.
+    exposures : sequence of Exposure
+        The images to align.
+    images : sequence of InputFile
+        Their files.
+    star_table : str
+        File to write the stars of a survey to; '' for none.
+    dry_run : bool
+        Write nothing, in the user's folder neither.
 
     Raises
     ------
@@ -165,8 +191,14 @@ def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: 
     """
     if task.refcat:
         frame = _frame_of_catalog(task, exposures, dry_run)
-        name = os.path.basename(task.refcat)
-        return frame.plane, Reference(name, SourceCatalog.empty(), _read_refcat(task, frame.wcs))
+        survey = footprint.survey_of(task)
+        if survey:
+            field = _field(exposures, task, frame)
+            stars = _read_survey(survey, task, field, star_table=star_table, keep=not dry_run)
+        else:
+            stars = _read_refcat(task, frame.wcs)
+        name = survey or os.path.basename(task.refcat)
+        return frame.plane, Reference(name, SourceCatalog.empty(), stars)
     if not task.refimage:
         return TangentPlane.around(_usable(exposures[0]).outlines), None
     image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
@@ -237,16 +269,46 @@ def _plane_file(path):
         return None
 
 
+def _field(exposures, task, frame):
+    """Return the circle around all images, and around them searchrad."""
+    scale = 1.0 if task.searchunits == "arcseconds" else frame.plane.pixel_scale
+    borders = [pixel_to_sky(wcs, border(shape))
+               for exposure in exposures for wcs, shape in exposure.outlines]
+    field = queries.Cone.around(np.concatenate(borders), task.searchrad * scale / 3600)
+    if field.radius > _WIDEST:
+        raise InputError(f"refcat = {task.refcat}: the images lie up to {2 * field.radius:.3g} "
+                         f"degrees apart, expected at most {2 * _WIDEST:g}: align them field by "
+                         "field")
+    return field
+
+
+def _read_survey(survey, task, field, *, star_table, keep):
+    """Return the stars of a survey within the limits of flux and number; all go into a table."""
+    if task.rfluxunits != "mag" or task.refxyunits != "degrees":
+        raise ParameterError(f"refcat = {task.refcat} has degrees and magnitudes, expected "
+                             "refxyunits = degrees and rfluxunits = mag")
+    text = services.fetch_stars(survey, field, keep=keep)
+    if star_table:
+        write_text(star_table, text)
+    return _limited_stars(read_table(text.encode(), survey), task, refxcol="1", refycol="2")
+
+
 def _read_refcat(task, wcs):
     """Read the reference catalog, whose pixels are those of a WCS, and keep what limits leave."""
     table = read_table(read_bytes(task.refcat), task.refcat)
-    names = ("refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")
-    stars = reference_catalog(table, **{name: task[name] for name in names})
-    stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
-                    fluxunits=task.rfluxunits, nbright=task.refnbright, prefix="r")
+    stars = _limited_stars(table, task, refxcol=task.refxcol, refycol=task.refycol)
     if task.refxyunits == "pixels":
         stars = dataclasses.replace(stars, sky=pixel_to_sky(wcs, stars.xy))
     return stars
+
+
+def _limited_stars(table, task, **columns):
+    """Return the stars of a table within the limits of flux and number."""
+    for name in ("refxyunits", "rfluxcol", "rfluxunits"):
+        columns[name] = task[name]
+    stars = reference_catalog(table, **columns)
+    return limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
+                   fluxunits=task.rfluxunits, nbright=task.refnbright, prefix="r")
 
 
 def _exclusions(task):

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 
+from imagereg.catalogs import queries
 from imagereg.errors import InputError
 from imagereg.files import InputFile, expand_input, instruments, lists, root_name
 from imagereg.parameters import ParameterSet
@@ -77,6 +78,8 @@ def files_written(images: Sequence[InputFile], task: ParameterSet, *,
     if task.shiftfile:
         found += [(task.outshifts, "outshifts"), (task.outwcs, "outwcs"),
                   (product(task, "geomap.db"), "the geomap database")]
+    if survey_of(task) and not dry_run:
+        found.append((star_table(task), "the table of stars"))
     for image in images:
         found += _catalogs_written(image, task)
         found += _plots_written(image, task)
@@ -98,6 +101,17 @@ def grown_reference(name: str, ending: str) -> str:
 def product(task: ParameterSet, ending: str) -> str:
     """Name of a file that belongs to a run: that of its log with another ending."""
     return f"{os.path.splitext(task.runfile)[0] or 'tweakreg'}_{ending}"
+
+
+def survey_of(task: ParameterSet) -> str | None:
+    """Return the survey that `refcat` names; None where there is a file of that name, or none."""
+    return None if os.path.exists(task.refcat) else queries.survey_named(task.refcat)
+
+
+def star_table(task: ParameterSet) -> str:
+    """Name of the table with the stars of the survey that `refcat` names; '' where none."""
+    survey = survey_of(task)
+    return product(task, f"{survey}.ecsv") if survey else ""
 
 
 def writes_catalogs(task: ParameterSet) -> bool:

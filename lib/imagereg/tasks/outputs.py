@@ -52,7 +52,7 @@ def without_outputs(task: ParameterSet) -> ParameterSet:
 
 
 def check_outputs(images: Sequence[InputFile], task: ParameterSet, *findings: ParameterSet,
-                  dry_run: bool) -> None:
+                  dry_run: bool, parameter_files: Sequence[str] = ()) -> None:
     """Raise InputError for what could not or must not be written, before any work is done.
 
     A chip catalog that is also one of the user's stays as it is, see `Output`.
@@ -61,7 +61,9 @@ def check_outputs(images: Sequence[InputFile], task: ParameterSet, *findings: Pa
     written = [(name, what)
                for name, what in footprint.files_written(images, task, dry_run=dry_run)
                if what != footprint.CHIP_CATALOG or footprint.file_identity(name) not in kept]
-    footprint.check_apart(footprint.files_read(images, task, *findings), written)
+    read = footprint.files_read(images, task, *findings)
+    read += [(name, "the parameters") for name in parameter_files if os.path.isfile(name)]
+    footprint.check_apart(read, written)
     for name in _new_files(task, dry_run):
         atomic.check_writable(name)
     paths = [image.path for image in images]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from imagereg.errors import InputError
 from imagereg.files import Claim, atomic, expand_input, rewrite
 from imagereg.files import fits as files
+from imagereg.tasks import unfinished
 from imagereg.wcs import alternates, distortion, headerlet, plane
 
 
@@ -17,7 +19,8 @@ def restore_wcs(given: str | Sequence[str], *, to: str = "", dry_run: bool = Fal
     """Make an archived WCS of every chip, or that of a headerlet, the primary one, to the last bit.
 
     The present one takes its place in the archive, so that a second restore takes the first one
-    back. Files that have the WCS already stay as they are.
+    back. Files that have the WCS already stay as they are. After a crash the same command completes
+    the work, even where only its end was missing, see `unfinished`.
 
     Parameters
     ----------
@@ -45,14 +48,41 @@ def restore_wcs(given: str | Sequence[str], *, to: str = "", dry_run: bool = Fal
     for path in paths:
         rewrite.check_updatable(path)
     with Claim(() if dry_run else paths) as claim:
-        names = dict.fromkeys(paths, to) if to else _last_archived(paths)
+        if to:
+            names = dict.fromkeys(paths, to)
+        else:
+            names = unfinished.noted_names(paths) or _last_archived(paths)
         changes = {path: functools.partial(_restored, path, name) for path, name in names.items()}
         planned = {path: rewrite.rewrite(path, changes[path], dry_run=True) for path in names}
-        changed = [path for path, differences in planned.items() if differences and not dry_run]
-        with ThreadPoolExecutor(atomic.WRITERS) as pool:
-            list(pool.map(lambda path: rewrite.rewrite(path, changes[path], claim=claim), changed))
+        if not dry_run:
+            changed = {path: changes[path] for path in names if planned[path]}
+            with contextlib.nullcontext() if to else unfinished.noted(names):
+                _write(changed, claim)
     return [line for path in paths
             for line in planned[path] or [f"{path}: has the WCS {names[path]} already"]]
+
+
+def _write(changes, claim):
+    """Rewrite files, several at a time.
+
+    An interrupt lets those in work be finished. Where these are all, it comes too late to
+    interrupt anything: to say so would invite to repeat the command, which would take it back.
+    """
+    pool = ThreadPoolExecutor(atomic.WRITERS)
+    futures = []
+    try:
+        for path, change in changes.items():
+            futures.append(pool.submit(rewrite.rewrite, path, change, claim=claim))
+        wait(futures, return_when=FIRST_EXCEPTION)
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+        if len(futures) < len(changes) or any(future.cancelled() for future in futures):
+            raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+    for future in futures:
+        if not future.cancelled():
+            future.result()
 
 
 def _last_archived(paths):

@@ -19,6 +19,7 @@ from imagereg.catalogs import Reference, SourceCatalog
 from imagereg.errors import InputError
 from imagereg.files import (
     Claim,
+    atomic,
     expand_input,
     fits,
     instruments,
@@ -28,6 +29,7 @@ from imagereg.files import (
 )
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
+from imagereg.tasks import footprint
 from imagereg.tasks.dithers import remeasured, share_psf
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
@@ -44,7 +46,8 @@ log = logging.getLogger(__name__)
 
 
 def align_images(given: str | Sequence[str], task: ParameterSet, finding: ParameterSet,
-                 ref_finding: ParameterSet, *, dry_run: bool = False) -> Result:
+                 ref_finding: ParameterSet, *, dry_run: bool = False,
+                 parameter_files: Sequence[str] = ()) -> Result:
     """Align images with the first of them, with a reference image or with a catalog.
 
     Parameters
@@ -55,6 +58,8 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         Of tweakreg, imagefindpars and refimagefindpars.
     dry_run : bool
         Write nothing at all; the result's `differences` say what headers would get.
+    parameter_files : sequence of str
+        Files that parameters are from: they are not written either.
 
     Returns
     -------
@@ -73,17 +78,20 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
     with Claim(file.path for file in inputs if changing) as claim:
         images = mef_inputs(inputs, dry_run=dry_run)
         claim.take(image.path for image in images if changing)
-        check_outputs(images, task, finding, ref_finding, dry_run=dry_run)
+        check_outputs(images, task, finding, ref_finding, dry_run=dry_run,
+                      parameter_files=parameter_files)
         sets = [task, finding, ref_finding]
         page = functools.partial(page_text, given=given, sets=sets)
         output = Output(task, claim=claim, dry_run=dry_run, page=page)
-        with logged(given, sets) as last_words, _new_wcs(images, task, output) as (images, task):
+        with logged(given, sets) as last_words, _reserved(task, dry_run), \
+                _new_wcs(images, task, output) as (images, task):
             log.info("images   %s", ", ".join(image.path for image in images))
             measured = measure_images(task, finding, images)
             exposures = [each.exposure for each in measured]
             _check_companions(exposures, task)
+            star_table = "" if dry_run else footprint.star_table(task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
-                                                 dry_run=dry_run)
+                                                 star_table=star_table, dry_run=dry_run)
             review = Review(output.redraw) if task.interactive else None
             measured, alignments, reference = _aligned(measured, rules_of(task, plane), plane,
                                                        reference=reference, review=review)
@@ -91,6 +99,8 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
                 _write_psfs(task.psf, measured)
             result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
+            if task.clean and not changing:
+                _remove_converted(images)
             last_words.append(result.verdict)
     return result
 
@@ -120,6 +130,22 @@ def _write_psfs(path, measured):
         psf.write_psfs(path, found)
     else:
         log.warning("%s is not written: no point-spread function was measured", path)
+
+
+def _remove_converted(images):
+    """Remove the files that the run converted images of old formats to; nothing is new in them."""
+    for name in (name for image in images for name in image.made):
+        try:
+            os.remove(name)
+        except OSError as error:
+            log.warning("%s can't be removed: %s", name, atomic.reason(error))
+
+
+def _reserved(task, dry_run):
+    """Keep the solution file, by which all that belongs to a run is named, from other runs."""
+    if dry_run:
+        return contextlib.nullcontext()
+    return atomic.reserved(footprint.product(task, "solution.ecsv"), "runfile")
 
 
 @contextlib.contextmanager

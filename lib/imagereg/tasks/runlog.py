@@ -11,9 +11,12 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
+from imagereg.errors import printable
 from imagereg.files import atomic
 from imagereg.parameters import ParameterSet, Spec, shown
 from imagereg.version import __version__
+
+_LAYOUT = "\n\t"  # control characters that a log may hold
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class RunLog(logging.Handler):
         if self.problem:
             return
         try:
-            self.stream.write(f"{text}\n")
+            self.stream.write(f"{printable(text, keep=_LAYOUT)}\n")
             self.stream.flush()
         except (OSError, UnicodeError) as error:
             self.problem = atomic.reason(error)

@@ -57,13 +57,14 @@ def _archive(header):
     return {key: name for key, name in wcs_names(header).items() if key not in (" ", _ORIGINAL)}
 
 
-def _primary_name(header):
+def primary_name(header: fits.Header) -> str:
+    """Name of the primary WCS, or ours for one without a name."""
     return str(header.get("WCSNAME", "")).strip() or _UNNAMED
 
 
 def find_letter(header: fits.Header, name: str) -> str:
     """Letter of the WCS that has a name, or that letter; ' ' for the primary one, '' for none."""
-    names = wcs_names(header) | {" ": _primary_name(header)}
+    names = wcs_names(header) | {" ": primary_name(header)}
     letters = [key for key, known in names.items() if known.upper() == name.upper()]
     if " " in letters:
         return " "
@@ -101,7 +102,7 @@ def archive_primary(header: fits.Header, reuse: str = "") -> fits.Header:
     InputError
         All letters are taken.
     """
-    name = _primary_name(header)
+    name = primary_name(header)
     replaced = [key for key, taken in _archive(header).items()
                 if reuse and taken.upper() == reuse.upper()]
     header = without_alternates(header, replaced + _copies(header))
@@ -113,7 +114,7 @@ def archive_primary(header: fits.Header, reuse: str = "") -> fits.Header:
 
 def _copies(header):
     """Return the letters of the alternates that have the name and numbers of the primary WCS."""
-    name = _primary_name(header).upper()
+    name = primary_name(header).upper()
     return [key for key, taken in _archive(header).items()
             if taken.upper() == name and _is_copy(header, key)]
 

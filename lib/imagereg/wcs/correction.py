@@ -272,8 +272,16 @@ def _sky_of(wcs, crval, world):
 
 
 def _intermediate(wcs, crval, sky):
-    """Return projection-plane coordinates (N, 2), degrees, about `crval`, as `wcs` projects."""
-    return _projection(wcs, crval).wcs_world2pix(sky, 0) + 1
+    """Return projection-plane coordinates (N, 2), degrees, about `crval`, as `wcs` projects.
+
+    Raises DegenerateFit where `crval` or a position is none, or has none on that plane.
+    """
+    world = np.full_like(sky, np.nan)
+    if np.isfinite(crval).all():
+        world = _projection(wcs, crval).wcs_world2pix(sky, 0) + 1
+    if not np.isfinite(world).all():
+        raise DegenerateFit("a chip lies beyond the plane on which the image was fitted")
+    return world
 
 
 def _projection(wcs, crval):

@@ -210,6 +210,22 @@ def test_own_configuration(field, tmp_path):
 
 
 @needs_program
+def test_configuration_of_two_lines(field, tmp_path):
+    """What it does not set is as without one: no file of SExtractor's own is missed."""
+    plain = find_sources_sextractor(field.image, threshold=4.0, conv_width=FWHM)
+    short = tmp_path / "short.sex"
+    short.write_text("# mine\nDETECT_MINAREA 3   # pixels\nDEBLEND_NTHRESH 32\n")
+    same = find_sources_sextractor(field.image, config=short, threshold=4.0, conv_width=FWHM)
+    np.testing.assert_array_equal(same.xy, plain.xy)
+    short.write_text("DETECT_MINAREA 3\nDETECT_THRESH 50\n")
+    fewer = find_sources_sextractor(field.image, config=short, threshold=4.0, conv_width=FWHM)
+    assert 0 < len(fewer) < len(plain)
+    short.write_text("FILTER Y\nDETECT_MINAREA 3\n")
+    same = find_sources_sextractor(field.image, config=short, threshold=4.0, conv_width=FWHM)
+    np.testing.assert_array_equal(same.xy, plain.xy)
+
+
+@needs_program
 def test_bad_configuration(field, tmp_path):
     with pytest.raises(InputError, match="the SExtractor configuration .*nosuch.sex does not exist"):
         find_sources_sextractor(field.image, config=str(tmp_path / "nosuch.sex"))

@@ -1,5 +1,8 @@
 """Lists of files for the chips of images."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from imagereg.errors import InputError
@@ -37,3 +40,18 @@ def test_exclusions_that_stand_for_nothing():
         "gone.fits is none of the images",
     ]
     assert listed.unused({"a.fits": 2, "b.fits": 2, "gone.fits": 1}) == []
+
+
+def test_each_chip_has_its_own_mask():
+    """A mask image has an HDU for each chip; the last one serves for those that follow."""
+    masks = [np.eye(3, 4), np.eye(3, 4, k=1)]  # of which zeros exclude
+    listed = Exclusions({"m.fits": masks}, {"a.fits": (None, "m.fits", "m.fits")})
+    pixels = SimpleNamespace(chip=SimpleNamespace(shape=(3, 4), wcs=None), ltm=(1, 1), ltv=(0, 0))
+    assert listed.mask("a.fits", 0, pixels) is None
+    for number in (1, 2, 3):
+        found = listed.mask("a.fits", number, pixels)
+        expected = None if number == 3 else masks[1] == 0
+        np.testing.assert_array_equal(found, expected)
+    for_all = Exclusions({"m.fits": masks})
+    np.testing.assert_array_equal(for_all.mask("any.fits", 0, pixels), masks[0] == 0)
+    np.testing.assert_array_equal(for_all.mask("any.fits", 1, pixels), masks[1] == 0)

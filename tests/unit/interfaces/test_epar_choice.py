@@ -156,7 +156,7 @@ def ran(monkeypatch):
     """Take down the runs of tweakreg in place of doing them: list of the names of the images and of the three sets."""
     runs = []
 
-    def run(*given, dry_run):
+    def run(*given, dry_run, parameter_files=()):
         runs.append(given)
         return types.SimpleNamespace(ok=True)
 

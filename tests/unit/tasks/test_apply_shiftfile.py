@@ -63,3 +63,16 @@ def test_what_the_image_has_at_a_place_comes_to_where_the_reference_has_it(
         [header["RMS_RA"], header["RMS_DEC"]], np.array([0.1, 0.2]) * 0.05 / 3600, rtol=1e-6
     )
     assert header["WCSNAMEA"]
+
+
+@pytest.mark.parametrize("name", ["plane.fits", "link.fits"])
+def test_the_reference_wcs_is_not_updated(tmp_path, monkeypatch, capsys, name):
+    """It is an image too, where the shiftfile refers to one."""
+    monkeypatch.chdir(tmp_path)
+    write_image("plane.fits")
+    Path("link.fits").symlink_to("plane.fits")
+    before = Path("plane.fits").read_bytes()
+    Path("theirs.txt").write_text(f"# refimage: plane.fits[wcs]\n{name} 12.0 -7.5 0 1\n")
+    assert main(["--apply", "theirs.txt"]) == 2
+    assert "would take the place of the reference WCS plane.fits" in capsys.readouterr().err
+    assert Path("plane.fits").read_bytes() == before

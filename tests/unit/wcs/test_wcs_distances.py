@@ -57,3 +57,14 @@ def test_plane_begins_with_pixel_one(demo_chips):
     assert ((outline.min(axis=0) >= 1) & (outline.min(axis=0) < 2)).all()
     size = np.array(plane.shape[::-1])
     assert ((outline.max(axis=0) <= size) & (outline.max(axis=0) > size - 1)).all()
+
+
+@pytest.mark.parametrize("damage", [{"CRVAL1": 180.0, "CRVAL2": -70.0}, {"CD1_1": 1e20}])
+def test_a_chip_far_from_the_plane(celestial_headers, damage):
+    """A damaged header puts a chip where the plane has no place for it: the fit can't be followed."""
+    header = celestial_headers["CD"]
+    header.update({"CRVAL1": 0.0, "CRVAL2": 70.0})
+    plane = TangentPlane.around([(WCS(header), SHAPE)])
+    header.update(damage)
+    with pytest.raises(DegenerateFit):
+        corrected_wcs(WCS(header), SHAPE, plane, lambda xy: xy + 0.5)

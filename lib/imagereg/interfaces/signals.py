@@ -1,0 +1,46 @@
+"""Let the signals that end a command end it as Ctrl-C does, with all its cleaning up."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+#: The signals that end a command, and what they do before it begins.
+_ENDING: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler,
+                                      signal.SIGTERM: signal.SIG_DFL,
+                                      signal.SIGHUP: signal.SIG_DFL}
+
+
+class _Stopped(KeyboardInterrupt):
+    """A signal that ends the command, as Ctrl-C does."""
+
+    def __init__(self, number):
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let signals end what is done here by an exception, and no second one stop the cleaning up.
+
+    A signal that is ignored, as nohup has it, or that a program around us handles stays so.
+    """
+    can_handle = threading.current_thread() is threading.main_thread()
+    handled = [number for number, usual in _ENDING.items()
+               if can_handle and signal.getsignal(number) == usual]
+
+    def stop(number, _):
+        for each in handled:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stopped(number)
+
+    try:
+        for number in handled:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, _ENDING[number])
