@@ -84,6 +84,7 @@ MUTATIONS = (
         "wcs.sip.bp, wcs.sip.crpix + step)",
         "wcs.sip.bp, wcs.sip.crpix)",
         "unit/wcs/test_correction.py::test_shifted_chip_images_everything_further"),
+    Mutation(
         "long words in errors", "errors.py",
         "super().__init__(_shortened(printable(str(text))))",
         "super().__init__(printable(str(text)))",
