@@ -47,7 +47,7 @@ TEAL_READER = """
 from imagereg import tweakreg
 from stsci.tools import teal
 from imagereg.interfaces import python
-python.align_images = lambda images, *sets, dry_run: print(sets[0].nclip, sets[1].threshold)
+python.align_images = lambda images, *sets, **_: print(sets[0].nclip, sets[1].threshold)
 tweakreg.run(teal.load("tweakreg"))
 """
 
@@ -178,7 +178,7 @@ def test_a_file_of_drizzlepac_is_left_alone(home):
 def test_nothing_saved_counts_unasked(home, monkeypatch):
     save_in_editor(home, 5, 77.0)
     taken = []
-    monkeypatch.setattr("imagereg.interfaces.python.align_images", lambda images, *sets, dry_run: taken.append(sets))
+    monkeypatch.setattr("imagereg.interfaces.python.align_images", lambda images, *sets, **_: taken.append(sets))
     TweakReg("x.fits")
     TweakReg("x.fits", configobj="defaults")
     assert [(task.nclip, finding.threshold) for task, finding, _ in taken] == [(3, 4.0), (5, 77.0)]

@@ -105,7 +105,7 @@ def test_files_are_told_apart_by_their_task(shell):
 def test_typed_parameters_reach_the_run(monkeypatch, capsys):
     """What is typed, and what stands in files, is what the task gets."""
     seen = []
-    monkeypatch.setattr(python, "align_images", lambda files, *sets, dry_run: seen.append((files, *sets)) or Fine())
+    monkeypatch.setattr(python, "align_images", lambda files, *sets, **_: seen.append((files, *sets)) or Fine())
     Path("find.cfg").write_text("_task_name_ = imagefindpars\nconv_width = 2\n")
     words = ["x.fits", "imagefindpars=find.cfg", "imagefindpars.threshold=50", "refimagefindpars.threshold=60",
              "tweakreg.nclip=7", "minflux=3"]

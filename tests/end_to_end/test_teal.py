@@ -156,7 +156,7 @@ from stsci.tools import teal
 from imagereg import imagefindpars, tweakreg
 from imagereg.interfaces import python
 ran = []
-python.align_images = lambda given, *sets, dry_run: ran.append([values.get("threshold") for values in sets])
+python.align_images = lambda given, *sets, **_: ran.append([values.get("threshold") for values in sets])
 tweakreg.run(teal.load("tweakreg"))
 tweakreg.run(teal.load("sets/with_sets.cfg"))
 tweakreg.run({"input": "x.fits"})
