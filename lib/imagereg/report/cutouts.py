@@ -49,7 +49,7 @@ class Pictures:
         JPEG of each chip by EXTVER, and how many of its pixels are one of the picture's.
     stars : tuple of Star
         Some of the matched stars, where the reference is an image.
-    psf : bytes
+    mean_star : bytes
         Mean image of the matched stars as JPEG; empty where there are none.
     fwhm : float
         Of that mean, pixels of the plane; NaN where it is not known.
@@ -57,7 +57,7 @@ class Pictures:
 
     chips: dict[int, tuple[bytes, float]]
     stars: tuple[Star, ...] = ()
-    psf: bytes = b""
+    mean_star: bytes = b""
     fwhm: float = np.nan
 
 

@@ -182,7 +182,7 @@ def _section(alignment, number, seen, advise):
                         for extver, (picture, block) in seen.chips.items()]
     section["stars"] = [{name: _base64(getattr(star, name))
                          for name in ("reference", "before", "after")} for star in seen.stars]
-    section["psf"] = _base64(seen.psf)
+    section["psf"] = _base64(seen.mean_star)
     if np.isfinite(seen.fwhm):
         mas = seen.fwhm * alignment.plane.pixel_scale
         section["fwhm"] = f"{seen.fwhm:.2f} pixels = {mas:.3f} arcsec"
