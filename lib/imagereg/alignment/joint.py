@@ -68,7 +68,13 @@ def solve_jointly(alignments: Sequence[Alignment], reference: Reference, plane: 
         overlap = Overlap.of(lists, plane, rules.tolerance)
         apart = overlap.blocks_apart()
         if not apart:
-            for number, alignment in _Joint.of(overlap, alignments, rules).results():
+            try:
+                joint = _Joint.of(overlap, alignments, rules)
+            except np.linalg.LinAlgError:
+                log.warning("the stars that are left do not determine a joint solution: each image "
+                            "keeps the fit to its reference")
+                break
+            for number, alignment in joint.results():
                 results[number] = alignment
             break
         names = ", ".join(one.name[0] for one in lists if one.block in apart)
