@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 from astropy.wcs import WCS, FITSFixedWarning
-from fields import fit_linear
+from fields import fit_linear, rotated
 
 from imagereg.wcs import correction
 from imagereg.wcs.correction import Solution, corrected_wcs
@@ -22,12 +22,11 @@ def read_wcs(header, hdus=None, key=" "):
         return WCS(header, hdus, key=key)
 
 
-def moved(wcs, shape=SHAPE):
-    """Return a WCS corrected by some fit."""
+def moved(wcs, shape=SHAPE, shift=(11.2, -6.9)):
+    """Return a WCS corrected by some fit: a turn of a degree, a scale, and a shift."""
     plane = TangentPlane.around([(wcs, shape)])
     image = np.array([(0.0, 0), (500, 0), (0, 500)])
-    cos, sin = np.cos(0.02), np.sin(0.02)
-    fit = fit_linear(image, image @ (1.0007 * np.array([[cos, sin], [-sin, cos]])) + (11.2, -6.9), centre=plane.centre)
+    fit = fit_linear(image, image @ rotated(1.0, 1.0007).T + shift, centre=plane.centre)
     return corrected_wcs(wcs, shape, plane, fit)
 
 

@@ -52,9 +52,9 @@ def match(image_xy, ref_xy, *, tolerance, **options):
     found = next(candidates(image_xy, ref_xy, tolerance=tolerance, **options), None)
     if found is None:
         raise matching.no_pairs(tolerance)
-    one, _ = significance.chance_of_pairs(len(found), np.asarray(image_xy) + found.offset, ref_xy, tolerance)
+    log10_one, _ = significance.chance_of_pairs(len(found), np.asarray(image_xy) + found.offset, ref_xy, tolerance)
     trials = significance.n_trials_of_offset(found.half_box, tolerance, geometry="shift", first_tolerance=tolerance)
-    return dataclasses.replace(found, chance_probability=min(1.0, trials * one))
+    return dataclasses.replace(found, chance_probability=min(1.0, trials * 10**log10_one))
 
 
 def match_pattern(image_xy, ref_xy, *, tolerance, image_flux=None, ref_flux=None, maxchance=1e-6, **options):

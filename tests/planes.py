@@ -16,11 +16,17 @@ ERROR = 0.02  # pixels
 
 def rules_with(**changed):
     """Return the rules of the task's defaults with some changed; searchrad is 1 arcsec, 20 pixels."""
-    names = [field.name for field in dataclasses.fields(Rules)]
-    return Rules(**{**defaults.of("tweakreg", *names), "searchrad": 20.0, **changed})
+    names = [field.name for field in dataclasses.fields(Rules) if field.name != "minobj_is_asked"]
+    asked = {"searchrad": 20.0, "minobj_is_asked": "minobj" in changed}
+    return Rules(**{**defaults.of("tweakreg", *names), **asked, **changed})
 
 
 EASY = rules_with(minobj=10)
+
+
+def easy(**changed):
+    """Return the easy rules with some changed."""
+    return dataclasses.replace(EASY, **changed)
 
 
 def chip_wcs(crpix=(500.5, 400.5)):

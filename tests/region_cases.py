@@ -1,5 +1,7 @@
 """Region files and chips, for the masks recorded in unit/detection/data/region_masks.npz."""
 
+from imagereg.detection import parse_regions
+
 SHAPE = (400, 700)
 _TAN = {
     "NAXIS": 2, "NAXIS1": 700, "NAXIS2": 400, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN",
@@ -30,3 +32,8 @@ CASES = {
     "searched": "icrs\ncircle(150.0005,30.0003,7\")\n-circle(150.0008,30.0001,2\")\n"
     "circle(150.0008,30.0001,0.7\")",
 }
+
+
+def mask_from_regions(text, shape, *, where="", plain="include", **chip):
+    """Return the mask of a chip that a region file excludes."""
+    return parse_regions(text, where, plain=plain).mask(shape, **chip)

@@ -9,7 +9,10 @@
           ├── NotEnoughSources     too few sources to start from
           ├── NotEnoughMatches     too few of them have a counterpart
           ├── DegenerateFit        the matches do not determine the transform
-          └── AmbiguousMatch       more than one offset explains the sources
+          ├── AmbiguousMatch       more than one offset explains the sources
+          └── NotAligned           images of a run are not aligned, and raise_on_failure is set
+
+`AlignmentWarning` says the same as `NotAligned` where nobody asked for an error.
 
 The text of an error is one sentence: what is wrong, where, and what was expected.
 """
@@ -36,9 +39,12 @@ class AlignmentError(ImageregError):
     ----------
     attempt : object
         How far it got before, for a look at it; None where there is nothing to see.
+    offsets : object
+        The candidate with the histogram of offsets in which it was searched for first, or None.
     """
 
     attempt: Any = None
+    offsets: Any = None
 
 
 class NotEnoughSources(AlignmentError):
@@ -55,3 +61,23 @@ class DegenerateFit(AlignmentError):
 
 class AmbiguousMatch(AlignmentError):
     """More than one offset explains the sources about equally well."""
+
+
+class NotAligned(AlignmentError):
+    """Images of a run are not aligned, and the caller wants an error for that.
+
+    Parameters
+    ----------
+    text : str
+        The verdict.
+    result : Result
+        What the run found and wrote.
+    """
+
+    def __init__(self, text: str, result: Any = None) -> None:
+        super().__init__(text)
+        self.result = result
+
+
+class AlignmentWarning(UserWarning):
+    """Images of a run are not aligned."""

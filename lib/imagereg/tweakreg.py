@@ -9,7 +9,8 @@
 | `edit_imagefindpars`, `edit_refimagefindpars` | edit the parameter sets |
 | `help`, `getHelpAsString` | print or return the help |
 | `ImageregError` | base of all errors: `ParameterError`, `InputError`, and `AlignmentError` with |
-| | `NotEnoughSources`, `NotEnoughMatches`, `DegenerateFit`, `AmbiguousMatch` |
+| | `NotEnoughSources`, `NotEnoughMatches`, `DegenerateFit`, `AmbiguousMatch`, `NotAligned` |
+| `AlignmentWarning` | what tells of images that are not aligned |
 
 These names are public and stay; all else in the package may change.
 """
@@ -17,10 +18,12 @@ These names are public and stay; all else in the package may change.
 from imagereg.catalogs import SourceCatalog
 from imagereg.errors import (
     AlignmentError,
+    AlignmentWarning,
     AmbiguousMatch,
     DegenerateFit,
     ImageregError,
     InputError,
+    NotAligned,
     NotEnoughMatches,
     NotEnoughSources,
     ParameterError,
@@ -39,10 +42,12 @@ from imagereg.wcs import Status
 
 __all__ = [
     "AlignmentError",
+    "AlignmentWarning",
     "AmbiguousMatch",
     "DegenerateFit",
     "ImageregError",
     "InputError",
+    "NotAligned",
     "NotEnoughMatches",
     "NotEnoughSources",
     "ParameterError",

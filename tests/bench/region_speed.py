@@ -14,7 +14,7 @@ import time
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.detection.exclusions import mask_from_regions
+from imagereg.detection import parse_regions
 
 _SHAPE = (2048, 4096)
 _CIRCLES = 10_000
@@ -54,7 +54,7 @@ def main():
         seconds = []
         for _ in range(repeats):
             start = time.perf_counter()
-            mask = mask_from_regions(text, _SHAPE, wcs=wcs)
+            mask = parse_regions(text).mask(_SHAPE, wcs=wcs)
             seconds.append(time.perf_counter() - start)
         middle = statistics.median(seconds)
         slow += middle >= _MOST

@@ -15,7 +15,6 @@ KNOWN_GAPS = {
     "test_long_word[catfile]": "the word is quoted whole",
     "test_long_word[exclusions]": "the word is quoted whole",
     "test_long_word[shiftfile]": "the word is quoted whole",
-    "test_an_error_is_said_once[no log]": "without a log file errors are logged to the terminal as well",
     "test_matplotlibrc_of_the_folder_is_not_read": "matplotlib reads it when it is imported",
     "test_odd_file_name[hash]": "a number sign begins a comment in a shiftfile",
     "test_odd_file_name[not UTF-8]": "the solution file is UTF-8",

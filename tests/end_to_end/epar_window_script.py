@@ -14,7 +14,9 @@ from types import SimpleNamespace
 
 from imagereg.errors import InputError
 from imagereg.interfaces.epar.model import Model
+from imagereg.interfaces.epar.rows import MOST_USED
 from imagereg.interfaces.epar.window import editor as module
+from imagereg.interfaces.epar.window import look
 
 KEYSYMS = {".": "period", ",": "comma", "-": "minus", "*": "asterisk", "_": "underscore", "/": "slash", " ": "space"}
 PATIENCE = 20  # seconds
@@ -110,7 +112,7 @@ def values_are_typed(window):
     window.press("Control-s")
     assert window.value("sigma") == 2.5 and window.status.startswith("saved in ") and window.top.title()[0] != "*"
     window.press("Escape")
-    assert not window.windows and window.model.result["tweakreg"].sigma == 2.5
+    assert not window.is_open and window.model.result["tweakreg"].sigma == 2.5
 
 
 def a_wrong_value_is_not_lost_nor_saved(window):
@@ -127,7 +129,7 @@ def a_wrong_value_is_not_lost_nor_saved(window):
     window.press("Control-d")
     assert window.value("nclip") == 3 and not window.model.dirty
     window.press("Escape")
-    assert not window.windows and window.model.outcome == "aborted"
+    assert not window.is_open and window.model.outcome == "aborted"
 
 
 def choices_by_key(window):
@@ -153,29 +155,86 @@ def choices_by_key(window):
 
 
 def parameter_sets(window):
-    window.press("Down", "Return")
-    child = window.windows[1]
-    child.take_keyboard()
-    assert child.top.title().startswith("imagefindpars of tweakreg - ") and not child.form.widgets.keys() & {"input"}
-    child.go("threshold")
-    child.type("20")
-    child.press("Tab")
-    assert window.look("imagefindpars")[0] == "•*imagefindpars"
-    child.take_back()
-    assert window.windows == [window] and window.look("imagefindpars")[0].split() == ["imagefindpars"]
-    window.open_set("imagefindpars")
-    child = window.windows[1]
-    child.take_keyboard()
-    child.go("threshold")
-    child.type("30")
-    child.press("Escape")  # gives up what was typed
-    assert child.current.typed == "4.0" and len(window.windows) == 2
-    child.type("40")
-    child.press("Tab", "Escape")
-    assert window.windows == [window] and window.model.values["imagefindpars"].threshold == 40
-    window.take_keyboard()
-    window.press("Control-z")
-    assert window.model.values["imagefindpars"].threshold == 4
+    """They fold open in the form, and close again; their rows are as any others."""
+    name = "imagefindpars.threshold"
+    widget = window.form.widgets[name]
+    window.press("Down")
+    assert not widget.control.winfo_ismapped() and window.current.row.name == "imagefindpars"
+    window.press("Return")
+    assert widget.control.winfo_ismapped() and window.current.row.name == "imagefindpars"
+    assert window.current.control.cget("text").startswith("▾")
+    window.go(name)
+    window.type("20")
+    window.press("Tab")
+    assert window.look("imagefindpars")[0] == "•*imagefindpars" and window.value(name) == 20
+    assert window.look(name)[0] == "•*    threshold"
+    window.go(name)
+    window.type("30")
+    window.press("Escape")  # gives up what was typed
+    assert window.current.typed == "20.0" and window.is_open
+    window.fold("imagefindpars")
+    assert not widget.control.winfo_ismapped()
+    window.press("Down")
+    assert window.current.row.name == "refimage"
+    window.press("Control-z")  # goes to what changed
+    assert window.value(name) == 4 and window.current.row.name == name and widget.control.winfo_ismapped()
+
+
+def the_most_used(window):
+    window.press("Control-m")
+    shown = [name for name, widget in window.form.widgets.items() if widget.control.winfo_ismapped()]
+    assert sorted(shown) == sorted(MOST_USED) and window.current.row.name == "input"
+    window.press("Down")
+    assert window.current.row.name == "imagefindpars.threshold"
+    window.press("Control-f")
+    window.type("nclip")
+    window.press("Escape")
+    assert window.current.row.name == "nclip" and window.current.control.winfo_ismapped()
+    assert not window.model.most_used
+
+
+def help_beside(window):
+    """Follow the row, and go where a link leads."""
+    text = window.help._pane.text
+    assert window.help.frame.winfo_ismapped()
+    for name in ("searchrad", "imagefindpars.threshold", "refimagefindpars"):
+        window._follow(name)
+        window.top.update()
+        assert text.get("1.0", "1.end") == window.model.row(name).label
+    window.go("minobj")
+    links = [tag for tag in text.tag_names() if tag.startswith("to ")]
+    assert links
+    window._follow("imagefindpars.nsigma")
+    window.top.update()
+    assert window.current.row.name == "imagefindpars.nsigma" and window.current.control.winfo_ismapped()
+    window.press("F9")
+    assert not window.help.frame.winfo_ismapped()
+    window.press("F9")
+    assert window.help.frame.winfo_ismapped()
+
+
+def letters_and_colours(window):
+    """At twice the size nothing is cut off, and the row with the keyboard is in view; dark is dark."""
+    window.go("searchrad")
+    before = window.current.control.winfo_height()
+    while window.current.control.winfo_height() < 1.9 * before:
+        window.press("Control-plus")
+    canvas = window.form._canvas
+    for widget in window.form.widgets.values():
+        if widget.visible:
+            end = widget._value.winfo_x() + widget._value.winfo_width()
+            assert end <= canvas.winfo_width(), widget.row.name
+            assert widget.control.winfo_width() >= widget.control.winfo_reqwidth(), widget.row.name
+    top = canvas.canvasy(0)
+    frame = window.current.control.master
+    assert top <= frame.winfo_y() and frame.winfo_y() + frame.winfo_height() <= top + canvas.winfo_height()
+    assert window.top.winfo_width() <= window.top.winfo_screenwidth()
+    buttons = [w for frame in window.top.winfo_children() for bar in frame.winfo_children()
+               for w in bar.winfo_children() if w.winfo_class() == "TButton" and w.cget("text") == "Help"]
+    assert buttons[0].winfo_rootx() + buttons[0].winfo_width() <= window.top.winfo_rootx() + window.top.winfo_width()
+    ground = canvas.cget("background")
+    window.press("Control-l")
+    assert canvas.cget("background") != ground and look.colour("ground") == canvas.cget("background")
 
 
 def search_and_help(window):
@@ -186,6 +245,10 @@ def search_and_help(window):
     frame = window.current.control.master
     top = window.form._canvas.canvasy(0)
     assert top <= frame.winfo_y() and frame.winfo_y() + frame.winfo_height() <= top + window.form._canvas.winfo_height()
+    window.press("Control-f")
+    window.type("threshold")
+    window.press("Escape")
+    assert window.current.row.name == "imagefindpars.threshold" and window.current.control.winfo_ismapped()
     window.press("Control-f")
     window.type("zzz")
     assert window.status == "no parameter holds 'zzz'"
@@ -212,7 +275,7 @@ def closing_asks(window):
     answers = [None, False]
     messagebox.askyesnocancel = lambda *_, **__: answers.pop(0)
     window.press("Escape", "Escape")  # gives up what is typed; closes, since nothing is changed then
-    assert not window.windows and len(answers) == 2
+    assert not window.is_open and len(answers) == 2
     assert window.model.result is None
 
 
@@ -221,9 +284,9 @@ def closing_asks_when_changed(window):
     messagebox.askyesnocancel = lambda *_, **__: answers.pop(0)
     window.type("x.fits")
     window.press("Tab", "Escape")
-    assert window.windows and window.model.outcome == ""
+    assert window.is_open and window.model.outcome == ""
     window.close()
-    assert not answers and not window.windows and window.model.result["tweakreg"].input == "x.fits"
+    assert not answers and not window.is_open and window.model.result["tweakreg"].input == "x.fits"
 
 
 def files(window):
@@ -314,12 +377,12 @@ def execution(window):
     top().event_generate("<Escape>")
     window.take_keyboard()
     window.press("Escape")
-    assert not window.windows and window.model.result["tweakreg"].input == "x.fits"
+    assert not window.is_open and window.model.result["tweakreg"].input == "x.fits"
 
 
 def within_another_application(window):
     window.press("Escape")
-    assert not window.windows
+    assert not window.is_open
 
 
 if __name__ == "__main__":

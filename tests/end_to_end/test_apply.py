@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from astropy.wcs import WCS
+from images import sky
 
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.interfaces.cli import main
@@ -18,13 +18,6 @@ from imagereg.tweakreg import TweakReg
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10}
 NAMING = defaults.of("tweakreg", "wcsname", "reusename")
 SOLUTION = "tweakreg_solution.ecsv"
-
-
-def sky(path, extver=1):
-    with fits.open(path) as hdus:
-        hdu = hdus["SCI", extver]
-        xy = np.random.default_rng(0).uniform((1, 1), hdu.shape[::-1], (100, 2))
-        return WCS(hdu.header, hdus).all_pix2world(xy, 1)
 
 
 def apart(first, second):

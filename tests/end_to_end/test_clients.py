@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from images import sky
 from scipy.optimize import curve_fit
 from stwcs.wcsutil import altwcs
 
@@ -52,14 +53,6 @@ def peer(code, folder):
     done = subprocess.run([PEER, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return done.stdout
-
-
-def sky(path, extver=1):
-    """Sky of some pixels by the WCS of a file, degrees."""
-    with fits.open(path) as hdus:
-        hdu = hdus["SCI", extver]
-        xy = np.random.default_rng(0).uniform((1, 1), hdu.shape[::-1], (100, 2))
-        return WCS(hdu.header, hdus).all_pix2world(xy, 1)
 
 
 def pixels_apart(first, second):

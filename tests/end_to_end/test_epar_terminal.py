@@ -1,84 +1,46 @@
 """The editor in a real terminal: in tmux, by itself and called from IRAF's cl."""
 
-import os
 import pathlib
 import shlex
 import shutil
-import subprocess
 import sys
-import time
 
 import pytest
+from sessions import Tmux, environment
 
-LIB = pathlib.Path(__file__).resolve().parent.parent.parent / "lib"
 TWEAKREG = f"{shlex.quote(sys.executable)} -m imagereg"
-PATIENCE = 30  # seconds
 
 pytestmark = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
 
 
-class Terminal:
-    """A terminal that tmux draws: send it keys, and look at its screen."""
+class Terminal(Tmux):
+    """A shell in a folder that is its home."""
 
-    def __init__(self, socket, folder):
-        self._tmux, self.folder = ["tmux", "-S", str(socket), "-f", "/dev/null"], folder
-        outside = {name: value for name, value in os.environ.items()
-                   if name not in ("DISPLAY", "WAYLAND_DISPLAY", "EDITOR", "editor", "TMUX", "NO_COLOR")}
-        environment = {**outside, "HOME": str(folder), "USER": "somebody", "PYTHONPATH": str(LIB),
-                       "LC_ALL": "C.UTF-8"}
-        subprocess.run([*self._tmux, "new-session", "-d", "-x", "80", "-y", "24", "-c", str(folder), "sh"],
-                       env=environment, check=True)
-
-    def __call__(self, *arguments):
-        """Run a command of tmux; returns what it prints."""
-        return subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, text=True).stdout
-
-    def type(self, text):
-        """Send text as it is."""
-        self("send-keys", "-l", text)
-
-    def keys(self, *names):
-        """Send keys by tmux's names."""
-        self("send-keys", *names)
-
-    def lines(self):
-        """Return the lines of the screen."""
-        return self("capture-pane", "-p").split("\n")
-
-    def until(self, fits):
-        """Wait until the lines of the screen are such that `fits` holds; returns them."""
-        end = time.monotonic() + PATIENCE
-        while not fits(lines := self.lines()):
-            assert time.monotonic() < end, "not what was waited for:\n" + "\n".join(lines)
-            time.sleep(0.02)
-        return lines
-
-    def see(self, *texts):
-        """Wait until the screen shows texts; returns its lines."""
-        return self.until(lambda lines: all(any(text in line for line in lines) for text in texts))
+    def __init__(self, folder):
+        super().__init__("sh", folder, environment(folder, LC_ALL="C.UTF-8"))
 
     def run(self, command):
         """Type a command at the shell's prompt."""
-        self.type(command)
-        self.keys("Enter")
+        self.write(command)
+        self.type("Enter")
 
     def command(self, text):
         """Type a colon command, or / and a text."""
-        self.type(text)
-        self.until(lambda lines: any(line.startswith(text) for line in lines))
-        self.keys("Enter")
+        self.write(text)
+        self.until(lambda lines: any(line.startswith(text) for line in lines), text)
+        self.type("Enter")
 
 
 @pytest.fixture
-def terminal(tmp_path_factory, tmp_path):
+def terminal(tmp_path):
     """Start a terminal in a folder that is its home."""
-    started = Terminal(tmp_path_factory.mktemp("s") / "s", tmp_path)
+    started = Terminal(tmp_path)
     try:
         started.run("PS1='ready''$ '; clear")
         started.see("ready$")
         yield started
     finally:
-        started("kill-server")
+        started.close()
 
 
 @pytest.fixture
@@ -109,27 +71,27 @@ def test_the_screen(editing):
     assert lines[3].startswith("input              =         im*.fits *Images: names, wildcards")
     assert lines[5].startswith("(refimage          =                 ) Reference image")
     assert lines[22].startswith("More  Images") and lines[23].endswith("ESC-? for HELP")
-    assert editing("display-message", "-p", "#{cursor_x},#{cursor_y}") == "21,3\n"
+    assert editing.tmux("display-message", "-p", "#{cursor_x},#{cursor_y}") == "21,3\n"
 
 
 def test_saving_and_leaving(editing):
-    editing.type("a.fits")
+    editing.write("a.fits")
     editing.see("= a.fits  ")
-    editing.keys("Enter")
+    editing.type("Enter")
     editing.see("input = a.fits")
     editing.command("/nclip")
     editing.see("How often to reject outliers and fit again.")
-    editing.type("5")
-    editing.keys("C-d")
+    editing.write("5")
+    editing.type("C-d")
     left(editing)
     assert "input = a.fits" in saved(editing) and "nclip = 5" in saved(editing)
 
 
 def test_leaving_without_saving(editing):
-    editing.type("a.fits")
-    editing.keys("Enter")
+    editing.write("a.fits")
+    editing.type("Enter")
     editing.see("(not saved)")
-    editing.keys("C-c")
+    editing.type("C-c")
     left(editing)
     assert saved(editing) is None
 
@@ -137,8 +99,8 @@ def test_leaving_without_saving(editing):
 def test_out_of_range(editing):
     editing.command("/maxchance")
     editing.see("Largest odds of a match by chance to believe it. A number")
-    editing.type("7")
-    editing.keys("Enter")
+    editing.write("7")
+    editing.type("Enter")
     lines = editing.see("Parameter value is out of range")
     assert lines[23].startswith("Parameter value is out of range  (minimum=0.: maximum=1.)")
     editing.command(":q!")
@@ -146,13 +108,13 @@ def test_out_of_range(editing):
 
 
 def test_parameter_sets(editing):
-    editing.keys("Down")
+    editing.type("Down")
     editing.command(":e")
     editing.see("TASK = imagefindpars of tweakreg")
     editing.command("/thresh")
     editing.see("Detection limit")
-    editing.type("44")
-    editing.keys("C-d")
+    editing.write("44")
+    editing.type("C-d")
     editing.see("(imagefindpars     =       :e to open)*")
     editing.command(":w my.cfg")
     editing.see("saved in ")
@@ -164,33 +126,81 @@ def test_parameter_sets(editing):
 
 
 def test_help_and_keys(editing):
-    editing.type("?")
+    editing.write("?")
     editing.see('input = "*flt.fits"', "[hit any key to continue]")
-    editing.type(" ")
+    editing.write(" ")
     editing.see("TASK = tweakreg")
-    editing.keys("Escape", "?")
+    editing.type("Escape", "?")
     lines = editing.see("EDIT COMMANDS (vi)", "[SPACE: more, b: back, q: leave]")
     assert any("EXIT_UPDATE   = ^D  ^Z" in line for line in lines)
-    editing.type(" ")
+    editing.write(" ")
     editing.see("everything without saving.")
 
 
 def test_larger_and_smaller(editing):
-    editing("resize-window", "-x", "120", "-y", "40")
+    editing.tmux("resize-window", "-x", "120", "-y", "40")
     lines = editing.see("(xcol ")
     assert any(line.endswith(") File that lists the region files of each image") for line in lines)
-    editing("resize-window", "-x", "80", "-y", "24")
+    editing.tmux("resize-window", "-x", "80", "-y", "24")
     editing.until(lambda lines: lines[23].endswith("ESC-? for HELP") and max(map(len, lines)) < 80)
+
+
+def test_a_tiny_screen_and_back(editing):
+    """Nothing is lost on 20 x 5, and all is as before on 80 x 24."""
+    before = editing.see("ESC-? for HELP")
+    editing("resize-window", "-x", "20", "-y", "5")
+    editing.until(lambda lines: len(lines) < 8 and any("= " in line for line in lines))
+    editing("resize-window", "-x", "80", "-y", "24")
+    editing.until(lambda lines: lines == before)
+
+
+def test_colours(terminal):
+    """A terminal that has them shows what is changed in one, unless NO_COLOR is set."""
+    for setting, coloured in (("", True), ("NO_COLOR=1", False)):
+        terminal.run(f"clear; TERM=screen-256color {setting} {TWEAKREG} --epar a.fits; echo status=$?")
+        terminal.see("= ", "a.fits", "ESC-? for HELP")
+        assert ("\x1b[35m" in terminal("capture-pane", "-p", "-e")) is coloured
+        terminal.keys("C-c")
+        terminal.see("status=0")
+
+
+def test_mouse(editing):
+    """A click goes to a row, a second one opens its set; the wheel moves on."""
+    for y, seen in ((16, "Tell more while running?"), (4, "TAB or :e opens it."), (4, "of tweakreg")):
+        click(editing, 10, y)
+        editing.see(seen)
+    editing("send-keys", "-H", *(f"{byte:02x}" for byte in b"\x1b[<65;5;5M"))
+    editing.until(lambda lines: "Not used while computesig = yes." in lines[22])
+
+
+def click(terminal, x, y):
+    """Press and release the mouse, as xterm tells it."""
+    for kind in "Mm":
+        event = f"\x1b[<0;{x + 1};{y + 1}{kind}".encode()
+        terminal("send-keys", "-H", *(f"{byte:02x}" for byte in event))
+
+
+def test_the_last_line_says_how_to_run(editing):
+    editing.command("/threshold")
+    editing.see("TASK = imagefindpars of tweakreg")
+    editing.type("77")
+    editing.keys("C-d")
+    editing.see("TASK = tweakreg")
+    editing.keys("C-d")
+    left(editing)
+    editing.see("Run with it: tweakreg --pars defaults, or TweakReg(configobj='defaults')")
+    editing.run(f"clear; {TWEAKREG} --dpar --pars defaults | grep imagefindpars.threshold")
+    editing.see("imagefindpars.threshold = 77.0")
 
 
 def test_simple_terminals(terminal):
     """Nothing rests on colours: as a VT100 sees it."""
     terminal.run(f"TERM=vt100 NO_COLOR=1 EDITOR=emacs {TWEAKREG} --epar; echo status=$?")
     terminal.see("TASK = tweakreg")
-    assert "\x1b[3" not in terminal("capture-pane", "-p", "-e").replace("\x1b[39m", "")
-    terminal.keys("C-v")
+    assert "\x1b[3" not in terminal.tmux("capture-pane", "-p", "-e").replace("\x1b[39m", "")
+    terminal.type("C-v")
     terminal.see("OPTIONAL SHIFTFILE OUTPUT")
-    terminal.keys("C-c")
+    terminal.type("C-c")
     terminal.see("status=0")
 
 
@@ -221,8 +231,8 @@ def test_called_from_cl(terminal):
     terminal.see("cl>")
     terminal.run(f"!{TWEAKREG} --epar")
     terminal.see("TASK = tweakreg")
-    terminal.type("a.fits")
-    terminal.keys("C-d")
+    terminal.write("a.fits")
+    terminal.type("C-d")
     terminal.see("cl>")
     terminal.run("print (40 + 2)")
     terminal.see("42")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from images import edit
 
 from imagereg.errors import InputError
 from imagereg.files import atomic
@@ -50,14 +51,6 @@ def assert_same_wcs(names, expected):
 def everything():
     """Content and times of all that is in the folder."""
     return {path: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) for path in Path().rglob("*")}
-
-
-def edit(path, **cards):
-    """Put cards into the headers of both chips."""
-    with fits.open(path, mode="update") as hdus:
-        for hdu in hdus["SCI", 1], hdus["SCI", 2]:
-            for keyword, value in cards.items():
-                hdu.header[keyword] = value
 
 
 def long_numbers(path):

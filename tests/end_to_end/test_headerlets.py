@@ -9,30 +9,23 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from images import sky
 
 from imagereg.errors import InputError, ParameterError
-from imagereg.files import headerlets
 from imagereg.files.atomic import Claim
 from imagereg.interfaces.cli import main
-from imagereg.tasks.compare import compare_solutions
-from imagereg.tasks.listing import stored_solutions
+from imagereg.tasks import headerlets
+from imagereg.tasks.compare import compare_solutions, stored_solutions
 from imagereg.tasks.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.alternates import wcs_names
 
 QUIET = {"threshold": 10, "see2dplot": False, "residplot": "No plot", "interactive": False, "writecat": False}
 SCALE = 0.05  # arcsec per pixel
-XY = np.random.default_rng(0).uniform((1, 1), (512, 256), (200, 2))
-
-
-def sky(path, extver, key=" "):
-    with warnings.catch_warnings(), fits.open(path) as hdus:
-        warnings.simplefilter("ignore")  # of what stwcs writes
-        return WCS(hdus["SCI", extver].header, hdus, key=key).all_pix2world(XY, 1)
 
 
 def pixels_apart(path, other, key=" "):
-    differences = np.concatenate([sky(path, extver, key) - sky(other, extver) for extver in (1, 2)])
+    differences = np.concatenate([sky(path, extver, key=key) - sky(other, extver) for extver in (1, 2)])
     return np.abs(differences * [np.cos(np.deg2rad(30)), 1]).max() * 3600 / SCALE
 
 

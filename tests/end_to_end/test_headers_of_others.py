@@ -4,18 +4,11 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
+from images import edit
 
 from imagereg.interfaces.cli import main
 
 WORDS = ["threshold=10", "see2dplot=no", "residplot=No plot", "interactive=no", "writecat=no"]
-
-
-def edit(path, **cards):
-    """Put cards (value, comment) into the headers of both chips."""
-    with fits.open(path, mode="update") as hdus:
-        for hdu in hdus["SCI", 1], hdus["SCI", 2]:
-            for keyword, card in cards.items():
-                hdu.header[keyword] = card
 
 
 def listed(name, capsys):

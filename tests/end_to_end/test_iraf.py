@@ -57,10 +57,31 @@ def test_keep_is_added_and_what_was_made_is_removed(login, tmp_path, fake_cl, mo
     path = new_home(tmp_path / "home", login) / ".iraf" / "loginuser.cl"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     install(sys.executable)
-    assert path.read_text().endswith("<<<\nkeep\n")
+    assert path.read_text().rstrip().endswith("\nkeep\n# <<< imagereg <<<")
     assert path.read_bytes().startswith(login or b"# >>> imagereg")
+    install(sys.executable)
     uninstall()
-    assert path.exists() == (login is not None)
+    assert (path.read_bytes() if path.exists() else None) == login
+    assert path.parent.exists() == (login is not None)
+
+
+def test_nothing_is_left(tmp_path, monkeypatch):
+    """After IRAF's own cl has made the help, used the package and saved its parameters."""
+    if shutil.which("irafcl") is None:
+        pytest.skip("needs iraf")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USER", "tester")
+    install(str(COMMAND))
+    assert [path.name for path in tmp_path.rglob("*")].count("helpdb.mip") == 1
+    uparm = tmp_path / ".iraf" / "uparm"
+    script = ("imagereg\nimagefindpars.threshold = 9\ntweakreg.nclip = 5\n"
+              "update tweakreg\nupdate imagefindpars\nlogout\n")
+    shutil.copy("/etc/iraf/login.cl", tmp_path / ".iraf")
+    subprocess.run(["irafcl"], input=script, text=True, capture_output=True, cwd=tmp_path, timeout=60)
+    assert sorted(path.name for path in uparm.glob("img*")) == ["imgimages.par", "imgtweakg.par"]
+    uninstall()
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "login.cl"]
+    assert not [path for path in left if b"imagereg" in path.read_bytes() or path.parent == uparm], left
 
 
 def test_an_older_iraf(tmp_path, fake_cl, monkeypatch):
@@ -88,7 +109,7 @@ def test_what_can_not_be_installed(tmp_path, fake_cl, monkeypatch):
 
 
 def test_parameters_of_cl(visit, tmp_path):
-    """What cl does not check is checked; the file goes when the work is done, and not before."""
+    """What cl does not check is checked; the file holds the status when the work is done, and not before."""
     pars = tmp_path / "pars"
     lines = ['tweakreg.input = "*flt.fits"', "tweakreg.interactive = no", 'tweakreg.residplot = "No"',
              "tweakreg.see2dplot = no", "tweakreg.$nargs = 1", 'tweakreg.files = "x"', 'tweakreg.imagefindpars = ""',
@@ -96,11 +117,11 @@ def test_parameters_of_cl(visit, tmp_path):
     pars.write_text("\n".join([*lines, "tweakreg.searchrad = -1.", ""]))
     with pytest.raises(ParameterError, match="'searchrad' = '-1.': expected a number >= 0"):
         align(pars)
-    assert pars.exists()
+    assert pars.read_text().startswith("tweakreg.input = ")
     pars.write_text("\n".join([*lines, "tweakreg.searchrad = 2.", ""]))
     assert align(pars).ok
-    assert not pars.exists()
-    assert "{'threshold': 10.0}" in (tmp_path / "tweakreg.log").read_text()
+    assert pars.read_text() == "0\n"
+    assert "* threshold = 10.0" in (tmp_path / "tweakreg.log").read_text()
 
 
 def test_help_for_iraf():
@@ -204,7 +225,7 @@ def test_run_and_redirection(cl):
     assert table.count(" aligned ") == 2
     assert cl.say("lpar tweakreg | match input").strip().startswith('input = "*flt.fits"')
     log = (cl.folder / "tweakreg.log").read_text()
-    assert "ParameterSet('imagefindpars', {'threshold': 10.0})" in log
+    assert "* threshold = 10.0" in log
 
 
 def test_prompt_and_error(cl):
@@ -215,9 +236,22 @@ def test_prompt_and_error(cl):
     assert "ERROR: tweakreg stopped" in answer
 
 
+def test_scripts_can_test_the_status(cl):
+    """The parameter status is 0 when all is well and 1 when an image is not aligned; no file is left behind."""
+    cl.say("tweakreg *flt.fits threshold=10 > out.txt")
+    assert "0" in cl.say("= tweakreg.status").split()
+    printed = cl.say("tweakreg *flt.fits threshold=10 minobj=5000")
+    assert "none of 3 images aligned" in printed
+    assert "1" in cl.say("= tweakreg.status").split()
+    cl.say("files tmp$tweakreg* > left.txt")
+    assert not any(Path("/tmp").glob("tweakreg[0-9]*[a-z]"))
+    cl.say("unlearn tweakreg")
+    for parameter in ("interactive = no", "see2dplot = no", 'residplot = "No plot"'):
+        cl.say(f"tweakreg.{parameter}")
+
+
 def test_epar_with_nested_pset_and_go(cl):
-    cl._tmux("send-keys", "-l", "epar tweakreg")
-    cl.type("Enter")
+    cl.type("epar tweakreg", "Enter")
     cl.look_for(r"TASK = tweakreg(.|\n)*ESC-\? for HELP")
     cl.type("*flt.fits", "Enter")
     cl.type(":e", "Enter")
@@ -230,7 +264,7 @@ def test_epar_with_nested_pset_and_go(cl):
     cl.look_for(r"TASK = tweakreg(.|\n)*ESC-\? for HELP")
     cl.type(":g", "Enter")
     cl.look_for(r" aligned (.|\n)*imagereg>\s*$")
-    assert "{'threshold': 12.0}" in (cl.folder / "tweakreg.log").read_text()
+    assert "* threshold = 12.0" in (cl.folder / "tweakreg.log").read_text()
     assert "(threshold = 12.)" in cl.say("lpar imagefindpars | match threshold")
     cl.say("unlearn imagefindpars")
     assert "(threshold = 4.)" in cl.say("lpar imagefindpars | match threshold")

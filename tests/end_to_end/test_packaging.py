@@ -112,7 +112,9 @@ def test_contents(built):
         names = set(archive.namelist())
     assert {"imagereg/" + name.replace("help/", "help_files/").replace("scripts/", "") for name in data} <= names
     assert not [name for name in names if "__pycache__" in name]
-    assert {name.partition("/")[0] for name in names} == {"imagereg", "imagereg-0.1.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {
+        "imagereg", "imagereg-0.1.0.dist-info", "imagereg-0.1.0.data"}
+    assert "imagereg-0.1.0.data/data/share/man/man1/tweakreg.1" in names
 
 
 @pytest.mark.parametrize("kind", ["sdist", "wheel"])

@@ -103,13 +103,24 @@ def test_errors_are_sentences(pyraf):
 def test_run_learns_and_sets_one_parameter_set(pyraf):
     answer = pyraf.say('tweakreg jdemo*flt.fits thresh=10 interactive=no see2dplot- residplot="No plot"')
     assert answer.count(" aligned ") == 2
+    assert pyraf.say("print(iraf.tweakreg.status)") == "0"
     log = (pyraf.folder / "tweakreg.log").read_text()
-    assert "ParameterSet('imagefindpars', {'threshold': 10.0})" in log
+    assert "* threshold = 10.0" in log
     assert "(threshold = 4.0)" in pyraf.say("lpar imagefindpars")
     assert 'input = "jdemo*flt.fits"' in pyraf.say("lpar tweakreg")
     # PyRAF without IRAF forgets the slash after the working directory.
     uparm = pyraf.home / ".iraf" / "uparm" if pyraf.iraf else Path(f"{pyraf.folder}uparm")
     assert "'jdemo*flt.fits'" in (uparm / "cletweakg.par").read_text()
+
+
+def test_run_with_a_parameter_of_a_set(pyraf):
+    """PyRAF hands over imagefindparsDOTthreshold; names may be cut, and a wrong one is a sentence."""
+    answer = pyraf.say('tweakreg jdemo*flt.fits imagefindpars.thresh=11 interactive=no see2dplot- residplot="No plot"')
+    assert answer.count(" aligned ") == 2
+    assert "* threshold = 11.0" in (pyraf.folder / "tweakreg.log").read_text()
+    assert pyraf.say("tweakreg jdemo*flt.fits refimagefindpars.thresold=5") == (
+        "ERROR: refimagefindpars: unknown parameter 'thresold'; did you mean 'threshold'?")
+    assert "(threshold = 4.0)" in pyraf.say("lpar imagefindpars")
 
 
 def test_redirection(pyraf):
@@ -181,8 +192,8 @@ except ParameterError as error:
     assert python(tmp_path, script, PYRAF_NO_IRAF="1").splitlines() == [
         "2", "tweakreg: Parameter sigma: value `-1.0' is less than minimum `0.0'"]
     log = (tmp_path / "tweakreg.log").read_text()
-    assert "'maxflux': 1000000000.0" in log
-    assert "{'conv_width': 3.0, 'threshold': 10.0}" in log
+    assert "* maxflux = 1000000000.0\n" in log
+    assert "* conv_width = 3.0\n" in log and "* threshold = 10.0\n" in log
 
 
 def test_values_that_are_not_ours(tmp_path):

@@ -128,9 +128,10 @@ def test_last_saved(shell):
     shell("imagefindpars threshold=9 --savepars .imagereg/imagefindpars.cfg")
     assert "tweakreg.nclip = 9\n" in shell("tweakreg --dpar --pars defaults")
     assert "tweakreg.nclip = 3\n" in shell("tweakreg --dpar")
-    assert shell("tweakreg --unlearn") == f"removed {Path('.imagereg/tweakreg.cfg').resolve()}\n"
+    assert shell("tweakreg --unlearn") == "".join(
+        f"removed {Path('.imagereg').resolve()}/{task}.cfg\n" for task in ("tweakreg", "imagefindpars"))
     assert "tweakreg.nclip = 3\n" in shell("tweakreg --dpar --pars defaults")
-    assert [path.name for path in Path(".imagereg").iterdir()] == ["imagefindpars.cfg"]
+    assert list(Path(".imagereg").iterdir()) == []
 
 
 def test_saved_by_drizzlepacs_teal(shell):
@@ -290,3 +291,28 @@ def test_completion_knows_all(shell, name):
     assert wanted <= set(text.split())
     assert all(repr(choice).strip("'") in text for task in COMMANDS for p in Spec.load(task) for choice in p.choices)
     assert text == shell(f"imagefindpars --completion {name}")
+
+
+def test_bare_command_says_what_it_is(tmp_path):
+    """In a folder without images, the module as the command; with an image that is taken, it is another matter."""
+    for command in (["-m", "imagereg"], ["-m", "imagereg.interfaces.cli"]):
+        done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2 and done.stdout.startswith("tweakreg aligns images with each other")
+        assert "tweakreg --help" in done.stdout and "tweakreg --demo" in done.stdout and not done.stderr
+    (tmp_path / "x_flt.fits").touch()
+    done = subprocess.run([sys.executable, "-m", "imagereg"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "x_flt.fits" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("wrong", ["thresold", "imagefindpars.thresold"])
+def test_help_suggests(wrong, capsys):
+    assert cli.main(["--help", wrong]) == 2
+    assert "did you mean 'threshold'?" in capsys.readouterr().err
+
+
+def test_help_wraps_at_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "41")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert cli.main(["--help", "threshold"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 40 and len(lines) > 20

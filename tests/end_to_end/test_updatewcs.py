@@ -11,10 +11,11 @@ from astropy.table import Table
 
 from imagereg.demo import simulate_visit
 from imagereg.errors import InputError
+from imagereg.files import rewrite
 from imagereg.interfaces.cli import main
-from imagereg.tasks import updatewcs as recompute_module
 from imagereg.tasks.restore import restore_wcs
-from imagereg.tasks.updatewcs import check_recomputable, recompute
+from imagereg.tasks.run import recompute
+from imagereg.wcs import updatewcs as recompute_module
 from imagereg.wcs.alternates import wcs_names
 
 WORDS = ["see2dplot=no", "residplot=No plot", "threshold=10", "writecat=no"]
@@ -149,7 +150,7 @@ def test_all_files_or_none(hst_visit, monkeypatch):
     monkeypatch.setattr(recompute_module, "_run_stwcs", fail_at_the_last)
     before = contents(hst_visit)
     for name in hst_visit:
-        check_recomputable(name)
+        rewrite.check_recomputable(name)
     with pytest.raises(InputError, match="full moon"):
         recompute(hst_visit)
     assert contents(hst_visit) == before

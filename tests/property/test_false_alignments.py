@@ -37,6 +37,23 @@ def test_lists_that_look_alike_are_not_aligned(kind):
     assert_failed(verdicts(made.exposures, plane, rules_with(matching="tolerance"))[1])
 
 
+@pytest.mark.parametrize("name, seed", [("spikes", 0), ("spikes", 15), ("ghosts", 13), ("bad_columns", 34)])
+def test_what_repeats_itself_is_not_aligned_by_patterns_either(name, seed):
+    kind = next(kind for kind in KINDS if kind.__name__ == name)
+    made = sky(kind, seed, is_true=False)
+    plane = TangentPlane.around(made.exposures[0].outlines)
+    assert_failed(verdicts(made.exposures, plane, rules_with())[1])
+
+
+@pytest.mark.parametrize("name, seed", [("globulars", 7), ("spikes", 0), ("clusters", 1), ("trails", 0)])
+def test_few_stars_in_lonely_places_outweigh_crowds(name, seed):
+    kind = next(kind for kind in KINDS if kind.__name__ == name)
+    made = sky(kind, seed, is_true=True)
+    plane = TangentPlane.around(made.exposures[0].outlines)
+    result = verdicts(made.exposures, plane, rules_with())[1]
+    assert is_right(made, result), result.reason
+
+
 def test_stars_among_what_clutters_the_lists_are_aligned():
     kind = next(kind for kind in KINDS if kind.__name__ == "trails")
     made = sky(kind, 1, is_true=True)

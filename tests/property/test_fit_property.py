@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fields import fit_linear
+from fields import fit_linear, rotated
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -13,12 +13,6 @@ seeds = st.integers(0, 10**6)
 shifts = st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
 geometries = st.sampled_from(GEOMETRIES)
 matrices = st.tuples(*[st.floats(-2, 2)] * 4).map(lambda values: np.reshape(values, (2, 2)))
-
-
-def rotated(degrees, scale):
-    """Return the matrix of a rotation from x to y, and of a scale."""
-    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    return scale * np.array([[cos, -sin], [sin, cos]])
 
 
 def noisy_pairs(seed, count=30):

@@ -177,12 +177,12 @@ def test_auto_is_never_loose(truth, count, allowed):
 @pytest.mark.parametrize(("known", "outliers"), [(True, 0), (False, 0), (True, 5)])
 def test_auto_leaves_a_shift_alone(known, outliers):
     corners, deviations, richer = FIELD * np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]), [], 0
-    for seed in range(1000 if known and not outliers else 150):
+    for seed in range(150):
         fits = chosen("shift", (5, 10, 20, 50)[seed % 4] + outliers, seed, known=known, outliers=outliers)
         richer += fits[0].geometry != "shift"
         deviations.append([np.hypot(*(fit(corners) - corners - (3, 4)).T).max() for fit in fits])
     auto, shift = np.transpose(deviations)
-    assert richer < 0.01 * len(auto)
+    assert richer <= 1  # of 1,000 it is 1; at ten times the level of significance 6
     assert np.sqrt((auto**2).mean()) < 1.1 * np.sqrt((shift**2).mean())
     assert auto.max() < 1.5 * shift.max()
 

@@ -3,11 +3,12 @@
 import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
+from region_cases import mask_from_regions
 from regions import PixCoord, Regions
 
 from imagereg.demo import tangent_plane
 from imagereg.detection.ds9 import is_region_text
-from imagereg.detection.exclusions import mask_from_regions, parse_regions
+from imagereg.detection.exclusions import parse_regions
 from imagereg.errors import InputError
 from imagereg.files.lists import parse_exclusions
 

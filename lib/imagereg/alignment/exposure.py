@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 
 from imagereg.alignment.fit import LinearFit, fit_linear, pair_errors
 from imagereg.alignment.match import Candidate
+from imagereg.alignment.significance import Judge, probability
 from imagereg.catalogs import SourceCatalog
 from imagereg.wcs import (
     Solution,
@@ -23,6 +24,8 @@ from imagereg.wcs import (
     pixel_to_sky,
 )
 
+FEWEST_MATCHES = 4  # by which the odds can decide; three stars never are
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Chip:
@@ -32,14 +35,14 @@ class Chip:
     ----------
     extver : int
         EXTVER of its science extension.
-    wcs : astropy.wcs.WCS
-        With all distortions.
+    wcs : astropy.wcs.WCS or None
+        With all distortions; None where the header has none.
     shape : (int, int)
         Rows and columns.
     """
 
     extver: int
-    wcs: WCS
+    wcs: WCS | None
     shape: tuple[int, int]
 
 
@@ -106,13 +109,18 @@ class Exposure:
     def measured(cls, name, chips, sources, *, path="", metadata=None):
         """Make an exposure of chips and sources, whose sky positions follow from the chips' WCS."""
         sky, error = sources.sky.copy(), sources.sky_error.copy()
-        for chip in chips:
+        for chip in (chip for chip in chips if chip.wcs is not None):
             rows = (sources.chip == chip.extver) & np.isfinite(sources.xy).all(axis=1)
             sky[rows] = pixel_to_sky(chip.wcs, sources.xy[rows])
             # As if x and y were east and north.
             error[rows] = sources.xy_error[rows] * pixel_scale(chip.wcs)
         sources = sources.replace(sky=sky, sky_error=error, origin=name)
         return cls(name, path, metadata or Metadata(), tuple(chips), sources)
+
+    @property
+    def lacks_wcs(self) -> bool:
+        """Whether a header has no WCS, so that the sources have no sky positions."""
+        return any(chip.wcs is None for chip in self.chips)
 
     @property
     def outlines(self):
@@ -134,6 +142,7 @@ class Rules:
     nclip: int
     sigma: float | None
     minobj: int
+    minobj_is_asked: bool
     maxchance: float
     matching: str
     magclip: float | None
@@ -143,6 +152,21 @@ class Rules:
     expand_refcat: bool
     enforce_user_order: bool
     solution: str
+
+    @property
+    def judge(self) -> Judge:
+        """Who holds to these rules."""
+        return Judge(self.maxchance, self.tolerance)
+
+    @property
+    def fewest_matches(self) -> int:
+        """Matches that a fit needs; few are enough where the user did not ask for more."""
+        return self.minobj if self.minobj_is_asked else min(self.minobj, FEWEST_MATCHES)
+
+    @property
+    def needed(self) -> str:
+        """What is needed, as a message says it."""
+        return f"minobj={self.minobj}" if self.minobj_is_asked else f"{self.fewest_matches}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,8 +189,9 @@ class Alignment:
         On which the fit was made.
     match : Candidate or None
         The first match, by offset alone, with its histogram; None for a pattern.
-    chance_probability : float
-        That unrelated lists match as well; NaN where nothing was matched.
+    log10_chance : float
+        Logarithm of the probability that unrelated lists match as well; NaN where nothing was
+        matched.
     fit : LinearFit or None
         From image to reference.
     reference : SourceCatalog
@@ -184,7 +209,7 @@ class Alignment:
     reason: str
     plane: TangentPlane
     match: Candidate | None = None
-    chance_probability: float = np.nan
+    log10_chance: float = np.nan
     fit: LinearFit | None = None
     reference: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
     rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
@@ -192,6 +217,11 @@ class Alignment:
     image_xy: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
     ref_xy: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
     solved_chips: tuple[Chip, ...] | None = None
+
+    @property
+    def chance_probability(self) -> float:
+        """That unrelated lists match as well; NaN where nothing was matched, and never 0."""
+        return probability(self.log10_chance)
 
     @property
     def name(self) -> str:

@@ -89,6 +89,13 @@ class PointSet:
         columns = {f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)}
         return PointSet(**columns)
 
+    def brightest(self, number: int) -> PointSet:
+        """Return the sources of largest flux, in their order; all where no flux is known."""
+        if number >= len(self) or not np.isfinite(self.flux).any():
+            return self
+        order = np.argsort(-np.nan_to_num(self.flux, nan=-np.inf), kind="stable")
+        return self[np.sort(order[:number])]
+
     def at(self, xy: np.ndarray) -> PointSet:
         """Return the same sources at other positions (N, 2)."""
         return dataclasses.replace(self, xy=xy)
@@ -306,7 +313,11 @@ def _offset_histogram(image_xy, ref_tree, centre, searchrad):
         histogram += np.histogram2d(dy, dx, bins=(edges[1], edges[0]))[0]
     if not histogram.any():
         text = f"no source has one of the reference within searchrad={searchrad:.4g} pixel"
-        raise NotEnoughMatches(text)
+        failure = NotEnoughMatches(text)
+        nothing = np.empty(0, int)
+        failure.offsets = Candidate(nothing, nothing, centre.copy(), half_box=searchrad,
+                                    histogram=histogram, edges=edges)
+        raise failure
     return histogram, edges
 
 

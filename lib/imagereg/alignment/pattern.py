@@ -139,12 +139,12 @@ def match_patterns(image: PointSet, reference: PointSet, *, tolerance: float, se
     AmbiguousMatch
         A clearly different transform has nearly as many matches.
     ParameterError
-        A tolerance that is not positive, or a scale range outside 0 to 0.5.
+        A tolerance that is not positive, or a scale range that is not from 0 to below 1.
     """
     if not (tolerance > 0 and np.isfinite(tolerance)):
         raise ParameterError(f"tolerance={tolerance!r} is not a positive number of pixels")
-    if not 0 <= scale_range <= 0.5:
-        raise ParameterError(f"scale_range={scale_range!r} is not between 0 and 0.5")
+    if not 0 <= scale_range < 1:
+        raise ParameterError(f"scale_range={scale_range!r} is not from 0 to below 1")
     largest = np.argmax(np.bincount(image.exposure_index, minlength=1))
     shown = image[image.exposure_index == largest]
     image_z, image_centre = _prepared(shown, tolerance, where="the image")

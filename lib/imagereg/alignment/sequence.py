@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
 from imagereg.alignment.joint import CHIP_PIXELS, CHIP_SIGMA, solve_jointly
 from imagereg.alignment.match import Candidate, PointSet
-from imagereg.alignment.significance import is_needless
+from imagereg.alignment.placement import description, placed, rules_once_placed
+from imagereg.alignment.significance import is_needless, log10
 from imagereg.alignment.solve import FittedCandidate, solve
 from imagereg.catalogs import Flag, Reference
 from imagereg.errors import AlignmentError, NotEnoughSources
@@ -19,10 +21,14 @@ from imagereg.wcs import Status, TangentPlane, border, pixel_to_sky
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
 
 _GRID_STEPS = 200  # along a side, to see which exposure covers what
+_STOPPED = "stopped by the user"
+
+log = logging.getLogger(__name__)
 
 
 def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
-          reference: Reference | None = None, review: Callable[[Alignment], str] | None = None,
+          reference: Reference | None = None,
+          review: Callable[[Alignment], str | Alignment] | None = None,
           ) -> tuple[list[Alignment], Reference]:
     """Align exposures with a reference, or with one of them.
 
@@ -38,7 +44,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     reference : Reference, optional
         What to align with.
     review : callable, optional
-        Called with every success; returns 'accept', 'reject' or 'stop'.
+        Called with every success; returns 'accept', 'reject' or 'stop', or the alignment with
+        another fit, which is accepted.
 
     Returns
     -------
@@ -84,7 +91,7 @@ class _Queue:
         if self._cover is None:
             return 0
         is_shared = self._cover.sum(axis=0) > 1
-        return _most_overlap(self._cover, is_shared)
+        return self._most_shared(is_shared, np.ones(len(self.exposures), bool))
 
     def following(self):
         """Return the indices to take next, several that share a correction; none at the end."""
@@ -95,8 +102,20 @@ class _Queue:
             number = int(np.argmax(is_open))
         else:
             reached = self._cover[~is_open].any(axis=0)
-            number = _most_overlap(self._cover, reached, is_open)
+            number = self._most_shared(reached, is_open)
         return self._with_visit(number, np.flatnonzero(is_open))
+
+    def _most_shared(self, target, candidates):
+        """Return the candidate that has most sources within a target area; the first of equals.
+
+        Sources are counted by the depth and the area of each, and no deeper than half of all are.
+        """
+        area = self._cover.sum(axis=1)
+        n_stars = np.array([len(_stars(e.sources, 1)) for e in self.exposures])
+        density = n_stars / np.maximum(area, 1)
+        density = np.minimum(density, np.median(density))
+        shared = (self._cover & target).sum(axis=1)
+        return int(np.argmax(np.where(candidates, shared * density, -1)))
 
     def failed(self):
         """Yield the indices of exposures that may be tried again, as `following` returns them."""
@@ -113,7 +132,9 @@ class _Queue:
             yield members
 
     def _visit(self, number):
-        return self.exposures[number].metadata.visit
+        """Return the visit of an exposure; one without a WCS shares no pointing with others."""
+        exposure = self.exposures[number]
+        return "" if exposure.lacks_wcs else exposure.metadata.visit
 
     def _with_visit(self, number, among):
         visit = self._visit(number)
@@ -126,7 +147,8 @@ def _coverage(exposures, plane):
     """Sample on a grid over all footprints which exposure covers what: (N, grid points) bool."""
     footprints = []
     for exposure in exposures:
-        borders = [pixel_to_sky(chip.wcs, border(chip.shape)) for chip in exposure.chips]
+        borders = [pixel_to_sky(wcs, border(shape)) for wcs, shape in exposure.outlines
+                   if wcs is not None]
         footprints.append([plane.sky_to_plane(sky) for sky in borders])
     corners = [outline for outlines in footprints for outline in outlines]
     corners = np.concatenate(corners or [np.zeros((1, 2))])
@@ -153,19 +175,13 @@ def _inside(points, outline):
     return inside
 
 
-def _most_overlap(cover, target, candidates=True):
-    """Return the index of the candidate that covers most of a target area; the first of equals."""
-    shared = np.where(candidates, (cover & target).sum(axis=1), -1)
-    return int(np.argmax(shared))
-
-
 @dataclasses.dataclass(frozen=True)
 class _Aligner:
     """Aligns one exposure, or several that share a correction."""
 
     plane: TangentPlane
     rules: Rules
-    review: Callable[[Alignment], str] | None
+    review: Callable[[Alignment], str | Alignment] | None
 
     def align(self, queue, members, reference, *, confirmed=False):
         """Align exposures of the queue; return the reference that has learned from them.
@@ -185,8 +201,9 @@ class _Aligner:
             if answer != "accept":
                 queue.rejected.add(i)
             if answer == "stop":
-                queue.stopped = queue.stopped or "stopped before this image"
+                queue.stopped = _STOPPED
             queue.verdicts[i] = verdict
+            _tell(verdict)
             if verdict.fit and verdict.status in (Status.ALIGNED, Status.UNCHANGED):
                 reference = self._learned(reference, verdict)
         return reference
@@ -199,14 +216,25 @@ class _Aligner:
                                        rows=verdict.rows, ref_rows=verdict.ref_rows)
 
 
+def _tell(verdict):
+    """Log what became of an exposure."""
+    is_found = verdict.status in (Status.ALIGNED, Status.UNCHANGED) and verdict.nmatches
+    matches = f", {verdict.nmatches} matches" if is_found else ""
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    log.info("%s %s%s%s", verdict.name, verdict.status.value, matches, reason)
+
+
 def _reviewed(verdict, review):
     """Ask the user about a success; return the result that stands, and the answer."""
     if review is None or not verdict.changes:
         return verdict, "accept"
     answer = review(verdict)
+    if isinstance(answer, Alignment):
+        return answer, "accept"
     if answer == "accept":
         return verdict, answer
-    return dataclasses.replace(verdict, status=Status.FAILED, reason="rejected by the user"), answer
+    reason = _STOPPED if answer == "stop" else "rejected by the user"
+    return dataclasses.replace(verdict, status=Status.FAILED, reason=reason), answer
 
 
 def _reference_verdict(reference, plane, rules):
@@ -232,8 +260,8 @@ def _stars(sources, needed):
 
 
 def _check_number(n_sources, rules):
-    if n_sources < max(rules.minobj, 1):
-        raise NotEnoughSources(f"{n_sources} sources found, minobj={rules.minobj} are needed")
+    if n_sources < max(rules.fewest_matches, 1):
+        raise NotEnoughSources(f"{n_sources} sources found, {rules.needed} are needed")
 
 
 def _align_together(exposures, reference, plane, rules, *, confirmed=False):
@@ -241,7 +269,8 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
     first = exposures[0]
     if len(exposures) == 1 and first.name == reference.image:
         return [_reference_verdict(first, plane, rules)]
-    if reference.visit and reference.visit == first.metadata.visit:
+    shares_visit = reference.visit == first.metadata.visit and not first.lacks_wcs
+    if reference.visit and shares_visit:
         shared = f"of the visit of {reference.name}, whose pointing it shares (group=visit)"
         return [Alignment(e, Status.FAILED if e.problem else Status.UNCHANGED, e.problem or shared,
                           plane) for e in exposures]
@@ -249,16 +278,30 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
     usable = [e for e in exposures if not e.problem]
     found = None
     error = None
+    pattern = None
     try:
         image = _image_points(usable or exposures, plane, rules)
         ref_rows = _selection(catalog, rules)
         if confirmed:
             ref_rows = ref_rows[reference.confirmed(ref_rows)]
         ref = _points([catalog], [ref_rows], plane)
+        if first.lacks_wcs:
+            first, pattern = placed(first, image.source_index, ref, plane, rules=rules)
+            usable = [first]
+            rules = rules_once_placed(rules)
+            image = _image_points(usable, plane, rules)
         if len(usable) == 1 and np.array_equal(image.xy, ref.xy):
             raise AlignmentError(f"its sources are those of {reference.name} to the last digit: "
                                  "the same exposure")
-        found = solve(image, ref, plane, rules)
+        everything = (_points([e.sources for e in usable],
+                              [np.arange(len(e.sources)) for e in usable], plane),
+                      _points([catalog], [np.arange(len(catalog))], plane))
+        names = ", ".join(exposure.name for exposure in usable)
+        found = solve(image, ref, plane, rules, name=names, everything=everything)
+        if pattern:
+            log10_chance = max(found.log10_chance, log10(pattern.chance_probability))
+            found = dataclasses.replace(found, how=description(first, pattern),
+                                        log10_chance=log10_chance)
     except AlignmentError as failure:
         error = failure
     verdicts = iter(_split(found, error, usable, catalog, plane=plane, rules=rules))
@@ -298,6 +341,10 @@ def _split(found, error, exposures, catalog, *, plane, rules):
             details["match"] = attempt
         elif isinstance(attempt, FittedCandidate):
             details.update(_details(attempt, number))
+        match = details.get("match")
+        searched = error.offsets if error else None
+        if searched is not None and (match is None or match.histogram is None):
+            details["match"] = searched
         verdict = Alignment(exposure, status, reason, plane, **details)
         if found and len(exposures) > 1 and found.is_contradicted(number, rules):
             alone = "its sources do not follow the correction that its visit shares (group=visit)"
@@ -349,7 +396,7 @@ def _details(found, number):
     i = found.image_index[mine]
     r = found.ref_index[mine]
     return {"match": found.candidate, "fit": found.fit.of(mine),
-            "chance_probability": found.chance_probability,
+            "log10_chance": found.log10_chance,
             "rows": found.image.source_index[i], "ref_rows": found.reference.source_index[r],
             "image_xy": found.image.xy[i], "ref_xy": found.reference.xy[r]}
 

@@ -12,18 +12,22 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
-from scipy.special import fdtrc, gammainc
+from scipy.special import fdtrc, gammainc, gammaln
 
 # Rivals
 _RIVAL_SHARE = 0.7  # of the matches beyond chance; a grid of 4 by 4 moved by one column keeps 0.75
+# Of what should match: three to six common sources at a wrong offset among some hundred are less,
+# tests/bench/negatives.py; stars among ten times as many cosmic rays are more.
+_LEAST_SHARE = 0.1
 _RIVAL_DISTANCE = 3.0  # tolerances; nearer transforms are one and the same after a fit
-_REPETITION_SOURCES = 200  # around the middle; all pairs of these are looked at
 
 # Chance probabilities of offsets
 _RINGS = (2.0, 6.0, 20.0)  # radii, tolerances; beyond the true pairs, and within a cluster
-_N_SIDES = 8  # directions in which pairs beside the true ones are counted
-_BESIDE = (3.5, 5.5)  # distances of these places, tolerances; no true pair reaches them
-_SURELY_CHANCE = 1e-2  # above this the slower count beside the true pairs changes no verdict
+_N_AXES = 24  # directions of lines through the true pairs; 7.5 degrees apart
+_ALONG = (2.5, 6.5)  # tolerances, part of these lines in which chance pairs are counted
+_A_LINE = 0.05  # a line with more pairs than this probability allows is one, and no chance
+_LONELY = (0, 2)  # most sources of the reference in the outer ring around a lonely one
+_MOST_NEAR = 1_000_000  # chance pairs whose directions are looked at
 _MOST_COUNTED = 50_000  # sources around which chance pairs are counted; more tell no more
 _N_TURNS = 10.0  # distinguishable rotations and scales that a fit from an offset may end in
 _CONTRADICTION = 1e-3  # an exposure above this does not support the correction of its visit
@@ -38,6 +42,8 @@ _MANY_PAIRS = 1000  # in a ring say all; wider ones would be slow
 SAME_PIXEL = 2.0  # pixels; a hot pixel's position varies by less, a dither is larger
 _FIXED_SHARE = 0.5  # of the matches: most of them decide
 _CHIPS_APART = 1e7  # pixels; so that sources of different chips are never near each other
+
+_SMALLEST = -300.0  # log10 of a probability that is written
 
 # F-tests
 _CHANGE_LEVEL = 0.01  # one right WCS in a hundred is changed (test_rate_of_needless_changes)
@@ -77,23 +83,13 @@ class Judge:
         is_other = distance > _RIVAL_DISTANCE * self.tolerance
         return bool(is_other and n_beyond_chance >= _RIVAL_SHARE * n_beyond_chance_best)
 
-    def repetition(self, xy: np.ndarray) -> np.ndarray | None:
-        """Return the step (2,) at which most of the positions (N, 2) meet others, if any."""
-        to_middle = np.hypot(*(xy - np.median(xy, axis=0)).T)
-        core = xy[np.argsort(to_middle)[:_REPETITION_SOURCES]]
-        cell_size = 2 * self.tolerance
-        steps = (core[:, None] - core)[~np.eye(len(core), dtype=bool)] / cell_size
-        most = 0
-        step = np.zeros(2)
-        # The cells are laid in four ways, so that not every one has a border through the heap.
-        for phase in ((0, 0), (0, 0.5), (0.5, 0), (0.5, 0.5)):
-            cells, counts = np.unique(np.floor(steps + phase), axis=0, return_counts=True)
-            is_close = (cells >= -1).all(axis=1) & (cells <= 0).all(axis=1)
-            counts[is_close] = 0  # close pairs are no repetition
-            if counts.size and counts.max() > most:
-                most = counts.max()
-                step = (cells[np.argmax(counts)] + 0.5 - phase) * 2 * self.tolerance
-        return step if most / len(core) >= _RIVAL_SHARE else None
+    def is_repetition(self, share: float) -> bool:
+        """Tell whether so large a share of the matches fits elsewhere that nothing is decided."""
+        return share >= _RIVAL_SHARE
+
+    def explains(self, share: float) -> bool:
+        """Tell whether the share that matches of what should match is enough to believe in it."""
+        return share >= _LEAST_SHARE
 
     def contradicts(self, n_pairs: int, image_xy: np.ndarray, ref_xy: np.ndarray) -> bool:
         """Tell whether the pairs of one exposure are no more than chance gives.
@@ -105,8 +101,18 @@ class Judge:
         image_xy, ref_xy : (N, 2) ndarray
             All its positions, with the transform applied, and those of the reference.
         """
-        chance_probability, _ = chance_of_pairs(n_pairs, image_xy, ref_xy, self.tolerance)
-        return n_pairs == 0 or chance_probability > _CONTRADICTION
+        log10_chance, _ = chance_of_pairs(n_pairs, image_xy, ref_xy, self.tolerance)
+        return n_pairs == 0 or log10_chance > np.log10(_CONTRADICTION)
+
+
+def probability(log10_chance: float) -> float:
+    """Return a probability by its logarithm; one that is too small for a float becomes 1e-300."""
+    return float(10.0 ** max(log10_chance, _SMALLEST)) if np.isfinite(log10_chance) else np.nan
+
+
+def log10(chance_probability: float) -> float:
+    """Return the logarithm of a probability; that of one too small for a float is -300."""
+    return float(np.log10(max(chance_probability, 10.0**_SMALLEST)))
 
 
 def n_trials_of_offset(half_box: float, tolerance: float, *, geometry: str,
@@ -128,48 +134,99 @@ def n_trials_of_offset(half_box: float, tolerance: float, *, geometry: str,
     return n_offsets * (_N_TURNS * (first_tolerance / tolerance) ** 2)
 
 
-def chance_of_pairs(n_pairs: int, image_xy: ArrayLike, ref_xy: ArrayLike,
-                    tolerance: float) -> tuple[float, float]:
+def chance_of_pairs(n_pairs: float, image_xy: ArrayLike, ref_xy: ArrayLike, tolerance: float, *,
+                    matched: ArrayLike = ()) -> tuple[float, float]:
     """Return the probability of as many pairs between unrelated lists, one transform tried.
 
     Parameters
     ----------
-    n_pairs : int
-        Pairs within the tolerance.
-    image_xy, ref_xy : (N, 2) array_like
+    n_pairs : float
+        Pairs within the tolerance, those that count.
+    image_xy, ref_xy : (N, 2) and (M, 2) array_like
         Positions in both lists, with the transform applied. Rows that are not finite are left out.
     tolerance : float
         Pixels.
+    matched : (K,) array_like of int, optional
+        Indices of image sources that have a partner. Where these lie in lonely places the odds are
+        those of the sources there, if they are better.
 
     Returns
     -------
-    chance_probability : float
-        Of at least `n_pairs`, by a Poisson distribution.
+    log10_chance : float
+        Logarithm of the probability of at least `n_pairs`, by a Poisson distribution.
     n_expected : float
         How many pairs chance gives on average.
     """
-    image_xy = np.asarray(image_xy)[np.isfinite(image_xy).all(axis=1)]
+    positions: np.ndarray = np.asarray(image_xy, float)
+    is_matched = np.zeros(len(positions), bool)
+    is_matched[np.asarray(matched, int)] = True
+    is_finite = np.isfinite(positions).all(axis=1)
+    positions = positions[is_finite]
+    is_matched = is_matched[is_finite]
     ref_tree = cKDTree(np.asarray(ref_xy)[np.isfinite(ref_xy).all(axis=1)])
-    n_sources = len(image_xy)
-    image_xy = image_xy[:: max(1, n_sources // _MOST_COUNTED)]
-    weight = n_sources / max(1, len(image_xy))
+    step = max(1, len(positions) // _MOST_COUNTED)
+    weight = len(positions) / max(1, len(positions[::step]))
     # Pairs in rings around the tolerance tell how many chance gives within it, where both lists are
     # dense together too, as in a cluster. One more is counted in the outer ring than there is: none
     # seen does not mean none expected.
-    radii = [radius * tolerance for radius in _RINGS]
-    n_within = np.array([_n_neighbours(image_xy, ref_tree, radius) for radius in radii])
-    n_in_rings = n_within[1:] - n_within[:-1] + [0, 1]
-    per_source = (n_in_rings / np.diff(np.square(_RINGS))).max()
-    chance_probability = gammainc(n_pairs, per_source * weight)
-    if chance_probability > _SURELY_CHANCE:
-        return float(chance_probability), float(per_source * weight)
-    # Along a line, a column of a detector say, the number of pairs grows with the radius and not
-    # with its square: what the tolerance holds to one side tells.
-    angles = np.arange(_N_SIDES) * 2 * np.pi / _N_SIDES
-    for aside in tolerance * np.column_stack([np.cos(angles), np.sin(angles)]):
-        n_beside = [_n_neighbours(image_xy + far * aside, ref_tree, tolerance) for far in _BESIDE]
-        per_source = max(per_source, np.sum(n_beside) / len(_BESIDE))
-    return float(gammainc(n_pairs, per_source * weight)), float(per_source * weight)
+    n_within = np.array([ref_tree.query_ball_point(positions[::step], radius * tolerance,
+                                                   return_length=True) for radius in _RINGS])
+    n_inner, n_outer = np.diff(n_within, axis=0)
+    inner_area, outer_area = np.pi * np.diff(np.square(_RINGS))  # square tolerances
+    per_area = max(n_inner.sum() / inner_area, (n_outer.sum() + 1) / outer_area)
+    along_line = _pairs_along_line(positions[::step], ref_tree, tolerance, per_area)
+    n_expected = np.pi * max(per_area, along_line) * weight
+    found = [log10_poisson(n_pairs, n_expected)]
+    share_counted = n_pairs / max(is_matched.sum(), 1)
+    # In a cluster many pairs are chance; the few sources beside it may tell more. The outer ring
+    # says which these are, the inner one what chance gives them.
+    for most in _LONELY:
+        lonely = n_outer <= most
+        n_matched = is_matched[::step][lonely].sum() * weight * min(share_counted, 1.0)
+        n_expected_there = np.pi * weight * (n_inner[lonely].sum() + 1) / inner_area
+        found.append(log10_poisson(n_matched, n_expected_there) + np.log10(1 + len(_LONELY)))
+    return float(min(min(found), 0.0)), float(n_expected)
+
+
+def _pairs_along_line(image_xy, ref_tree, tolerance, per_area):
+    """Return the density of pairs, per square tolerance, along the densest line; 0 without one.
+
+    Along a line, a column of the detector or the trail of a satellite, the number of chance pairs
+    grows with the distance and not with its square, so that rings tell too little.
+    """
+    near, far = _ALONG
+    n_near = _n_neighbours(image_xy, ref_tree, far * tolerance)
+    step = 1 + int(n_near // _MOST_NEAR)
+    image_tree = cKDTree(image_xy[::step])
+    pairs = image_tree.sparse_distance_matrix(ref_tree, far * tolerance, output_type="ndarray")
+    beyond = pairs["v"] > near * tolerance
+    difference = ref_tree.data[pairs["j"][beyond]] - image_tree.data[pairs["i"][beyond]]
+    angles = np.arange(_N_AXES) * np.pi / _N_AXES
+    across = np.abs(difference @ np.array([-np.sin(angles), np.cos(angles)]))
+    counts = step * (across < tolerance).sum(axis=0)
+    area = 2 * (far - near) * 2  # to both sides of the middle and of the axis
+    most = counts.max(initial=0)
+    if _N_AXES * gammainc(max(most, 1), per_area * area) > _A_LINE:
+        return 0.0
+    return most / area
+
+
+def log10_poisson(n: float, n_expected: float) -> float:
+    """Return the logarithm of the probability of `n` events or more where fewer are expected.
+
+    It is finite where the probability itself is too small for a float.
+    """
+    if n <= 0:
+        return 0.0
+    probability = gammainc(n, n_expected)
+    if probability > 1e-200:
+        return float(np.log10(probability))
+    # The leading terms of the series, DLMF 8.11.4, which converges fast for n above n_expected.
+    terms = n_expected / (n + np.arange(1, 200))
+    series = 1 + np.cumprod(terms).sum()
+    with np.errstate(divide="ignore"):
+        log_first = n * np.log(n_expected) - n_expected - gammaln(n + 1)
+    return float(max((log_first + np.log(series)) / np.log(10), -1e9))
 
 
 def _n_neighbours(xy, tree, radius):

@@ -15,8 +15,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from imagereg.alignment.evidence import (
+    FittedCandidate,
+    explained,
+    loneliest_half,
+    repetition,
+)
 from imagereg.alignment.exposure import Rules
-from imagereg.alignment.fit import LinearFit, fit_linear, pair_errors
+from imagereg.alignment.fit import fit_linear, pair_errors
 from imagereg.alignment.match import (
     Candidate,
     PointSet,
@@ -28,9 +34,8 @@ from imagereg.alignment.match import (
 from imagereg.alignment.pattern import match_patterns
 from imagereg.alignment.significance import (
     SAME_PIXEL,
-    Judge,
     chance_of_pairs,
-    detector_fixed_shift,
+    log10,
     n_trials_of_offset,
     pairs_on_same_pixel,
 )
@@ -39,7 +44,6 @@ from imagereg.errors import (
     AmbiguousMatch,
     DegenerateFit,
     NotEnoughMatches,
-    NotEnoughSources,
 )
 from imagereg.wcs import TangentPlane
 
@@ -47,85 +51,25 @@ _MOST_REMATCHES = 8  # after which pairs that still change are taken as they are
 _PLENTY = 100_000  # sources; of more, a part is fitted first, see tests/bench/match_speed.py
 _WIDER = 3.0  # by which the search box grows
 _WIDEST = 27.0  # times searchrad, three steps
-_CERTAIN = 1e-12  # chance probability at which a finer tolerance has nothing to add
+_CERTAIN = -12.0  # log10 of the chance probability at which a finer tolerance adds nothing
 _FINEST = 1 / 8  # of the tolerance; less than the errors of positions
 _RIVAL_HEIGHT = 0.5  # of the first peak; a lower one is no rival
+# Of many sources that one list alone has, cosmic rays say, fewer are among the brightest.
+_BRIGHTEST = (50, 200)
+_N_PARTS = 2 + len(_BRIGHTEST)  # all sources, the brightest, the loneliest
+_FEW_EXPLAINED = 0.25  # of what should match; patterns may explain more
+_MOST_EXPLAINED = 0.5  # of what should match; nothing else can explain more
+# Of what should match, where it stays on its pixels although the headers say that it moves: nearly
+# all does where the headers are wrong, a part only where there are defects and stars.
+_STARS_THAT_STAY = 0.8
 _FEW_FLUXES = 5  # magnitudes that say nothing about their scatter
 _LEAST_SCATTER = 0.02  # magnitudes; variable stars and rounding are no mismatches
 
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FittedCandidate:
-    """A fit from the image to the reference, and what it is based on.
-
-    Parameters
-    ----------
-    image, reference : PointSet
-        What was matched.
-    image_index, ref_index : (K,) ndarray of int
-        Pairs, as indices into these.
-    fit : LinearFit
-        The transform.
-    candidate : Candidate or None
-        The offset from which the fit began, with its histogram; None for a pattern.
-    chance_probability : float
-        That unrelated lists match as well.
-    n_expected : float
-        Number of pairs that chance gives.
-    how : str
-        How it was found, where that was not as expected.
-    """
-
-    image: PointSet
-    reference: PointSet
-    image_index: np.ndarray
-    ref_index: np.ndarray
-    fit: LinearFit
-    candidate: Candidate | None = None
-    chance_probability: float = np.nan
-    n_expected: float = 0.0
-    how: str = ""
-
-    def __len__(self) -> int:
-        """Return the number of pairs."""
-        return len(self.image_index)
-
-    @property
-    def image_xy(self) -> np.ndarray:
-        """(K, 2) positions of the matched sources in the image, before the fit."""
-        return self.image.xy[self.image_index]
-
-    @property
-    def ref_xy(self) -> np.ndarray:
-        """(K, 2) positions of their partners."""
-        return self.reference.xy[self.ref_index]
-
-    @property
-    def n_beyond_chance(self) -> float:
-        """Number of matches less what chance gives."""
-        return len(self) - self.n_expected
-
-    @property
-    def detector_fixed_shift(self) -> float:
-        """Dither in pixels where most matches stay at one detector position, else 0."""
-        image_pixel = self.image.pixel[self.image_index]
-        ref_pixel = self.reference.pixel[self.ref_index]
-        return detector_fixed_shift(image_pixel, ref_pixel, self.image_xy - self.ref_xy)
-
-    def is_contradicted(self, exposure: int, rules: Rules) -> bool:
-        """Whether an exposure has sources enough, and no more matches than chance gives."""
-        mine = self.image.exposure_index == exposure
-        if mine.sum() < max(rules.minobj, 1):
-            return False
-        n_pairs = int((self.image.exposure_index[self.image_index] == exposure).sum())
-        image_xy = self.fit(self.image.xy[mine])
-        return _judge(rules).contradicts(n_pairs, image_xy, self.reference.xy)
-
-
-def solve(image: PointSet, reference: PointSet, plane: TangentPlane,
-          rules: Rules) -> FittedCandidate:
+def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rules, *, name: str,
+          everything: tuple[PointSet, PointSet] | None = None) -> FittedCandidate:
     """Find the transform from an image to its reference.
 
     Parameters
@@ -136,6 +80,11 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane,
         On which they are.
     rules : Rules
         How to match and fit.
+    name : str
+        Of the image, for the log.
+    everything : pair of PointSet, optional
+        Both lists with their unreliable sources, which are asked where the others stay on their
+        pixels: a point-spread function made of hot pixels fits no star.
 
     Raises
     ------
@@ -147,33 +96,33 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane,
     least_dither = rules.tolerance + SAME_PIXEL
     found = None
     try:
-        found = _Search(image, reference, plane, rules).run()
+        found = _Search(image, reference, plane, rules, name).run()
         dither = found.detector_fixed_shift
         if dither <= least_dither:
-            return _unique(found, rules)
+            return found
         failure = _failed(
             AmbiguousMatch,
             f"{len(found)} matches stay on the same pixels of the detector, though the headers say "
             f"that the telescope moved by {dither:.1f} pixels: defects, not stars", found)
     except AmbiguousMatch as error:
         failure = error
-    moving, ref_moving, n_fixed = _without_fixed(image, reference, least_dither)
+    moving, ref_moving, n_fixed = _without_fixed(*(everything or (image, reference)), least_dither)
     if n_fixed:
         try:
-            other = _Search(moving, ref_moving, plane, rules).run()
+            other = _Search(moving, ref_moving, plane, rules, name).run()
         except AlignmentError:
-            log.debug("nothing is found without the %d sources that stay on the same pixels",
-                      n_fixed)
+            log.debug("%s: nothing is found without the %d sources that stay on the same pixels",
+                      name, n_fixed)
         else:
             said = f"{n_fixed} sources that stay on the same pixels of the detector are left out"
             return dataclasses.replace(other, how="; ".join(filter(None, [other.how, said])))
+    if found and found.explained.share_of_all >= _STARS_THAT_STAY:
+        stay = (f"the sources stay on the same pixels of the detector, though the headers say that "
+                f"the telescope moved by {found.detector_fixed_shift:.1f} pixels")
+        return dataclasses.replace(found, how="; ".join(filter(None, [found.how, stay])))
     if found and not rules.onlybetter:
         return dataclasses.replace(found, how=str(failure))
     raise failure
-
-
-def _judge(rules):
-    return Judge(rules.maxchance, rules.tolerance)
 
 
 def _failed(kind, text, attempt):
@@ -181,17 +130,6 @@ def _failed(kind, text, attempt):
     failure = kind(text)
     failure.attempt = attempt
     return failure
-
-
-def _unique(found, rules):
-    """Return a fit; AmbiguousMatch where its sources repeat themselves, as a regular grid does."""
-    step = _judge(rules).repetition(found.image_xy)
-    if step is not None:
-        x, y = step
-        raise _failed(
-            AmbiguousMatch, f"its sources repeat themselves at a step of ({x:.1f}, {y:.1f}) "
-            "pixels, so that more than one offset explains them", found)
-    return found
 
 
 def _without_fixed(image, reference, least_dither):
@@ -216,6 +154,8 @@ class _Search:
     reference: PointSet
     plane: TangentPlane
     rules: Rules
+    name: str
+    whole: _Search | None = None  # where this one is among a part of the sources
 
     @property
     def _spacing(self):
@@ -223,36 +163,72 @@ class _Search:
         return {"tolerance": self.rules.tolerance, "separation": self.rules.separation}
 
     def run(self):
-        """Try offsets, in wider and wider boxes, then patterns; return the first fit believed."""
-        rules = self.rules
-        match_by_pattern = functools.partial(match_patterns, judge=_judge(rules), **self._spacing)
-        if rules.matching == "triangles":
-            return self._told(self._best_fit(match_by_pattern), "found by pattern match")
-        failure = None
-        for searchrad in self._search_radii():
+        """Return the fit that explains most: by offsets in wider and wider boxes, or by patterns.
+
+        The search goes on until a fit explains most of what should match.
+        """
+        found = []
+        failures = []
+        for search in (self, *self._among_some()):
+            found += search._by_offsets(failures)
+            if found:
+                break
+        share = max((fitted.share for fitted in found), default=0)
+        if self.rules.matching != "tolerance" and share < _FEW_EXPLAINED:
+            if failures:
+                log.info("%s: %s; trying patterns", self.name, failures[0])
+            by_pattern = functools.partial(match_patterns, judge=self.rules.judge,
+                                           **self._spacing)
             try:
-                found = self._best_fit(self._offset_matcher(searchrad))
-            except NotEnoughMatches as error:
-                failure = failure or error
-                continue
-            offset = found.candidate.offset + (rules.xoffset, rules.yoffset)
-            if np.abs(offset).max() > rules.searchrad:
-                box = searchrad * self.plane.pixel_scale
-                return self._told(found, f"found in a box of {box:.3g} arcsec")
+                found += self._fits(by_pattern, "found by pattern match")
+            except AlignmentError as error:
+                failures.append(error)
+        if found:
+            return self._few_told(self._best(found))
+        # What was found and can't be used says more than what was not found; else the search that
+        # was asked for counts.
+        telling = (e for e in failures if isinstance(e, (AmbiguousMatch, DegenerateFit)))
+        failure = next(telling, failures[0])
+        failure.offsets = failure.offsets or failures[0].offsets
+        raise failure
+
+    def _by_offsets(self, failures):
+        """Return the fits by offsets in wider and wider boxes; add to the failures where one fails.
+
+        The search goes on until a fit explains most of what should match.
+        """
+        found = []
+        if self.rules.matching == "triangles":
             return found
-        if rules.matching == "tolerance":
-            raise failure
-        log.info("%s; trying patterns", failure)
-        try:
-            return self._told(self._best_fit(match_by_pattern), "found by pattern match")
-        except (NotEnoughMatches, NotEnoughSources) as error:
-            raise failure from error  # of the search that was asked for
+        for searchrad in self._search_radii():
+            box = searchrad * self.plane.pixel_scale
+            try:
+                found += self._fits(self._offset_matcher(searchrad),
+                                    f"found in a box of {box:.3g} arcsec")
+            except AlignmentError as error:
+                failures.append(error)
+                continue
+            if self._most(found).share >= _MOST_EXPLAINED and not self._rivals(found):
+                break
+        return found
+
+    def _among_some(self):
+        """Yield searches among the brightest sources of both lists, and among the loneliest."""
+        for number in _BRIGHTEST:
+            if number < max(len(self.image), len(self.reference)):
+                yield self._among(self.image.brightest(number), self.reference.brightest(number))
+        yield self._among(self.image[loneliest_half(self.image.xy)],
+                          self.reference[loneliest_half(self.reference.xy)])
+
+    def _among(self, image, reference):
+        return dataclasses.replace(self, image=image, reference=reference, whole=self)
 
     def _search_radii(self) -> Iterator[float]:
         """Yield half sides of search boxes, pixels, as far as the sources reach."""
         searchrad = self.rules.searchrad
         yield searchrad
-        if self.rules.matching == "auto" and self.rules.use2dhist:
+        can_grow = self.rules.matching == "auto" and self.rules.use2dhist
+        if can_grow and len(self.image) and len(self.reference):
             extent = max(np.ptp(xy, axis=0).max() for xy in (self.image.xy, self.reference.xy))
             radius = searchrad * _WIDER
             while radius < min(extent, searchrad * _WIDEST * 1.01):  # and rounding
@@ -267,81 +243,147 @@ class _Search:
         return functools.partial(match_offsets, searchrad=searchrad, first_guess=first_guess,
                                  **self._spacing)
 
-    def _best_fit(self, matcher):
-        """Fit the candidates of a matcher that stand out; AmbiguousMatch for two equally good."""
-        best = None
+    def _fits(self, matcher, how):
+        """Return the fits of a matcher's candidates that stand out and are believed, best first.
+
+        Raises an AlignmentError where there is none.
+        """
+        found = []
         first = None
         failure = None
         for candidate in matcher(self.image, self.reference):
-            if best and candidate.prominence < _RIVAL_HEIGHT:
+            if found and candidate.prominence < _RIVAL_HEIGHT:
                 break
             first = first or candidate
             try:
-                fitted = self._fitted(candidate)
-            except (NotEnoughMatches, DegenerateFit) as error:
+                found.append(self._told(self._fitted(candidate), how))
+            except (NotEnoughMatches, DegenerateFit, AmbiguousMatch) as error:
                 failure = failure or error
-                continue
-            best = self._better(best, fitted) if best else fitted
-        if best:
-            return best
-        failure = failure or no_pairs(self.rules.tolerance)
-        failure.attempt = failure.attempt or first
-        raise failure
+        if not found:
+            failure = failure or no_pairs(self.rules.tolerance)
+            failure.attempt = failure.attempt or first
+            failure.offsets = first
+            raise failure
+        return sorted(found, key=lambda fitted: -fitted.n_beyond_chance)
 
-    def _better(self, one, other):
-        """Return the better of two fits; AmbiguousMatch where that can't be told."""
-        distance = np.hypot(*(one.fit(one.image_xy) - other.fit(one.image_xy)).T).max()
-        best, second = sorted((one, other), key=lambda fitted: -fitted.n_beyond_chance)
-        is_rival = _judge(self.rules).is_rival
-        if is_rival(distance, second.n_beyond_chance, best.n_beyond_chance):
+    def _few_told(self, found):
+        """Say that the matches are fewer than minobj where the user did not insist on that."""
+        if len(found) >= self.rules.minobj:
+            return found
+        few = (f"{len(found)} matches, fewer than minobj={self.rules.minobj}, explain "
+               f"{found.share:.0%} of what should match, chance {found.chance_probability:.0e}")
+        return dataclasses.replace(found, how="; ".join(filter(None, [found.how, few])))
+
+    @staticmethod
+    def _most(found):
+        """Return the fit with most matches beyond chance."""
+        return max(found, key=lambda fitted: fitted.n_beyond_chance)
+
+    def _best(self, found):
+        """Return the fit that explains most; AmbiguousMatch where another explains as much."""
+        best = self._most(found)
+        rivals = self._rivals(found)
+        if rivals:
+            second = self._most(rivals)
             middle = best.image_xy.mean(axis=0)
             shifts = [fitted.fit(best.image_xy).mean(axis=0) - middle for fitted in (best, second)]
             first, other = (f"({x:.1f}, {y:.1f})" for x, y in shifts)
             raise _failed(
                 AmbiguousMatch, f"offsets {first} and {other} pixels explain the sources about as "
                 f"well, with {len(best)} and {len(second)} matches", best)
-        return best
+        # A wider box finds the same again: the first one knows where it was looked for.
+        return next(fitted for fitted in found
+                    if fitted is best or self._distance(fitted, best) < self.rules.tolerance
+                    and len(fitted) >= len(best))
+
+    def _rivals(self, found):
+        """Return the fits that differ from the best one and explain about as much."""
+        best = self._most(found)
+        is_rival = self.rules.judge.is_rival
+        return [fitted for fitted in found if is_rival(
+            self._distance(fitted, best), fitted.n_beyond_chance, best.n_beyond_chance)]
+
+    @staticmethod
+    def _distance(one, other):
+        """Return how far apart two fits put the sources that the second one matches, pixels."""
+        return np.hypot(*(one.fit(other.image_xy) - other.fit(other.image_xy)).T).max()
 
     def _fitted(self, candidate):
-        """Fit from a candidate on; NotEnoughMatches where chance would give as many matches."""
+        """Fit from a candidate on; an AlignmentError where it is not to be believed."""
         fitted = self._settled(candidate, self.rules.tolerance)
         if np.isfinite(candidate.chance_probability):  # of a pattern, by all that was tried for it
-            fitted = dataclasses.replace(fitted, chance_probability=candidate.chance_probability)
+            fitted = dataclasses.replace(fitted, log10_chance=log10(candidate.chance_probability))
         else:
             fitted = self._with_odds(fitted, candidate, self.rules.tolerance)
             fitted = self._finer(fitted, candidate)
-        if not _judge(self.rules).believes(fitted.chance_probability):
+        self._require(fitted)
+        return self._examined(fitted, candidate)
+
+    def _require(self, fitted):
+        """Raise NotEnoughMatches where chance would give as many matches."""
+        if not self.rules.judge.believes(fitted.chance_probability):
             raise _failed(
                 NotEnoughMatches, f"{len(fitted)} matches, as unrelated sources would give with "
                 f"probability {fitted.chance_probability:.2g}", fitted)
+
+    def _examined(self, fitted, candidate):
+        """Ask a fit that is no chance for what repeats itself, and for what should match.
+
+        Raises AmbiguousMatch or NotEnoughMatches where that speaks against it.
+        """
+        image_xy = fitted.fit(self.image.xy)
+        whole = self.whole or self
+        repeated = repetition(fitted.ref_xy, fitted.fit(whole.image.xy), whole.reference.xy,
+                              tolerance=self.rules.tolerance)
+        judge = self.rules.judge
+        if judge.is_repetition(repeated.share):
+            x, y = repeated.step
+            raise _failed(
+                AmbiguousMatch, f"its sources repeat themselves at a step of ({x:.1f}, {y:.1f}) "
+                "pixels, so that more than one offset explains them", fitted)
+        if repeated.covered > 0:
+            if np.isnan(candidate.chance_probability):
+                fitted = self._with_odds(fitted, candidate, self.rules.tolerance,
+                                         repeated=repeated.covered)
+            else:  # the logarithm of a pattern's odds goes with the number of its matches
+                log10_chance = fitted.log10_chance * (1 - repeated.covered)
+                fitted = dataclasses.replace(fitted, log10_chance=log10_chance)
+            self._require(fitted)
+        share = explained(self.image.at(image_xy), self.reference, fitted.image_index,
+                          fitted.ref_index)
+        fitted = dataclasses.replace(fitted, explained=share)
+        if not judge.explains(share.share):
+            raise _failed(NotEnoughMatches, f"{len(fitted)} matches explain {share}", fitted)
         return fitted
 
     def _finer(self, fitted, candidate):
         """Fit with smaller tolerances, as long as that makes chance less probable."""
         tolerance = self.rules.tolerance / 2
         finest = _FINEST * self.rules.tolerance
-        while fitted.chance_probability > _CERTAIN and tolerance >= finest:
+        while fitted.log10_chance > _CERTAIN and tolerance >= finest:
             try:
                 finer = self._settled(fitted, tolerance)
             except AlignmentError:
                 break
             finer = self._with_odds(finer, candidate, tolerance)
-            if not finer.chance_probability < fitted.chance_probability:
+            if not finer.log10_chance < fitted.log10_chance:
                 break
             fitted = finer
             tolerance /= 2
         return fitted
 
-    def _with_odds(self, fitted, candidate, tolerance):
-        """Work out the odds; pairs of one source of the reference count once."""
-        n_distinct = len(np.unique(fitted.ref_index))
+    def _with_odds(self, fitted, candidate, tolerance, repeated=0.0):
+        """Work out the odds; pairs of one source of the reference count once, repeated ones not."""
+        n_counted = len(np.unique(fitted.ref_index)) * (1 - repeated)
         image_xy = fitted.fit(self.image.xy)
-        one, n_expected = chance_of_pairs(n_distinct, image_xy, self.reference.xy, tolerance)
+        log10_one, n_expected = chance_of_pairs(n_counted, image_xy, self.reference.xy, tolerance,
+                                                matched=fitted.image_index)
         n_trials = n_trials_of_offset(candidate.half_box, tolerance,
                                       geometry=self.rules.fitgeometry,
                                       first_tolerance=self.rules.tolerance)
+        n_trials *= _N_PARTS if self.whole else 1
         return dataclasses.replace(fitted, candidate=candidate, n_expected=n_expected,
-                                   chance_probability=min(1.0, one * n_trials))
+                                   log10_chance=min(0.0, log10_one + np.log10(n_trials)))
 
     def _settled(self, pairs, tolerance):
         """Fit, and match again with the fit applied, until the pairs stay the same.
@@ -369,10 +411,10 @@ class _Search:
                 break
             pairs = again
         found = FittedCandidate(self.image, self.reference, i, r, fit)
-        if fit.nmatches < rules.minobj:
+        if fit.nmatches < rules.fewest_matches:
             raise _failed(
                 NotEnoughMatches, f"{fit.nmatches} matches within tolerance={tolerance:g} pixel, "
-                f"minobj={rules.minobj} are needed", found)
+                f"{rules.needed} are needed", found)
         return found
 
     def _settled_on_part(self, pairs, step, tolerance):
@@ -389,6 +431,10 @@ class _Search:
 
     def _told(self, found, how):
         """Say how a fit was found that is not where it was expected."""
+        if found.candidate is not None:
+            beyond = np.abs(found.candidate.offset + (self.rules.xoffset, self.rules.yoffset)).max()
+            if beyond <= self.rules.searchrad:
+                return found
         middle = self.image.xy.mean(axis=0)
         offset = np.hypot(*(found.fit(middle) - middle + (self.rules.xoffset, self.rules.yoffset)))
         where = f"offset {offset * self.plane.pixel_scale:.2f} arcsec"

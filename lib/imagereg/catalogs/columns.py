@@ -148,6 +148,7 @@ class Table:
         return values
 
     def _numbers(self, values: np.ndarray, index: int) -> np.ndarray:
+        """Return cells as numbers; NaN for those that are no finite number."""
         is_text = values.dtype.kind in "OU"
         if is_text and not all(map(_DECIMAL.fullmatch, values)):
             return self._converted(values, index, _number, expected="a number")

@@ -83,6 +83,7 @@ def read_table(content: bytes, where: str) -> Table:
 
 
 def _read_text(content: bytes, where: str) -> Table:
+    """Read a table of text: find its bytes and lines, and tell its head from its records."""
     strange = content.translate(None, bytes(set(range(256)) - set(_CONTROL)))
     if strange:
         before = content[:content.index(strange[:1])].replace(b"\r\n", b"\n")
@@ -314,6 +315,7 @@ def _only_one(tables: list, where: str):
 
 
 def _read_fits(content: bytes, where: str) -> Table:
+    """Read the only table of a FITS file."""
     from astropy.io import fits
 
     with _library(where, "FITS"):
@@ -429,4 +431,5 @@ def _row(element: ElementTree.Element, nulls: list[set], place: str) -> list[str
 
 
 def _column_of_rows(index: int, text: bool, *, rows: list[list[str]]) -> np.ndarray:
+    """Return a column of a table that was read row by row."""
     return np.array([row[index] for row in rows], dtype=object)

@@ -67,6 +67,7 @@ class Reference:
 
     @property
     def _n_moving(self) -> int:
+        """Number of stars with motions, which come first in `at`."""
         return 0 if self.moving is None else len(self.moving)
 
     def extended_with(self, exposure, fit, plane, *, rows: np.ndarray,

@@ -133,6 +133,7 @@ def reference_catalog(table: Table, *, refxcol: str | int, refycol: str | int, r
 
 
 def _log(stars: ReferenceCatalog, where: str, n_lost: int) -> None:
+    """Log which columns were taken, and what the rows lack."""
     choice = "; ".join(f"{quantity} from {names}" for quantity, names in stars.columns.items())
     log.info("%s: %d rows; %s", where, len(stars), choice or "nothing in them")
     if n_lost:

@@ -142,7 +142,7 @@ def limited(catalog: Catalog, *, fluxunits: str, fluxmin: float | None = None,
 
 
 def _in_units(flux: np.ndarray, fluxunits: str, exptime: float | None) -> np.ndarray:
-    """Return fluxes in counts in other units; a magnitude is infinite for no flux."""
+    """Convert fluxes from counts to `fluxunits`; the magnitude of no flux is infinite."""
     if fluxunits != "mag":
         return flux / exposure_time(fluxunits, exptime)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imagereg.errors import InputError
+from imagereg.wcs import directions, unit_vectors
 
 PIXEL_SYSTEMS = ("image", "physical")
 
@@ -255,6 +256,7 @@ class RegionReader:
         self._add("circle", system, centre, angular=angular, sizes=(radius,), excluded=True)
 
     def _read_shape(self, name: str, words: list[str], excluded: bool) -> None:
+        """Read a shape of DS9's form, from its name and its values."""
         if name not in _FORMS:
             raise self._error(_EXPECTED)
         form = _FORMS[name]
@@ -274,7 +276,7 @@ class RegionReader:
         corners = np.reshape(values, (-1, 2))
         angular = system not in PIXEL_SYSTEMS
         if angular:
-            centre = _lonlat(unit_vectors(corners).mean(axis=0))
+            centre = directions(unit_vectors(corners).mean(axis=0))
             steps = offsets(centre, unit_vectors(corners))
         else:
             centre = (corners.min(axis=0) + corners.max(axis=0)) / 2
@@ -414,12 +416,6 @@ def _degrees(match: re.Match, *, in_hours: bool) -> float:
     return -value if match["sign"] == "-" else value
 
 
-def unit_vectors(lonlat: np.ndarray) -> np.ndarray:
-    """Return the unit vectors (..., 3) towards positions (..., 2) in degrees."""
-    lon, lat = np.moveaxis(np.deg2rad(lonlat), -1, 0)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
-
-
 def offsets(centre: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Return how far west and north of a centre positions are, along great circles.
 
@@ -445,9 +441,3 @@ def offsets(centre: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     sine = np.hypot(x, y)
     scale = np.rad2deg(np.arctan2(sine, z) / np.where(sine > 0, sine, 1))
     return np.stack([x * scale, y * scale], axis=-1)
-
-
-def _lonlat(vector: np.ndarray) -> np.ndarray:
-    """Return longitude and latitude, degrees, of a vector (3,) of any length."""
-    x, y, z = vector
-    return np.rad2deg([np.arctan2(y, x) % (2 * np.pi), np.arctan2(z, np.hypot(x, y))])

@@ -39,8 +39,9 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from scipy.spatial import cKDTree
 
-from imagereg.detection.ds9 import PIXEL_SYSTEMS, Region, RegionReader, offsets, unit_vectors
+from imagereg.detection.ds9 import PIXEL_SYSTEMS, Region, RegionReader, offsets
 from imagereg.errors import InputError
+from imagereg.wcs import unit_vectors
 
 _ASTROPY_FRAMES = {"ecliptic": "barycentricmeanecliptic"}
 # Pixels between knots at which the WCS is asked; between them positions are interpolated. With
@@ -81,7 +82,27 @@ class RegionList:
         ltm: Sequence[float] = (1.0, 1.0),
         ltv: Sequence[float] = (0.0, 0.0),
     ) -> np.ndarray:
-        """Return the mask of the pixels of a chip that are excluded; see `mask_from_regions`."""
+        """Mark the pixels of a chip that are excluded.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Rows and columns of the chip.
+        wcs : astropy.wcs.WCS, optional
+            WCS of the chip, distortion included; regions on the sky need it.
+        ltm, ltv : (float, float)
+            LTM1_1, LTM2_2 and LTV1, LTV2 of the header: image = ltm * physical + ltv.
+
+        Returns
+        -------
+        (ny, nx) ndarray of bool
+            True where a pixel is excluded.
+
+        Raises
+        ------
+        InputError
+            A region on the sky can't be put on the chip, or they take too long to draw.
+        """
         chip = _Chip((shape[0], shape[1]), wcs, np.asarray(ltm), np.asarray(ltv), self.where)
         mask = np.full(chip.shape, self.elsewhere)
         work = 0
@@ -102,48 +123,16 @@ class RegionList:
         return mask
 
 
-def mask_from_regions(
-    text: str,
-    shape: Sequence[int],
-    *,
-    wcs: WCS | None = None,
-    where: str = "",
-    plain: str = "include",
-    ltm: Sequence[float] = (1.0, 1.0),
-    ltv: Sequence[float] = (0.0, 0.0),
-) -> np.ndarray:
-    """Mark the pixels of a chip that a region file excludes.
+def parse_regions(text: str, where: str = "", *, plain: str = "include") -> RegionList:
+    """Read a region file; an `InputError` names the line that can't be read.
 
     Parameters
     ----------
-    text : str
-        Content of the region file.
-    shape : (int, int)
-        Rows and columns of the chip.
-    wcs : astropy.wcs.WCS, optional
-        WCS of the chip, distortion included; regions on the sky need it.
-    where : str
-        Name of the file, for errors.
+    text, where : str
+        Content of the file; its name, for errors.
     plain : {'include', 'exclude'}
         What a region of DS9's form without a sign is: an area to search, or one to ignore.
-    ltm, ltv : (float, float)
-        LTM1_1, LTM2_2 and LTV1, LTV2 of the header: image = ltm * physical + ltv.
-
-    Returns
-    -------
-    (ny, nx) ndarray of bool
-        True where a pixel is excluded.
-
-    Raises
-    ------
-    InputError
-        A line can't be read, or a region on the sky can't be put on the chip.
     """
-    return parse_regions(text, where, plain=plain).mask(shape, wcs=wcs, ltm=ltm, ltv=ltv)
-
-
-def parse_regions(text: str, where: str = "", *, plain: str = "include") -> RegionList:
-    """Read a region file once, for any number of chips; see `mask_from_regions`."""
     reader = RegionReader(where or "regions", plain_excludes=plain == "exclude")
     for number, line in enumerate(text.splitlines(), 1):
         reader.read_line(number, line)

@@ -9,10 +9,11 @@ import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
 from imagereg.detection.daofind import find_sources
-from imagereg.detection.epsf import Stamps
 from imagereg.detection.kernel import Kernel
 from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.detection.sky import measure_sky
+from imagereg.detection.stamps import Stamps
+from imagereg.detection.trails import on_trails
 
 _log = logging.getLogger(__name__)
 
@@ -131,6 +132,10 @@ def measure_chip(
             settings["relative_noise"] = sky.relative_noise
         sources = find_sources(data, **settings, **finding.settings(*_SHAPE_LIMITS))
     sources = leave_out(sources, excluded, where)
+    on_trail = on_trails(data, sources.xy, sky, width=finding.conv_width, bad=bad)
+    if on_trail.any():
+        _log.info("%s: %d sources on trails are left out", where, on_trail.sum())
+        sources = sources[~on_trail]
     if finding.centroid == "marginal" or not len(sources):
         return sources, None
     if finding.nsources is not None:

@@ -148,6 +148,7 @@ def find_sources_sextractor(
 
 
 def _program() -> str:
+    """Return the path of the program; InputError where it is not installed."""
     for name in PROGRAMS:
         if found := shutil.which(name):
             return os.path.abspath(found)

@@ -151,7 +151,8 @@ class ImageFile:
 
 
 @contextlib.contextmanager
-def read_image(path: str, *, flags_path: str | None = None) -> Iterator[ImageFile]:
+def read_image(path: str, *, flags_path: str | None = None,
+               needs_wcs: bool = True) -> Iterator[ImageFile]:
     """Open an image once, and yield it as an `ImageFile`.
 
     Parameters
@@ -160,6 +161,8 @@ def read_image(path: str, *, flags_path: str | None = None) -> Iterator[ImageFil
         A FITS file with any number of SCI extensions, or with one image; it may be gzipped.
     flags_path : str, optional
         A file of its own that holds the data quality flags, see `instruments.quality_file`.
+    needs_wcs : bool
+        Refuse an image without a WCS; else its chips have None for it.
 
     Raises
     ------
@@ -174,7 +177,7 @@ def read_image(path: str, *, flags_path: str | None = None) -> Iterator[ImageFil
                 axes = hdus[index].header["NAXIS"]
                 if axes != 2:
                     raise InputError(f"{path}[{index}] has {axes} axes, expected 2")
-            chips = tuple(read_chips(hdus, path))
+            chips = tuple(read_chips(hdus, path, needs_wcs=needs_wcs))
         flags = None
         if flags_path:
             with _as_input_error(flags_path):
@@ -238,15 +241,22 @@ def science(hdus: fits.HDUList, path: str) -> dict[int, int]:
     return {images[0]: 1}
 
 
-def read_chips(hdus: fits.HDUList, path: str, key: str = " ") -> list[Chip]:
+def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *,
+               needs_wcs: bool = True) -> list[Chip]:
     """Return the chips of an open file with the WCS under a letter; InputError for a bad WCS."""
-    return [Chip(extver, _read_wcs(hdus, index, path, key), hdus[index].shape)
+    return [Chip(extver, _read_wcs(hdus, index, path, key, needs_wcs=needs_wcs), hdus[index].shape)
             for index, extver in science(hdus, path).items()]
 
 
-def _read_wcs(hdus, index, path, key):
+def _read_wcs(hdus, index, path, key, *, needs_wcs):
+    """Read the WCS of an HDU under a letter; InputError where it is not usable.
+
+    None where there is none and none is needed.
+    """
     header = hdus[index].header
     if f"CTYPE1{key}".strip() not in header:
+        if not needs_wcs:
+            return None
         raise InputError(f"{path}[{index}] has no celestial WCS")
     try:
         wcs = distortion.read_wcs(header, hdus, key)

@@ -104,7 +104,7 @@ def metadata_of(header: Mapping, path: str) -> Metadata:
     words = {keyword: str(header.get(keyword, "")).strip() for keyword in keywords}
     optics = path
     if instrument_of(header).shares_psf:
-        optics = " ".join(str(header.get(keyword, "")) for keyword in _OPTICS)
+        optics = " ".join(str(header.get(keyword, "")) for keyword in _OPTICS).strip()
     exptime = header.get("EXPTIME")
     exptime = float(exptime) if isinstance(exptime, (int, float)) else np.nan
     root = root_of(words["ROOTNAME"], os.path.basename(path))

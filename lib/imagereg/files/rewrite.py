@@ -17,6 +17,7 @@ from imagereg.errors import InputError
 from imagereg.files.atomic import Claim, copy_bytes, is_protected, replacing
 from imagereg.files.blocks import check_structure, is_compressed
 from imagereg.files.fits import opened, science
+from imagereg.files.instruments import instrument_of
 from imagereg.wcs import Solution, corrected_header, headerlet, history, keywords
 
 #: An HDU of the new file, see `rewrite`.
@@ -26,6 +27,9 @@ Part: TypeAlias = int | tuple[int, fits.Header] | Any
 Solved: TypeAlias = tuple[Mapping[int, WCS | None], Solution]
 
 _FITS_BLOCK = 2880  # bytes
+# Keywords of the files from which stwcs makes a WCS; the first one it must have.
+_REFERENCE_FILES = ("IDCTAB", "NPOLFILE", "D2IMFILE")
+_NO_FILE = ("", "N/A")
 _UNSET_CHECKSUM = "0" * 16
 _PUNCTUATION = frozenset(b":;<=>?@[\\]^_`")  # ASCII between digits and letters
 
@@ -57,10 +61,34 @@ def _changing_headers(path, primary):
     except (InputError, OSError):
         return {}
     changing = {index: header for index, header in enumerate(headers) if b"CTYPE1  =" in header}
+    changing = changing or dict(enumerate(headers))  # any may be given a first WCS
     has_history = any(b"IDCSCALE=" in header for header in changing.values())
     if primary or has_history:
         changing[0] = headers[0]
     return dict(sorted(changing.items()))
+
+
+def check_recomputable(path: str) -> None:
+    """Raise InputError where a file is not of HST, or lacks a distortion reference file."""
+    with opened(path) as hdus:
+        header = hdus[0].header.copy()
+        science = any(hdu.name == "SCI" for hdu in hdus)
+    if not (instrument_of(header).has_updatewcs and science):
+        raise InputError(f"{path} is no image of HST with SCI extensions, which updatewcs = yes "
+                         "needs")
+    names = {keyword: str(header.get(keyword, "")).strip() for keyword in _REFERENCE_FILES}
+    if names["IDCTAB"] in _NO_FILE:
+        raise InputError(f"{path} names no IDCTAB in its primary header, which updatewcs = yes "
+                         "needs")
+    for keyword, name in names.items():
+        needed = f"{path} needs {keyword} {name} for updatewcs = yes"
+        variable, dollar, rest = name.rpartition("$")
+        if dollar and variable not in os.environ:
+            raise InputError(f"{needed}, and the environment variable {variable}, which says where "
+                             "that is, is not set")
+        on_disk = os.path.join(os.environ.get(variable, ""), rest)
+        if name not in _NO_FILE and not os.path.exists(on_disk):
+            raise InputError(f"{needed}, and there is no file {on_disk}")
 
 
 def check_wcsname(path: str, taken: Mapping[int, Iterable[str]], wcsname: str) -> None:

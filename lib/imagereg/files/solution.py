@@ -68,11 +68,11 @@ class ExposureRecord:
     @classmethod
     def of(cls, name: str, metadata: Metadata, chips: Sequence[Chip],
            plane: TangentPlane) -> ExposureRecord:
-        """Return the record of an exposure; little is known of one without chips."""
+        """Return the record of an exposure; little is known of one without chips or WCS."""
         root = metadata.rootname or root_of("", name)
         corners = np.full((2, 2), np.nan)
         sky = np.full(2, np.nan)
-        if chips:
+        if chips and chips[0].wcs is not None:
             first = pixel_to_sky(chips[0].wcs, [1, 1])
             last = pixel_to_sky(chips[-1].wcs, chips[-1].shape[::-1])
             corners = plane.sky_to_plane(np.concatenate([first, last]))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import glob
 import os
+import shutil
 import signal
 import sys
 import textwrap
@@ -14,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from imagereg.errors import ImageregError, ParameterError
+from imagereg.errors import AlignmentWarning, ImageregError, ParameterError
 from imagereg.files import atomic
 from imagereg.interfaces.completion import SHELLS, script
 from imagereg.interfaces.words import Request
@@ -40,6 +42,17 @@ FILE is a name, a wildcard or an @list; without any, the parameter input is used
 those of tweakreg and imagefindpars; names and choices may be abbreviated. imagefindpars.name=value
 sets one of a parameter set, imagefindpars=FILE takes it from a file. The exit status is 0 when all
 images are aligned, 1 when not, 2 when a parameter or a file is wrong."""
+_DEFAULT_INPUT = str(Spec.load("tweakreg")["input"].default)
+_INTRODUCTION = f"""\
+tweakreg aligns images with each other: it finds their stars, matches them on
+the sky, and corrects shift, rotation and scale in a shiftfile or in headers.
+No file matches {_DEFAULT_INPUT} here, which it takes where no image is named.
+
+  tweakreg 'j*flc.fits' threshold=50     align images
+  tweakreg --demo                        try it on a small visit, made here
+  tweakreg --epar                        edit the parameters
+  tweakreg --help                        all parameters; --help NAME explains one
+"""
 _PSET_USAGE = """{task} [name=value ...] [name+ ...] [name- ...]
 
 List or save parameters: {task} threshold=50 --savepars my.cfg"""
@@ -63,6 +76,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     """
     # What astropy warns of in a header is harmless, or is said in one of our own sentences.
     warnings.filterwarnings("ignore", module=r"astropy\.")
+    warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
     options = _parser(task).parse_intermixed_args(arguments)
     # The editor's windows would swallow what the handlers raise.
     stoppable = contextlib.nullcontext() if options.epar else _stopped_by_signals()
@@ -166,8 +180,9 @@ def _parser(task: str) -> argparse.ArgumentParser:
     add("--pars", metavar="FILE", action="append", default=[],
         help="take parameters from a .cfg or from what --dpar wrote; 'defaults' are those saved in "
              "the editor")
-    option(_savepars, "--savepars", metavar="FILE", help="save the parameters in a .cfg")
-    flag(_unlearn, "--unlearn", help="forget the parameters saved in the editor")
+    option(_savepars, "--savepars", metavar="FILE",
+           help="save the parameters in a .cfg; 'defaults' saves them as the editor does")
+    flag(_unlearn, "--unlearn", help="forget what was saved in the editor, sets included")
     option(_completion, "--completion", choices=SHELLS,
            help="print the script that completes names in bash or zsh")
     flag(_epar, "--epar", help="edit the parameters, beginning with those last saved")
@@ -176,6 +191,8 @@ def _parser(task: str) -> argparse.ArgumentParser:
         return parser
     add("--dry-run", action="store_true", help="print what headers would get, and write nothing")
     option(_apply, "--apply", metavar="SOLUTION", help="apply a solution file or a shiftfile")
+    option(_report_page, "--report", metavar="SOLUTION",
+           help="make the page of a run of which the solution file is left")
     flag(_restore, "--restore", help="bring back the WCS that was archived last")
     add("--to", metavar="WCSNAME", help="with --restore: which WCS")
     option(_activate, "--activate", metavar="WCSNAME",
@@ -186,7 +203,7 @@ def _parser(task: str) -> argparse.ArgumentParser:
     flag(_install_iraf, "--install-iraf", help="declare the package imagereg to IRAF's cl")
     flag(_uninstall_iraf, "--uninstall-iraf", help="take that back")
     option(_align_for_cl, "--clpars", metavar="FILE",
-           help="align as cl's dparam wrote into FILE, and remove it")
+           help="align as cl's dparam wrote into FILE, and leave the exit status there")
     option(_demo, "--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
            help="simulate a small visit in FOLDER and align it")
     return parser
@@ -194,6 +211,9 @@ def _parser(task: str) -> argparse.ArgumentParser:
 
 def _dispatch(options: argparse.Namespace, task: str) -> int:
     """Do what the first option that has an action says; without any, align or list."""
+    if task == "tweakreg" and _is_bare(options) and not glob.glob(_DEFAULT_INPUT):
+        _say(_INTRODUCTION, end="")
+        return 2
     request = Request.parse(task, options.words, options.pars)
     if task == "tweakreg":
         if options.dry_run:
@@ -209,6 +229,12 @@ def _dispatch(options: argparse.Namespace, task: str) -> int:
     if task == "tweakreg":
         return _align(request)
     return _list_set(request)
+
+
+def _is_bare(options: argparse.Namespace) -> bool:
+    """Whether nothing at all was said after the command."""
+    said = [value for name, value in vars(options).items() if name != "actions"]
+    return all(value in (None, [], False) for value in said)
 
 
 def _print_lines(lines: Iterable[str]) -> None:
@@ -248,16 +274,25 @@ def _help(name: str, request: Request) -> None:
     from imagereg.parameters import help as pages
 
     parser = _parser(request.task)
+    width = _terminal_width()
     if name == "all":
-        _say(f"{parser.format_help()}\n{pages.task_help(request.task)}", end="")
+        page = pages.wrapped(pages.task_help(request.task), width)
+        _say(f"{parser.format_help()}\n{page}", end="")
     elif name in ARGUMENTS:
-        _say(pages.task_help(name), end="")
+        _say(pages.wrapped(pages.task_help(name), width), end="")
     elif name:
         meant = _meant(name, request.task)
-        entries = [f"{task}: {pages.parameter_help(task, own)}" for task, own in meant]
+        entries = [f"{task}: {pages.parameter_help(task, own, width)}" for task, own in meant]
         _say("\n\n".join(entries))
     else:
         _say(_short_help(parser, _specs(request.task)), end="")
+
+
+def _terminal_width() -> int | None:
+    """Return the columns to wrap help at, as many as read well; None where there's no terminal."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return min(max(shutil.get_terminal_size().columns - 1, 30), 100)
 
 
 def _specs(task: str) -> list[Spec]:
@@ -303,15 +338,23 @@ def _dpar(_: bool, request: Request) -> None:
 
 
 def _savepars(path: str, request: Request) -> None:
-    """Write a .cfg; that of tweakreg holds its parameter sets."""
+    """Write a .cfg; that of tweakreg holds its parameter sets. Or save them as the editor does."""
+    if path == "defaults":
+        saved.remember_parameters(request.parameter_sets())
+        return
     values, *psets = request.parameter_sets()
     atomic.write_text(path, values.spec.cfg_text(values, psets))
 
 
 def _unlearn(_: bool, request: Request) -> None:
     """Remove the parameters that the user saved."""
-    path = saved.forget_parameters(request.task)
-    _say(f"removed {path}" if path else f"no parameters of {request.task} are saved")
+    removed = []
+    for task in (request.task, *Spec.load(request.task).psets):
+        removed += saved.forget_parameters(task)
+    for path in removed:
+        _say(f"removed {path}")
+    if not removed:
+        _say(f"no parameters of {request.task} are saved")
 
 
 def _completion(shell: str, _: Request) -> None:
@@ -336,6 +379,7 @@ def _epar(_: bool, request: Request) -> int:
 
         with _stopped_by_signals():
             results.append(TweakReg(None, False, *values.values()))
+        return results[-1]
 
     start = starting_values(request.files, request.sources, request.flat)
     editor.edit("tweakreg", start=start, run=run)
@@ -361,6 +405,14 @@ def _apply(solution: str, request: Request) -> int:
             for line in applied.differences:
                 _say(line)
     return 0 if all(applied.wcsname for applied in report) else 1
+
+
+def _report_page(solution: str, request: Request) -> None:
+    """Make the page of a run afterwards, and name it."""
+    from imagereg.tasks import report_solution
+
+    _refuse_parameters(request.given, "--report takes no parameters, and {!r} is one")
+    _say(report_solution(solution))
 
 
 def _restore(_: bool, request: Request) -> None:
@@ -433,28 +485,13 @@ def _align_for_cl(path: str, _: Request) -> int:
 
 def _demo(folder: str, request: Request) -> int:
     """Simulate a visit, align it, and print what was found beside the truth."""
-    from imagereg import demo
-    from imagereg.interfaces.python import TweakReg
+    from imagereg.interfaces import demonstration
 
     if os.path.isdir(folder) and os.listdir(folder):
         raise ParameterError(f"the folder {folder} for the demo is not empty")
-    visit = demo.simulate_visit(folder)
-    before = visit.residuals()
-    os.chdir(folder)
-    files = [os.path.basename(path) for path in visit.files]
-    chosen = {"threshold": 10, "updatehdr": True, "shiftfile": True, "interactive": False}
-    result: Any = TweakReg(files, **(chosen | request.given))
-    _say(result, "\n\ntruth:")
-    for index, alignment in enumerate(result.alignments):
-        dx, dy, rot, scale = visit.expected_shift(index, result.plane.wcs)
-        _say(f"{alignment.name}  {dx:9.4f} {dy:9.4f} {rot:11.8f} {scale:10.8f}")
-    after = visit.residuals(files)
-    _say("\nrms against the first image, mas")
-    _say("before:", *(f"{rms:.2f}" for rms in before))
-    _say("after: ", *(f"{rms:.2f}" for rms in after))
-    outputs = "the log tweakreg.log, the shifts shifts.txt, plots of every image as *.png"
-    _say(f"\nIn {folder}: {outputs}")
-    return 0 if result.ok else 1
+    text, is_well = demonstration.run(folder, request.given)
+    _say(text)
+    return 0 if is_well else 1
 
 
 if __name__ == "__main__":

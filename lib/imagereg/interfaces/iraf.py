@@ -8,12 +8,14 @@ parameters to the command ``tweakreg`` in a file that cl's ``dparam`` wrote: lin
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,8 +33,11 @@ _TASKS = {
     "imagefindpars": "How sources are found in images",
     "refimagefindpars": "How sources are found in the reference image",
 }
+#: Where cl saves their parameters: letters 1, 2 and the last of the package, 1 to 5 and the last of
+#: the task.
+_UPARM_FILES = ("imgtweakg.par", "imgimages.par", "imgrefims.par", "cleimageg.par")
 _BEGIN = "# >>> imagereg, by tweakreg --install-iraf >>>\n"
-_END = "# <<< imagereg <<<\n"
+_END = "# <<< imagereg <<<"
 _BLOCK = """if (deftask ("pyexecute")) {{
     ;	# PyRAF: import imagereg
 }} else {{
@@ -50,8 +55,11 @@ logout
 """
 
 
-def align(path: str) -> Result | None:
-    """Run tweakreg with the parameters that `dparam` wrote into a file, then remove the file.
+def align(path: str) -> Result:
+    """Run tweakreg with the parameters that `dparam` wrote into a file.
+
+    Once the run has ended, the exit status is all that the file holds: 0 where all images are
+    aligned, else 1. After an error it is as it was.
 
     Parameters
     ----------
@@ -72,12 +80,12 @@ def align(path: str) -> Result | None:
     for task, name, value in lines:
         if name in Spec.load(task).names:
             given[task][name] = value[1:-1] if value.startswith('"') else value
-    result = TweakReg(
+    result: Any = TweakReg(
         configobj=given["tweakreg"],
         imagefindcfg=given["imagefindpars"],
         refimagefindcfg=given["refimagefindpars"],
     )
-    os.unlink(path)
+    atomic.write_text(path, f"{0 if result.ok else 1}\n")
     return result
 
 
@@ -111,23 +119,28 @@ def install(command: str) -> str:
     _make_help(pages_folder, cl)
     package = package_file("iraf", "imagereg.cl").parent
     block = _BLOCK.format(package=package, help=pages_folder, command=shlex.quote(command))
-    before, after = _around_block(login)
-    atomic.write_bytes(login, (before + _BEGIN + block + _END + after).encode("latin-1"))
+    text = _with_block(_without_block(_read(login)), block)
+    atomic.write_bytes(login, text.encode("latin-1"))
     return f"{login} declares the package imagereg; help is in {pages_folder}"
 
 
 def uninstall() -> str:
-    """Take away what `install` made; return what was done."""
+    """Take away what `install` made, and what cl saved for our tasks; return what was done."""
     home = _iraf_home()
     shutil.rmtree(home / "imagereg", ignore_errors=True)
+    for name in _UPARM_FILES:
+        (home / "uparm" / name).unlink(missing_ok=True)
     login = home / "loginuser.cl"
-    text = "".join(_around_block(login))
-    if not login.exists() or text.encode("latin-1") == login.read_bytes():
+    text = _read(login)
+    rest = _without_block(text)
+    if rest == text:
         return f"{login} does not declare the package imagereg"
-    if text.strip() == "keep":
+    if rest.strip() in ("", "keep"):
         login.unlink()
+        with contextlib.suppress(OSError):  # it is not empty: cl has files of its own there
+            home.rmdir()
     else:
-        atomic.write_bytes(login, text.encode("latin-1"))
+        atomic.write_bytes(login, rest.encode("latin-1"))
     return f"{login} does not declare the package imagereg any more"
 
 
@@ -138,22 +151,32 @@ def _iraf_home() -> Path:
     return old if is_old else new
 
 
-def _around_block(login: Path) -> tuple[str, str]:
-    """Return the text of loginuser.cl before and after the place of our block.
+def _read(login: Path) -> str:
+    """Return the text of loginuser.cl; Latin-1 gives every byte back as it was."""
+    return atomic.read_bytes(login).decode("latin-1") if login.exists() else ""
 
-    A new block goes before the last ``keep``, which is added if there is none.
+
+def _with_block(text: str, block: str) -> str:
+    """Return the text of loginuser.cl with our block, before the last ``keep``.
+
+    Where there is no ``keep``, the block has one. Where the text did not end with a line feed, the
+    block does not either, so that `_without_block` can give the text back.
     """
-    # Latin-1 gives every byte back as it was.
-    text = atomic.read_bytes(login).decode("latin-1") if login.exists() else ""
-    before, found, rest = text.partition(_BEGIN)
-    if found:
-        return before, rest.partition(_END)[2]
     keep = re.search(r"^[ \t]*keep\b[^\n]*\s*\Z", text, re.MULTILINE)
     if keep:
-        return text[: keep.start()], text[keep.start() :]
-    if text and not text.endswith("\n"):
-        text += "\n"
-    return text, "keep\n"
+        return f"{text[: keep.start()]}{_BEGIN}{block}{_END}\n{text[keep.start() :]}"
+    is_whole = not text or text.endswith("\n")
+    begin, end = ("", "\n") if is_whole else ("\n", "")
+    return f"{text}{begin}{_BEGIN}{block}keep\n{_END}{end}"
+
+
+def _without_block(text: str) -> str:
+    """Return the text of loginuser.cl without our block, if it has one."""
+    before, found, rest = text.partition(_BEGIN)
+    if not found:
+        return text
+    after = rest.partition(_END)[2]
+    return before + after[1:] if after else before.removesuffix("\n")
 
 
 def _make_help(folder: Path, cl: str) -> None:
@@ -171,16 +194,18 @@ def _make_help(folder: Path, cl: str) -> None:
     database = folder / "helpdb.mip"
     database.unlink(missing_ok=True)
     try:
-        done = subprocess.run(
-            [cl],
-            input=_MAKE_HELP.format(help=folder),
-            env={"USER": getpass.getuser(), **os.environ},  # without USER cl ends at once
-            timeout=60,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            cwd=folder,
-        )
+        with tempfile.TemporaryDirectory() as home:  # cl makes folders there
+            done = subprocess.run(
+                [cl],
+                input=_MAKE_HELP.format(help=folder),
+                # Without USER cl ends at once.
+                env={"USER": getpass.getuser(), **os.environ, "HOME": home},
+                timeout=60,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                cwd=folder,
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InputError(f"{cl} can't make {database}: {error}") from None
     if not database.exists():

@@ -9,19 +9,22 @@ editor of this package, ``help`` shows its pages.
 from __future__ import annotations
 
 import functools
+import os
 import pydoc
 import sys
 import traceback
 import types
+import warnings
 from typing import Any
 
-from imagereg.errors import ImageregError, ParameterError
+from imagereg.errors import AlignmentWarning, ImageregError, ParameterError
 from imagereg.parameters import (
     TASKS,
     ParameterSet,
     Spec,
     find_parameter,
     package_file,
+    saved,
     shown,
 )
 from imagereg.parameters import help as pages
@@ -44,9 +47,10 @@ def declare_tasks() -> None:
     task: Any = declare(
         taskname="tweakreg",
         value=_par_file("tweakreg"),
-        function=lambda *_: _align(_parameters(task)),
+        function=lambda *_: _run(task),
     )
     _equip(task, setParList=functools.partial(_set_parameters, task))
+    _recall(task)
     if not iraf.defvar("dev"):
         iraf.set(dev="/dev/")  # PyRAF without IRAF misses dev$null at every redirection
     _adapt_prompt()
@@ -62,7 +66,8 @@ def _equip(task, **methods) -> None:
     """Give a PyRAF task our editor and our help, and further methods."""
     edit = functools.partial(_edit, task)
     # To PyRAF the attributes of a task are parameters, but those in its dictionary come first.
-    vars(task).update(eParam=edit, tParam=edit, **methods)
+    unlearn = functools.partial(_unlearn, task)
+    vars(task).update(eParam=edit, tParam=edit, unlearn=unlearn, **methods)
     # PyRAF's help looks for a module whose name ends with the task's; the real one takes a second
     # to import.
     page: Any = types.ModuleType(f"{__name__}.{task.getName()}")
@@ -101,9 +106,13 @@ def _set_parameters(task, *args, **keywords) -> None:
 def _full_name(name: str) -> str:
     """Return the full name of a parameter, with the set it is in.
 
-    PyRAF would give ``threshold`` to both parameter sets, and an abbreviation of it to none.
+    PyRAF would give ``threshold`` to both parameter sets, and an abbreviation of it to none. It
+    hands over ``imagefindpars.threshold`` as ``imagefindparsDOTthreshold``.
     """
-    if name.startswith("_") or "." in name or name in ("ParList", "mode"):
+    owner, dot, own = name.replace("DOT", ".").rpartition(".")
+    if dot and owner in TASKS:
+        return f"{owner}.{Spec.load(owner).find(own, minimum_match=True).name}"
+    if name.startswith("_") or dot or name in ("ParList", "mode"):
         return name
     specs = [Spec.load("tweakreg"), Spec.load("imagefindpars")]
     spec, parameter = find_parameter(name, specs, buttons=True)
@@ -111,25 +120,36 @@ def _full_name(name: str) -> str:
     return prefix + (parameter.pset or parameter.name)
 
 
-def _align(sets: dict[str, ParameterSet]) -> None:
-    """Run tweakreg, and print its result."""
+def _run(task) -> None:
+    """Do what the name of the task at PyRAF's prompt asks for."""
+    _align(task, _parameters(task))
+
+
+def _align(task, sets: dict[str, ParameterSet]) -> Any:
+    """Run tweakreg, print its result, and leave 0 in `status` if all is well, else 1."""
     from imagereg.interfaces.python import TweakReg
 
-    result = TweakReg(
-        configobj=sets["tweakreg"],
-        imagefindcfg=sets["imagefindpars"],
-        refimagefindcfg=sets["refimagefindpars"],
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
+        result: Any = TweakReg(
+            configobj=sets["tweakreg"],
+            imagefindcfg=sets["imagefindpars"],
+            refimagefindcfg=sets["refimagefindpars"],
+        )
     sys.stdout.write(f"{result}\n")
+    task.setParam("status", 0 if result.ok else 1)
+    return result
 
 
 def _edit(task) -> None:
     """Edit the parameters of a PyRAF task and of its parameter sets, and let PyRAF learn them."""
     from imagereg.interfaces import epar as editor
 
+    _recall(task)
+
     def run(sets):
         _store(task, sets)
-        _align(sets)
+        return _align(task, sets)
 
     editor.edit(
         task.getName(),
@@ -140,6 +160,12 @@ def _edit(task) -> None:
 
 
 def _store(task, sets: dict[str, ParameterSet]) -> None:
+    """Save parameters for everybody, and have PyRAF learn them."""
+    saved.remember_parameters(sets.values())
+    _learn(task, sets)
+
+
+def _learn(task, sets: dict[str, ParameterSet]) -> None:
     """Give parameters to a PyRAF task and to its parameter sets, and have them learned."""
     holders = _holders(task)
     for name, values in sets.items():
@@ -147,6 +173,43 @@ def _store(task, sets: dict[str, ParameterSet]) -> None:
             native = not (value is None or isinstance(value, bool))
             holders[name].setParam(parameter, value if native else shown(value))
         holders[name].saveParList()
+        _seen[name] = _saved_at(name)
+
+
+#: When the parameters were saved that PyRAF holds, by task.
+_seen: dict[str, float] = {}
+
+
+def _saved_at(name: str) -> float:
+    """Return when the parameters of a task were saved last; 0 if they are not."""
+    path = saved.user_parameters(name)
+    return os.path.getmtime(path) if path else 0.0
+
+
+def _recall(task) -> None:
+    """Learn what was saved elsewhere after PyRAF had learned its own."""
+    from imagereg.interfaces.epar import saved as files
+
+    holders = _holders(task)
+    newer = [name for name in holders if _saved_at(name) > _learned_at(holders[name])]
+    if newer:
+        values = files.last_saved([Spec.load(name) for name in holders]).values
+        _learn(task, {name: values[name] for name in newer})
+
+
+def _learned_at(holder) -> float:
+    """Return when PyRAF learned the parameters that it holds; 0 if they are the defaults."""
+    from pyraf import iraf
+
+    path = iraf.Expand(holder._scrunchParpath, noerror=1)
+    learned = os.path.getmtime(path) if os.path.exists(path) else 0.0
+    return max(learned, _seen.get(holder.getName(), 0.0))
+
+
+def _unlearn(task) -> None:
+    """Go back to the defaults, and forget what was saved."""
+    saved.forget_parameters(task.getName())
+    type(task).unlearn(task)
 
 
 def _show_help(task: str) -> None:

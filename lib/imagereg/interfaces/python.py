@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imagereg.errors import AlignmentWarning, NotAligned
 from imagereg.files import atomic
 from imagereg.interfaces import epar as editor
 from imagereg.parameters import (
@@ -21,6 +23,9 @@ from imagereg.report import Result
 from imagereg.tasks import align_images
 from imagereg.version import __version__
 
+# Python shows a warning once a line of the caller; a loop over visits shall hear of each failure.
+warnings.simplefilter("always", AlignmentWarning, append=True)
+
 
 def TweakReg(
     files: str | Sequence[str] | None = None,
@@ -30,15 +35,22 @@ def TweakReg(
     refimagefindcfg: Mapping | str | None = None,
     *,
     dry_run: bool = False,
+    raise_on_failure: bool = False,
     **input_dict: Any,
 ) -> Result | None:
     """Align images with the first of them."""
     sources = (configobj, imagefindcfg, refimagefindcfg)
     if editpars:
-        return _edit_and_align(files, sources, input_dict, dry_run=dry_run)
-    task, *finding = gather_parameters(*sources, input_dict)
-    images = task.input if files is None else files
-    return align_images(images, task, *finding, dry_run=dry_run)
+        result = _edit_and_align(files, sources, input_dict, dry_run=dry_run)
+    else:
+        task, *finding = gather_parameters(*sources, input_dict)
+        images = task.input if files is None else files
+        result = align_images(images, task, *finding, dry_run=dry_run)
+    if result is not None and not result.ok:
+        if raise_on_failure:
+            raise NotAligned(result.verdict, result)
+        warnings.warn(result.verdict, AlignmentWarning, stacklevel=2)
+    return result
 
 
 def _edit_and_align(files, sources, flat, *, dry_run):
@@ -48,6 +60,7 @@ def _edit_and_align(files, sources, flat, *, dry_run):
     def execute(values):
         images = values["tweakreg"].input
         results.append(align_images(images, *values.values(), dry_run=dry_run))
+        return results[-1]
 
     editor.edit("tweakreg", start=starting_values(files, sources, flat), run=execute)
     return results[-1] if results else None
@@ -150,6 +163,8 @@ imagefindcfg, refimagefindcfg : mapping or str or None
     The same for imagefindpars and refimagefindpars.
 dry_run : bool
     Write nothing at all; the result's `differences` say what headers would get.
+raise_on_failure : bool
+    Raise NotAligned where an image is not aligned, once all is written; else there is a warning.
 {task.doc_table()}
 {finding.doc_table()}
 
@@ -164,6 +179,13 @@ ParameterError
     A parameter is unknown, or its value is not what is expected; nothing has been done.
 InputError
     A file is missing, or the reference or an output can't be used; no header has been changed.
+NotAligned
+    An image is not aligned, and `raise_on_failure` is set; its `result` is what would be returned.
+
+Warns
+-----
+AlignmentWarning
+    An image is not aligned.
 """
 
 

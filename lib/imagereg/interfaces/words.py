@@ -49,7 +49,7 @@ class Request:
             A file with parameters can't be read.
         """
         settings = [_setting(word) for word in words if _is_setting(word)]
-        sources: list[tuple[str | None, str]] = [(None, path) for path in pars]
+        sources = [source for path in pars for source in _sources(path, task)]
         sources += [(name, value) for name, value in settings if name in ARGUMENTS]
         given = _from_files(sources, task)
         typed: dict[tuple[str, str], str] = {}
@@ -98,6 +98,16 @@ def _setting(word: str) -> tuple[str, str]:
     if equals:
         return name, value
     return word[:-1], "yes" if word.endswith("+") else "no"
+
+
+def _sources(path: str, task: str) -> list[tuple[str | None, str]]:
+    """Return what ``--pars`` names: files, each with the task whose parameters it must hold.
+
+    None stands for any task. 'defaults' names what was saved, of parameter sets too.
+    """
+    if path == "defaults":
+        return [(name, path) for name in (task, *Spec.load(task).psets)]
+    return [(None, path)]
 
 
 def _from_files(sources: Sequence[tuple[str | None, str]], task: str) -> dict[str, Any]:

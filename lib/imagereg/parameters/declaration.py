@@ -274,6 +274,7 @@ def _minimum_match(text: Any, choices: Iterable[str]) -> str:
 
 
 def _as_string(parameter, value):
+    """Return a value as the text that the parameter holds; ValueError where it is none."""
     if value is None:
         return parameter.none
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):

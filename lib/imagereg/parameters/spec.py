@@ -24,6 +24,11 @@ from imagereg.parameters.declaration import Parameter, Value, cfg_value, parse_c
 _LONGEST_VALUE = 100  # characters of a value in an error, which is to be a line or two
 _LONGEST_REASON = 200  # characters of what configobj says of a file, which quotes lines of it
 
+# What a task of IRAF leaves behind for scripts, as parameters only there: lines of its .par.
+_IRAF_OUTPUT = {
+    "tweakreg": ['status,i,h,INDEF,0,1,"How the last run ended: 0 all aligned, 1 not all"']
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -304,7 +309,7 @@ class Spec:
             lines = [p.par_line(values.get(p.name)) for p in shown]
         except ValueError as error:
             raise ParameterError(f"{self.task}: {error}") from None
-        return "\n".join([*lines, 'mode,s,h,"ql"', ""])
+        return "\n".join([*lines, *_IRAF_OUTPUT.get(self.task, ()), 'mode,s,h,"ql"', ""])
 
     def doc_table(self) -> str:
         """Return the parameters as the section of a numpydoc docstring."""

@@ -27,6 +27,7 @@ def lpar_text(sets: Sequence[ParameterSet]) -> str:
 
 
 def _lpar_lines(values: ParameterSet) -> Iterator[str]:
+    """Yield the lines of ``--lpar``, as IRAF's lpar prints them."""
     for p in values.spec.layout:
         if p.kind == "action" and not p.pset:
             continue
@@ -103,6 +104,7 @@ def parse(text: str, path: str, spec: Spec) -> dict[str, Any]:
 
 
 def _parse_dpar(lines: list[str], path: str, spec: Spec) -> dict[str, Any]:
+    """Read what ``--dpar`` prints, of a task and its parameter sets."""
     tasks: dict[str, dict[str, str]] = {}
     for line in lines:
         found = _DPAR_LINE.fullmatch(line)

@@ -15,6 +15,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from imagereg.alignment import Alignment
+from imagereg.report.residuals import (
+    REJECTED,
+    USED,
+    draw_distribution,
+    draw_residuals,
+    residual_range,
+    signal_to_noise,
+)
 from imagereg.wcs import Status, border, orientation, pixel_to_sky
 
 if typing.TYPE_CHECKING:
@@ -31,11 +39,17 @@ _ZOOM = 31  # bins a side of that panel
 _MOST_BLOCKS = 128  # a side, of the panel for the whole histogram
 _MOST_ARROWS = 900  # more hide each other
 _SMALLEST = 1e-3  # pixels; the scale of a plot of residuals does not go below it
-_USED, _REJECTED, _PEAK = "tab:blue", "tab:red", "tab:red"
+_PEAK, _RIVAL, _NO_PEAK = "tab:red", "tab:orange", "0.35"
+_MOST_RIVALS = 3  # peaks beside the highest that are marked
+_RIVAL_SHARE = 0.5  # of the pairs of the highest peak that a rival has at least
+_PEAK_BINS = 3  # bins to either side that belong to a peak
 
 
 def histogram_png(alignment: Alignment, *, labelsize: float) -> bytes:
     """Plot the two-dimensional histogram of offsets, with its peak marked, as a PNG image.
+
+    Where the image is not aligned, the highest bin is marked as no peak. Rings mark other peaks of
+    half its height and more, a cross the offset zero, where the headers have the image.
 
     An offset is what is to be added to a position in the image to come to that of its partner in
     the reference; the dx and dy of a shiftfile lead the other way.
@@ -105,7 +119,7 @@ class _Page:
 
     Matplotlib's own layout engines take as long as all the rest and give up where letters are
     large. `letters` is their height in points, `size` the width and height of the area below the
-    title in inches; the title has the name of the image and below it the `lines`.
+    title in inches; the title has the name of the image, why it failed, and below it the `lines`.
     """
 
     def __init__(self, alignment: Alignment, letters: float, size: tuple[float, float],
@@ -115,11 +129,12 @@ class _Page:
 
         self.letters = letters
         em = letters / 72
-        name = alignment.name
+        lines = [alignment.name, *lines]
         if alignment.status is Status.FAILED:
-            name += " (not aligned)"
+            lines[0] += " (not aligned)"
+            lines.insert(1, alignment.reason)
         columns = int(size[0] / em * _LETTERS_PER_HEIGHT)
-        title = [part for line in (name, *lines) for part in textwrap.wrap(line, columns)]
+        title = [part for line in lines for part in textwrap.wrap(line, columns)]
         self._inches = np.array([size[0], size[1] + (len(title) + 0.5) * _LINE * em])
         no_layout: typing.Any = "none"  # matplotlib's type hints do not know it
         self.figure = Figure(figsize=(size[0], self._inches[1]), dpi=_DPI, layout=no_layout)
@@ -169,18 +184,23 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
     if alignment.match is None or alignment.match.histogram is None:
         raise ValueError(f"{alignment.name} has no histogram of offsets to plot")
     match: typing.Any = alignment.match
-    histogram, edges, offset = match.histogram, match.edges, match.offset
+    histogram, edges = match.histogram, match.edges
+    failed = alignment.status is Status.FAILED
+    peaks = _highest_bins(histogram, edges)
+    offset = peaks[0] if failed else match.offset
     row, column = _bin_of(offset, edges)
     number = f"{histogram[row, column]:.0f} pairs"
     peak = f"({offset[0]:+.2f}, {offset[1]:+.2f})"
+    rivals = [place for place in peaks if np.abs(place - offset).max() > _PEAK_BINS]
     views = _views(histogram, edges, row, column)
     letters, em, (left, bottom) = _room(labelsize)
     side = max(4.6 if len(views) > 1 else 5.2, 24 * em)
     bar_left = len(views) * (left + side) + 1.5 * em
     lines = ["offset = reference minus image: what to add to a position in the image to reach its "
              "partner",
-             f"peak at {peak} pixels: {number} in its bin of {edges[0][1] - edges[0][0]:.3g} "
-             f"pixel; mean of all bins {histogram.mean():.2g}"]
+             f"{'no peak; the highest bin' if failed else 'peak'} at {peak} pixels: {number} in "
+             f"its bin of {edges[0][1] - edges[0][0]:.3g} pixel; mean of all bins "
+             f"{histogram.mean():.2g}"]
     size = bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em
     page = _Page(alignment, letters, size, lines)
     norm = _cube_root(max(histogram.max(), 1))
@@ -189,10 +209,16 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
         panel = page.panel(place, xlabel="X offset (pixels)", ylabel="Y offset (pixels)")
         picture = panel.imshow(counts, norm=norm, cmap="bone_r", extent=extent, origin="lower",
                                interpolation="nearest")
-        panel.set(xlim=box[0], ylim=box[1])
+        (x_low, x_high), (y_low, y_high) = box
         panel.set_title(title, fontsize=letters)
-        _circle(panel, offset)
-    _write_beside(panel, offset, f"{number}\n{peak}", letters)
+        panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2)
+        panel.set(xlim=box[0], ylim=box[1])
+        _circle(panel, offset, _NO_PEAK if failed else _PEAK)
+        for rival in rivals[:_MOST_RIVALS]:
+            if x_low < rival[0] < x_high and y_low < rival[1] < y_high:
+                _circle(panel, rival, _RIVAL, size=14)
+    text = f"{'no peak: ' if failed else ''}{number}\n{peak}"
+    _write_beside(panel, offset, text, letters=letters, colour=_NO_PEAK if failed else _PEAK)
     bar = page.figure.colorbar(picture, cax=page.panel((bar_left, bottom, 0.2, side)))
     bar.set_label("pairs in a bin (cube-root scale)", fontsize=letters)
     return page
@@ -242,20 +268,39 @@ def _views(histogram: np.ndarray, edges: np.ndarray, row: int, column: int) -> l
     return views
 
 
-def _circle(panel: Axes, place: np.ndarray) -> None:
-    """Draw a circle around a place, with a white border."""
-    for colour, width in (("white", 3), (_PEAK, 1.5)):
-        panel.plot(*place, marker="o", markersize=22, markerfacecolor="none",
-                   markeredgecolor=colour, markeredgewidth=width)
+def _highest_bins(histogram: np.ndarray, edges: np.ndarray) -> list[np.ndarray]:
+    """Return the offset of the highest bin, and of others apart from it that are rivals to it."""
+    left = histogram.copy()
+    highest = histogram.max()
+    places: list[np.ndarray] = []
+    while len(places) <= _MOST_RIVALS:
+        row, column = np.unravel_index(np.argmax(left), left.shape)
+        if places and (left[row, column] < _RIVAL_SHARE * highest or highest == 0):
+            break
+        places.append(np.array([edges[0][column:column + 2].mean(),
+                                edges[1][row:row + 2].mean()]))
+        rows = slice(max(row - _PEAK_BINS, 0), row + _PEAK_BINS + 1)
+        columns = slice(max(column - _PEAK_BINS, 0), column + _PEAK_BINS + 1)
+        left[rows, columns] = -1
+    return places
 
 
-def _write_beside(panel: Axes, place: np.ndarray, text: str, letters: float) -> None:
+def _circle(panel: Axes, place: np.ndarray, colour: str, size: float = 22) -> None:
+    """Draw a circle around a place, with a white border; broken where it is no peak."""
+    style = (0, (3, 2)) if colour == _NO_PEAK else "-"
+    for border_colour, width in (("white", 3), (colour, 1.5)):
+        panel.scatter(place[0], place[1], s=size**2, facecolors="none", edgecolors=border_colour,
+                      linewidths=width, linestyles=[style])
+
+
+def _write_beside(panel: Axes, place: np.ndarray, text: str, *, letters: float,
+                  colour: str) -> None:
     """Write beside a place, on the side where there is room."""
     middle = np.mean([panel.get_xlim(), panel.get_ylim()], axis=1)
     x, y = np.where(place > middle, -1, 1)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 2}
     panel.annotate(text, (place[0], place[1]), (15 * x, 15 * y), textcoords="offset points",
-                   fontsize=letters, color=_PEAK, ha="left" if x > 0 else "right",
+                   fontsize=letters, color=colour, ha="left" if x > 0 else "right",
                    va="bottom" if y > 0 else "top", bbox=box)
 
 
@@ -264,11 +309,14 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
     if ylimit is not None and not ylimit > 0:
         raise ValueError(f"ylimit is {ylimit}, expected more than 0 pixels")
     scale = alignment.plane.pixel_scale * 1000
-    limit = _residual_range(fit.residuals[fit.used]) if ylimit is None else ylimit
+    limit = residual_range(fit.residuals[fit.used]) if ylimit is None else ylimit
     letters, em, (left, bottom) = _room(labelsize)
     bottom += 2 * em
-    wide, tall = max(3.7, 20 * em), max(2.5, 15 * em)
-    size = 2 * left + 2 * wide + 2.5 * em, bottom + 2 * tall + 3 * em
+    wide, tall = max(2.9, 20 * em), max(2.3, 15 * em)
+    margin = 0.25 * wide  # of the histogram beside the panels of a row
+    right = 2 * left + 2 * wide + 2.5 * em
+    size = right + margin + 1.5 * em, bottom + 2 * tall + 3 * em
+    snr = signal_to_noise(alignment)
     numbers = f"{fit.nmatches} of {len(fit.used)} matches used"
     page = _Page(alignment, letters, size, [
         f"residual = reference minus fitted image; {numbers}", _rms_text(fit, scale)])
@@ -278,41 +326,17 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
         x, y = left + column * (wide + 2.5 * em), bottom + (1 - row) * (tall + 2 * em)
         panel = page.panel((x, y, wide, tall), ylabel=f"residual in {'XY'[row]} ({unit})",
                            xlabel=f"{'XY'[column]} on the plane (pixels)" if row == 1 else "")
-        handles = _draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor,
-                                  used=fit.used, limit=limit * factor)
+        handles = draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor,
+                                  used=fit.used, limit=limit * factor, snr=snr)
         panel.set(xlim=(low[column], high[column]), ylim=(-limit * factor, limit * factor))
         panel.tick_params(labelbottom=row == 1)
         if column == 1:
             panel.yaxis.tick_right()
             panel.yaxis.set_label_position("right")
+            beside = page.panel((right, y, margin, tall))
+            draw_distribution(beside, fit.residuals[fit.used, row] * factor, limit * factor)
     page.legend(handles | _beyond(panel, fit, limit))
     return page
-
-
-def _draw_residuals(panel: Axes, positions: np.ndarray, residuals: np.ndarray, *,
-                    used: np.ndarray, limit: float) -> dict:
-    """Draw the residuals of one axis, those beyond the limit at the edge.
-
-    Returns {text: mark} for the legend.
-    """
-    panel.axhline(0, color="0.5", linewidth=0.8, zorder=1)
-    handles = {}
-    size = float(np.clip(80 / np.sqrt(len(residuals)), 1.6, 4.5))
-    dot = {"marker": "o", "color": _USED, "markeredgewidth": 0, "alpha": 0.8, "markersize": size}
-    cross = {"marker": "x", "color": _REJECTED, "markersize": max(size, 4)}
-    kinds: list[tuple[np.ndarray, str, dict]] = [(used, "used", dot), (~used, "rejected", cross)]
-    for chosen, name, style in kinds:
-        if not chosen.any():
-            continue
-        within = chosen & (np.abs(residuals) <= limit)
-        mark, = panel.plot(positions[within], residuals[within], linestyle="none", **style)
-        handles[f"{name} ({chosen.sum()})"] = mark
-        for end, triangle in ((limit, "^"), (-limit, "v")):
-            beyond = positions[chosen & (residuals * np.sign(end) > limit)]
-            if beyond.size:
-                panel.plot(beyond, np.full(beyond.size, end), triangle, color=style["color"],
-                           markersize=5, markeredgewidth=0, clip_on=False)
-    return handles
 
 
 def _beyond(panel: Axes, fit, limit: float) -> dict:
@@ -322,23 +346,6 @@ def _beyond(panel: Axes, fit, limit: float) -> dict:
         return {}
     mark, = panel.plot([], [], "^", color="0.5", markersize=5)
     return {f"beyond the range ({number})": mark}
-
-
-def _residual_range(residuals: np.ndarray) -> float:
-    """Return half the height of a plot of all residuals but a few far off the rest, pixels."""
-    size = np.abs(residuals)
-    largest = size.max()
-    typical = 1.4826 * np.median(size, axis=0).max()  # one sigma of a normal distribution
-    if typical > 0:
-        largest = min(largest, 6 * typical)
-    return _round_up(max(1.08 * largest, _SMALLEST))
-
-
-def _round_up(value: float) -> float:
-    """Return the least of 1, 1.2, 1.5, 2, ... times a power of ten that is not below a value."""
-    round_numbers = np.array([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12])
-    steps = 10.0 ** np.floor(np.log10(value)) * round_numbers
-    return float(steps[steps >= value][0])
 
 
 def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
@@ -366,15 +373,15 @@ def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
     panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     for outline in outlines:
         panel.plot(*outline.T, color="0.6", linewidth=0.8, zorder=1)
-    panel.plot(*xy[drawn].T, ".", color=_USED, markersize=2)
+    panel.plot(*xy[drawn].T, ".", color=USED, markersize=2)
     quiver = panel.quiver(*xy[drawn].T, *arrows.T, angles="xy", scale_units="xy", scale=1,
-                          units="inches", width=0.01, color=_USED)
+                          units="inches", width=0.01, color=USED)
     tip = key * enlargement / (high - low)[0], 1 + em / tall
     panel.quiverkey(quiver, *tip, key * enlargement, "", labelpos="E")
     panel.annotate(f"{key:.3g} pixels = {key * scale:.3g} mas", tip, (6, 0), va="center",
                    xycoords="axes fraction", textcoords="offset points", fontsize=letters)
     if not fit.used.all():
-        rejected, = panel.plot(*xy[~fit.used].T, "x", color=_REJECTED, markersize=4)
+        rejected, = panel.plot(*xy[~fit.used].T, "x", color=REJECTED, markersize=4)
         page.legend({f"rejected, drawn without arrow ({(~fit.used).sum()})": rejected})
     return page
 

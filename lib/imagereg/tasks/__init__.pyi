@@ -1,7 +1,8 @@
 from .apply import apply_solution as apply_solution
 from .compare import compare_solutions as compare_solutions
+from .compare import list_solutions as list_solutions
 from .compare import score_table as score_table
-from .listing import list_solutions as list_solutions
+from .page import report_solution as report_solution
 from .restore import restore_wcs as restore_wcs
 from .run import align_catalogs as align_catalogs
 from .run import align_images as align_images
@@ -12,6 +13,7 @@ __all__ = [
     "apply_solution",
     "compare_solutions",
     "list_solutions",
+    "report_solution",
     "restore_wcs",
     "score_table",
 ]

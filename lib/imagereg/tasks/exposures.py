@@ -6,9 +6,10 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from astropy.wcs import WCS
 from threadpoolctl import threadpool_limits
 
@@ -19,6 +20,7 @@ from imagereg.detection import (
     Finding,
     Stamps,
     best_of_chip,
+    epsf_measure,
     leave_out,
     measure,
     measure_chip,
@@ -33,10 +35,12 @@ from imagereg.files import (
     instruments,
     lists,
     mef_inputs,
+    psf,
     read_bytes,
     read_image,
 )
 from imagereg.parameters import ParameterSet, Spec
+from imagereg.tasks.progress import progress
 from imagereg.wcs import TangentPlane, pixel_to_sky
 
 log = logging.getLogger(__name__)
@@ -85,19 +89,55 @@ class Detection:
     problem: str = ""
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """An exposure, and what its positions were measured from.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        With its sources.
+    stamps : Stamps or None
+        Pixels around the sources; None where positions are not those of a PSF.
+    psf : EffectivePSF or None
+        What was fitted to the stamps.
+    is_given : bool
+        Whether the PSF is that of a file.
+    """
+
+    exposure: Exposure
+    stamps: Stamps | None = None
+    psf: EffectivePSF | None = None
+    is_given: bool = False
+
+
 def measure_images(task: ParameterSet, finding: ParameterSet,
-                   images: Sequence[InputFile]) -> list[Exposure]:
+                   images: Sequence[InputFile]) -> list[Measured]:
     """Return the exposures of the images to align, with sources found or given by the user."""
     names = ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
     columns = {name: task[name] for name in names}
     catalogs = lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
     exclusions = _exclusions(task)
-    exposures = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
-                                  catalogs=catalogs)
+    psfs = psf.read_psfs(task.psf) if task.psf and os.path.exists(task.psf) else {}
+    measured = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
+                                 catalogs=catalogs, psfs=psfs, needs_wcs=False)
+    if task.matching != "triangles" or task.headerlet:
+        measured = [dataclasses.replace(each, exposure=_with_wcs_alone(each.exposure))
+                    for each in measured]
     if exclusions:
-        _report_unused(exclusions, exposures, task)
-    return exposures
+        _report_unused(exclusions, [each.exposure for each in measured], task)
+    return measured
+
+
+def _with_wcs_alone(exposure):
+    """Return an exposure; one without a WCS gets a problem that says how it would be given one."""
+    if not exposure.lacks_wcs:
+        return exposure
+    problem = (f"{exposure.name} has no celestial WCS; with matching=triangles and headerlet=no it "
+               "gets one, by a pattern of sources that the reference has too")
+    log.error("%s", problem)
+    return dataclasses.replace(exposure, chips=(), sources=SourceCatalog.empty(), problem=problem)
 
 
 def _report_unused(exclusions, exposures, task):
@@ -126,13 +166,13 @@ def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: 
     if task.refcat:
         frame = _frame_of_catalog(task, exposures, dry_run)
         name = os.path.basename(task.refcat)
-        return frame.plane, Reference(name, SourceCatalog.empty(), _read_refcat(task, frame))
+        return frame.plane, Reference(name, SourceCatalog.empty(), _read_refcat(task, frame.wcs))
     if not task.refimage:
         return TangentPlane.around(_usable(exposures[0]).outlines), None
     image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
     limits = Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
-    first, *_ = measure_exposures([image], ref_finding, limits=limits,
-                                  exclusions=_exclusions(task))
+    measured = measure_exposures([image], ref_finding, limits=limits, exclusions=_exclusions(task))
+    first = measured[0].exposure
     same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
     plane = TangentPlane.around(_usable(first).outlines)
     name = os.path.basename(task.refimage)
@@ -140,9 +180,11 @@ def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: 
 
 
 def _usable(exposure):
-    """Return an exposure; InputError with its problem where it has one."""
+    """Return an exposure; InputError with its problem where it has one, or no WCS."""
     if exposure.problem:
         raise InputError(exposure.problem)
+    if exposure.lacks_wcs:
+        raise InputError(f"{exposure.name} has no celestial WCS, which the reference needs")
     return exposure
 
 
@@ -161,7 +203,12 @@ def _frame_of_catalog(task, exposures, dry_run):
     if task.refxyunits == "pixels":
         raise InputError(f"refxyunits = pixels: say by refimage which image the pixels of "
                          f"{task.refcat} are of, or give the WCS file that outwcs wrote")
-    first = next((exposure for exposure in exposures if not exposure.problem), exposures[0])
+    usable = [exposure for exposure in exposures if not exposure.problem]
+    located = [exposure for exposure in usable if not exposure.lacks_wcs]
+    if usable and not located:
+        stars = _read_refcat(task, None)
+        return _Frame(TangentPlane.around_stars(stars.sky, usable[0].chips[0].shape))
+    first = located[0] if located else exposures[0]
     return _Frame(TangentPlane.around(_usable(first).outlines))
 
 
@@ -190,15 +237,15 @@ def _plane_file(path):
         return None
 
 
-def _read_refcat(task, frame):
-    """Read the reference catalog, and keep the stars within the limits of flux and number."""
+def _read_refcat(task, wcs):
+    """Read the reference catalog, whose pixels are those of a WCS, and keep what limits leave."""
     table = read_table(read_bytes(task.refcat), task.refcat)
     names = ("refxcol", "refycol", "refxyunits", "rfluxcol", "rfluxunits")
     stars = reference_catalog(table, **{name: task[name] for name in names})
     stars = limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
                     fluxunits=task.rfluxunits, nbright=task.refnbright, prefix="r")
     if task.refxyunits == "pixels":
-        stars = dataclasses.replace(stars, sky=pixel_to_sky(frame.wcs, stars.xy))
+        stars = dataclasses.replace(stars, sky=pixel_to_sky(wcs, stars.xy))
     return stars
 
 
@@ -208,7 +255,9 @@ def _exclusions(task):
 
 def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                       limits: Limits | None = None, exclusions: lists.Exclusions | None = None,
-                      catalogs: lists.UserCatalogs | None = None) -> list[Exposure]:
+                      catalogs: lists.UserCatalogs | None = None,
+                      psfs: Mapping[str, EffectivePSF] | None = None,
+                      needs_wcs: bool = True) -> list[Measured]:
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
@@ -223,10 +272,14 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         Where not to look for sources.
     catalogs : UserCatalogs, optional
         Sources that the user gives, in place of the finder's.
+    psfs : mapping of str to EffectivePSF, optional
+        Known PSFs by optics; the others are measured.
+    needs_wcs : bool
+        An image without a WCS has a problem; else its sources have no sky positions.
 
     Returns
     -------
-    list of Exposure
+    list of Measured
         In order; a file of STIS gives one for each of its exposures, all others give one. One that
         can't be read has a `problem` and no sources.
 
@@ -239,23 +292,28 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         raise ParameterError(f"{parameters.task}: computesig = no needs skysigma > 0")
     # Each thread has its own work: threads of BLAS below them would only wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs), images)
+        found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs,
+                                               needs_wcs=needs_wcs), images)
+        found = progress(found, "finding sources", len(images))
         detections = [detection for part in found for detection in part]
+        given = psfs or {}
         stamps: dict[str, list[Stamps]] = {}
         for detection in detections:
-            if detection.stamps is not None:
+            if detection.stamps is not None and detection.metadata.optics not in given:
                 stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
         width = _defined(parameters, "conv_width")
-        psfs = pool.map(lambda parts: EffectivePSF.measure(Stamps.concat(parts), width),
-                        stamps.values())
-        psf_of = dict(zip(stamps, psfs, strict=True))
-        detections = list(pool.map(lambda detection: _refined(detection, psf_of), detections))
+        found = pool.map(lambda parts: epsf_measure.measure_psf(Stamps.concat(parts), width),
+                         stamps.values())
+        psf_of = {**given, **dict(zip(stamps, found, strict=True))}
         number = parameters.nsources if catalogs is None else None
-        return list(pool.map(lambda detection: _exposure(detection, limits, number),
-                             detections))
+        found = pool.map(lambda detection: _measured(detection, psf_of, limits, number),
+                         detections)
+        measured = list(progress(found, "measuring sources", len(detections)))
+    return [dataclasses.replace(each, is_given=each.exposure.metadata.optics in given)
+            for each in measured]
 
 
-def _detect(image, parameters, exclusions, catalogs):
+def _detect(image, parameters, exclusions, catalogs, *, needs_wcs):
     """Return a `Detection` for each exposure in a file; an InputError becomes a problem of one."""
     name = os.path.basename(image.path)
     finding = _finding(parameters)
@@ -274,7 +332,8 @@ def _detect(image, parameters, exclusions, catalogs):
 
     try:
         detections = []
-        with read_image(image.path, flags_path=instruments.quality_file(image.path)) as opened:
+        with read_image(image.path, flags_path=instruments.quality_file(image.path),
+                        needs_wcs=needs_wcs) as opened:
             for exposure, metadata, chips in opened.exposures():
                 parts = [sources_of(opened, chip, metadata) for chip in chips]
                 detection = Detection(exposure, image.path, metadata, chips)
@@ -293,33 +352,40 @@ def _with_sources(detection, parts):
                                stamps=Stamps.concat(stamps) if stamps else None)
 
 
-def _refined(detection, psf_of):
-    """Return a detection with positions and fluxes from the PSF."""
-    if detection.stamps is None:
-        return detection
-    psf = psf_of[detection.metadata.optics]
-    sources = refine_positions(detection.sources, detection.stamps, psf)
-    return dataclasses.replace(detection, sources=sources)
-
-
-def _exposure(detection, limits, nsources):
-    """Return the exposure with the sources that the limits leave, `nsources` a chip at most."""
-    name, path, metadata = detection.name, detection.path, detection.metadata
-    sources = detection.sources
+def _measured(detection, psf_of, limits, nsources):
+    """Return the exposure with positions from the PSF, `nsources` that the limits leave a chip."""
     if detection.problem:
-        return Exposure(name, path, metadata, (), sources, detection.problem)
+        return Measured(Exposure(detection.name, detection.path, detection.metadata, (),
+                                 detection.sources, detection.problem))
+    stamps = detection.stamps
+    surface = None
+    sources = detection.sources
+    if stamps is not None:
+        surface = psf_of[detection.metadata.optics]
+        sources = refine_positions(sources, stamps, surface)
+    sources, rows = _kept(sources, detection, limits, nsources)
+    if stamps is not None:
+        stamps = stamps.cropped(surface.half)[rows]
+    exposure = Exposure.measured(detection.name, detection.chips, sources, path=detection.path,
+                                 metadata=detection.metadata)
+    return Measured(exposure, stamps, surface)
+
+
+def _kept(sources, detection, limits, nsources):
+    """Return the sources that the limits leave, `nsources` a chip at most, and their rows."""
     if limits is not None:
         sources = limited(sources, fluxmin=limits.fluxmin, fluxmax=limits.fluxmax,
-                          fluxunits=limits.fluxunits, exptime=metadata.exptime)
+                          fluxunits=limits.fluxunits, exptime=detection.metadata.exptime)
     nbright = limits.nbright if limits else None
-    if nbright is not None or nsources is not None:
-        parts = []
-        for chip in detection.chips:
-            best = best_of_chip(sources[sources.chip == chip.extver], nsources, chip.shape,
-                                name=name, chip=chip.extver)
-            parts.append(measure.brightest(best, nbright))
-        sources = SourceCatalog.concat(parts)
-    return Exposure.measured(name, detection.chips, sources, path=path, metadata=metadata)
+    if nbright is None and nsources is None:
+        return sources, sources.ident - 1
+    parts = []
+    for chip in detection.chips:
+        best = best_of_chip(sources[sources.chip == chip.extver], nsources, chip.shape,
+                            name=detection.name, chip=chip.extver)
+        parts.append(measure.brightest(best, nbright))
+    rows = np.concatenate([part.ident for part in parts]) - 1
+    return SourceCatalog.concat(parts), rows
 
 
 def _defined(parameters, name):

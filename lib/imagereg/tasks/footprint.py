@@ -7,15 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 
 from imagereg.errors import InputError
-from imagereg.files import (
-    InputFile,
-    expand_input,
-    headerlets,
-    instruments,
-    lists,
-    root_name,
-)
+from imagereg.files import InputFile, expand_input, instruments, lists, root_name
 from imagereg.parameters import ParameterSet
+from imagereg.tasks import headerlets
 
 CHIP_CATALOG = "the chip catalog"
 
@@ -42,7 +36,7 @@ def files_read(images: Sequence[InputFile], task: ParameterSet,
     with contextlib.suppress(InputError):  # measuring the reference says what is wrong with it
         for image in expand_input(task.refimage) if task.refimage else ():
             found += _of_image(image, "refimage")
-    found += [(task[name], name) for name in ("catfile", "exclusions", "refcat")]
+    found += [(task[name], name) for name in ("catfile", "exclusions", "psf", "refcat")]
     if task.headerlet:
         found.append((task.history.strip(), "the history"))
     found += [(finding.sexconfig, "sexconfig") for finding in findings]
@@ -76,6 +70,10 @@ def files_written(images: Sequence[InputFile], task: ParameterSet, *,
     found = [] if dry_run else [(product(task, "solution.ecsv"), "the solution file")]
     if task.runfile:
         found.append((task.runfile, "runfile"))
+    if task.psf and not dry_run and not os.path.exists(task.psf):
+        found.append((task.psf, "psf"))
+    if task.report:
+        found.append((product(task, "report.html"), "the page"))
     if task.shiftfile:
         found += [(task.outshifts, "outshifts"), (task.outwcs, "outwcs"),
                   (product(task, "geomap.db"), "the geomap database")]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sys
-from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 from astropy.wcs import WCS
@@ -20,7 +20,6 @@ from imagereg.files import (
     Solutions,
     atomic,
     fits,
-    headerlets,
     rewrite,
     root_name,
     solution,
@@ -31,8 +30,8 @@ from imagereg.files import (
 from imagereg.files import text as formats
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result, plots
-from imagereg.tasks import footprint
-from imagereg.tasks.updatewcs import check_recomputable
+from imagereg.tasks import footprint, headerlets
+from imagereg.tasks.progress import progress
 from imagereg.wcs import Status, TangentPlane
 
 # What fonts, settings and missing libraries make matplotlib raise.
@@ -49,7 +48,7 @@ def changes_images(task: ParameterSet) -> bool:
 def without_outputs(task: ParameterSet) -> ParameterSet:
     """Return the parameters of a dry run, which writes no files of its own."""
     return task.replace(writecat=False, shiftfile=False, see2dplot=False, residplot="No plot",
-                        runfile="")
+                        runfile="", report=False)
 
 
 def check_outputs(images: Sequence[InputFile], task: ParameterSet, *findings: ParameterSet,
@@ -71,7 +70,7 @@ def check_outputs(images: Sequence[InputFile], task: ParameterSet, *findings: Pa
     for path in paths if task.updatehdr or task.updatewcs else ():
         rewrite.check_updatable(path)
     for path in paths if task.updatewcs else ():
-        check_recomputable(path)
+        rewrite.check_recomputable(path)
     for image in images if task.updatehdr and not task.reusename else ():
         rewrite.check_wcsname(image.path, image.wcs_names, task.wcsname)
 
@@ -81,6 +80,10 @@ def _new_files(task, dry_run):
     names = [] if dry_run else [footprint.product(task, "solution.ecsv")]
     if task.runfile:
         names.insert(0, task.runfile)
+    if task.psf and not dry_run and not os.path.exists(task.psf):
+        names.append(task.psf)
+    if task.report:
+        names.append(footprint.product(task, "report.html"))
     if task.shiftfile:
         names += [task.outshifts, task.outwcs, footprint.product(task, "geomap.db")]
     if footprint.writes_catalogs(task) or task.see2dplot or task.residplot != "No plot":
@@ -99,6 +102,8 @@ class Output:
         Of the run that holds the images.
     dry_run : bool
         Of the headers, only find out what would differ.
+    page : callable, optional
+        Returns the page of a result, where one is asked for.
 
     Attributes
     ----------
@@ -110,8 +115,10 @@ class Output:
         What headers would get.
     """
 
-    def __init__(self, task: ParameterSet, *, claim: Claim | None = None, dry_run: bool = False):
+    def __init__(self, task: ParameterSet, *, claim: Claim | None = None, dry_run: bool = False,
+                 page: Callable[[Result], str] | None = None):
         self.task = task
+        self.page = page
         self.claim = claim
         self.dry_run = dry_run
         self.remarks: dict[str, str] = {}
@@ -119,19 +126,12 @@ class Output:
         self.differences: list[str] = []
         self._kept = set(map(footprint.file_identity, footprint.user_catalogs(task)))
 
-    def review(self, alignment: Alignment) -> str:
-        """Draw the plots of an image, and ask at a terminal what to do with it."""
+    def redraw(self, alignment: Alignment) -> list[str]:
+        """Draw the plots of an image, also those that were drawn before; return their names."""
+        self.written = [name for name in self.written if name not in _plot_names(alignment)]
+        n_before = len(self.written)
         self._plot(alignment)
-        if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-            return "accept"
-        x, y = alignment.rms
-        question = (f"{alignment.name}: {alignment.nmatches} matches, rms {x:.3f} {y:.3f} pixel: "
-                    "[a]ccept, [r]eject or [s]top? ")
-        while True:
-            answer = input(question).strip().lower() or "accept"
-            for choice in ("accept", "reject", "stop"):
-                if choice.startswith(answer):
-                    return choice
+        return self.written[n_before:]
 
     def write(self, alignments: Sequence[Alignment], plane: TangentPlane,
               reference: Reference) -> Result:
@@ -144,13 +144,15 @@ class Output:
                 self._write_catalogs(alignment)
             if self.task.expand_refcat:
                 self._write_reference(reference)
-        for alignment in alignments:
+        for alignment in progress(alignments, "drawing plots", len(alignments)):
             self._plot(alignment)
         if not self.dry_run:
             rows = tuple(solution.SolvedExposure.from_alignment(alignment, reference.name)
                          for alignment in alignments)
             text = Solutions("", plane, rows).text(result.table())
             self._text(footprint.product(self.task, "solution.ecsv"), text)
+        if self.task.report:
+            self._write_page(result)
         if self.task.shiftfile:
             self._write_shifts(alignments, plane)
         if self.task.headerlet or self.task.updatehdr:
@@ -158,6 +160,15 @@ class Output:
         differences = self.differences if self.dry_run else []
         return dataclasses.replace(result, written=tuple(self.written),
                                    differences=tuple(differences))
+
+    def _write_page(self, result):
+        name = footprint.product(self.task, "report.html")
+        try:
+            text = self.page(result)
+        except _OF_MATPLOTLIB as error:
+            log.warning("%s can't be made: %s", name, atomic.reason(error))
+        else:
+            self._text(name, text)
 
     def _remarked(self, alignment):
         """Return an alignment whose reason has what else is to be said of its image."""
@@ -194,6 +205,7 @@ class Output:
         self.written.append(name)
 
     def _write_catalogs(self, alignment):
+        """Write the lists of sources and matches of an image."""
         sources = alignment.exposure.sources
         root = root_name(alignment.name)
         for number, chip in enumerate(alignment.exposure.chips, 1):
@@ -222,7 +234,7 @@ class Output:
         if alignment.nmatches and task.residplot in ("vector", "both"):
             wanted["vector"] = lambda: plots.vector_png(alignment, **size)
         for kind, draw in wanted.items():
-            name = f"{kind}_{root_name(alignment.name)}.png"
+            name = _plot_name(kind, alignment)
             if name in self.written:
                 continue
             try:
@@ -242,7 +254,8 @@ class Output:
         try:
             futures = [pool.submit(self._write_solution, path, group, reference)
                        for path, group in of_file.items()]
-            wait(futures, return_when=FIRST_EXCEPTION)
+            done = progress(as_completed(futures), "updating headers", len(futures))
+            next((future for future in done if future.exception()), None)  # stop at the first one
         finally:  # files in work are finished, others stay as they are
             pool.shutdown(cancel_futures=True)
         updated: list[str] = []
@@ -305,6 +318,14 @@ class Output:
         for line in said if not self.dry_run else ():
             log.info("%s: %s", path, line)
         return written, differences
+
+
+def _plot_name(kind, alignment):
+    return f"{kind}_{root_name(alignment.name)}.png"
+
+
+def _plot_names(alignment):
+    return [_plot_name(kind, alignment) for kind in ("hist2d", "residuals", "vector")]
 
 
 def _new_wcss(alignment: Alignment) -> dict[int, WCS | None]:

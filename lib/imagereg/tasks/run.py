@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
+import functools
 import logging
 import os
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,24 @@ from astropy.wcs import WCS
 from imagereg.alignment import Alignment, Chip, Exposure, Metadata, Rules, align
 from imagereg.catalogs import Reference, SourceCatalog
 from imagereg.errors import InputError
-from imagereg.files import Claim, InputFile, atomic, expand_input, mef_inputs
+from imagereg.files import (
+    Claim,
+    expand_input,
+    fits,
+    instruments,
+    mef_inputs,
+    psf,
+    rewrite,
+)
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
+from imagereg.tasks.dithers import remeasured, share_psf
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
-from imagereg.tasks.updatewcs import recompute
-from imagereg.version import __version__
-from imagereg.wcs import TangentPlane
+from imagereg.tasks.page import page_text
+from imagereg.tasks.review import Review
+from imagereg.tasks.runlog import logged
+from imagereg.wcs import TangentPlane, updatewcs
 
 _RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
           "maxchance", "matching", "expand_refcat", "enforce_user_order", "magclip", "loss",
@@ -65,18 +74,52 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         images = mef_inputs(inputs, dry_run=dry_run)
         claim.take(image.path for image in images if changing)
         check_outputs(images, task, finding, ref_finding, dry_run=dry_run)
-        output = Output(task, claim=claim, dry_run=dry_run)
-        with _logged(images, task, finding), _new_wcs(images, task, output) as (images, task):
-            exposures = measure_images(task, finding, images)
+        sets = [task, finding, ref_finding]
+        page = functools.partial(page_text, given=given, sets=sets)
+        output = Output(task, claim=claim, dry_run=dry_run, page=page)
+        with logged(given, sets) as last_words, _new_wcs(images, task, output) as (images, task):
+            log.info("images   %s", ", ".join(image.path for image in images))
+            measured = measure_images(task, finding, images)
+            exposures = [each.exposure for each in measured]
             _check_companions(exposures, task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
                                                  dry_run=dry_run)
-            alignments, reference = align(exposures, plane, rules_of(task, plane),
-                                          reference=reference,
-                                          review=output.review if task.interactive else None)
+            review = Review(output.redraw) if task.interactive else None
+            measured, alignments, reference = _aligned(measured, rules_of(task, plane), plane,
+                                                       reference=reference, review=review)
+            if task.psf and not dry_run and not os.path.exists(task.psf):
+                _write_psfs(task.psf, measured)
             result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
+            last_words.append(result.verdict)
     return result
+
+
+def _aligned(measured, rules, plane, *, reference, review):
+    """Align exposures, and measure those that share a PSF again once it is known where they are.
+
+    Returns what was measured, the alignments, and the reference as it was extended.
+    """
+    exposures = [each.exposure for each in measured]
+    if share_psf(measured):
+        in_turn = dataclasses.replace(rules, solution="sequential")
+        first, _ = align(exposures, plane, in_turn, reference=reference)
+        measured = remeasured(measured, first)
+        exposures = [each.exposure for each in measured]
+    alignments, reference = align(exposures, plane, rules, reference=reference, review=review)
+    return measured, alignments, reference
+
+
+def _write_psfs(path, measured):
+    """Write the PSFs of all exposures, for those that have one."""
+    found = {}
+    for each in measured:
+        if each.psf is not None:
+            found[each.exposure.metadata.optics] = each.psf
+    if found:
+        psf.write_psfs(path, found)
+    else:
+        log.warning("%s is not written: no point-spread function was measured", path)
 
 
 @contextlib.contextmanager
@@ -91,8 +134,7 @@ def _new_wcs(images, task, output):
         yield images, task
         return
     with tempfile.TemporaryDirectory(prefix="imagereg-") as folder:
-        remarks, output.differences = recompute(paths, claim=output.claim,
-                                                folder=folder)
+        remarks, output.differences = recompute(paths, claim=output.claim, folder=folder)
         copies = {os.path.realpath(path): os.path.join(folder, os.path.basename(path))
                   for path in paths}
         output.remarks = {copies[os.path.realpath(path)]: text for path, text in remarks.items()}
@@ -100,6 +142,55 @@ def _new_wcs(images, task, output):
                   for image in images]
         refimage = copies.get(os.path.realpath(task.refimage), task.refimage)
         yield images, task.replace(refimage=refimage)
+
+
+def recompute(
+    paths: Sequence[str], *, claim: Claim | None = None, folder: str | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """Run stwcs.updatewcs on files, which are replaced only once it has worked for all of them.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The files.
+    claim : Claim, optional
+        Of the run that holds them.
+    folder : str, optional
+        Where to write the new files instead.
+
+    Returns
+    -------
+    warnings : dict of str to str
+        By path, what became of a fitted WCS that was there; empty where there was none.
+    differences : list of str
+        See `rewrite`.
+
+    Raises
+    ------
+    InputError
+        It does not work for one of the files; all are then as they were.
+    """
+    made: dict[str, tuple[list, str]] = {}
+
+    def change(path, hdus, headers):
+        if path not in made:
+            made[path] = updatewcs.recomputed(hdus, headers, fits.science(hdus, path), path)
+        return made[path][0]
+
+    differences = []
+    for path in paths:
+        differences += rewrite.rewrite(path, functools.partial(change, path), dry_run=True)
+    warnings = {path: warning for path, (_, warning) in made.items()}
+    for path, warning in warnings.items():
+        target = os.path.join(folder, os.path.basename(path)) if folder else None
+        rewrite.rewrite(path, functools.partial(change, path), claim=claim, target=target)
+        log.info("%s: WCS recomputed by stwcs.updatewcs", path)
+        flags = instruments.quality_file(path)
+        if folder and flags:  # which is looked for beside the image
+            os.symlink(os.path.abspath(flags), os.path.join(folder, os.path.basename(flags)))
+        if warning:
+            log.warning("%s: %s", path, warning)
+    return warnings, differences
 
 
 def _check_companions(exposures, task):
@@ -115,7 +206,7 @@ def rules_of(task: ParameterSet, plane: TangentPlane) -> Rules:
     scale = plane.pixel_scale if task.searchunits == "arcseconds" else 1.0
     same = {name: task[name] for name in _RULES}
     return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0,
-                 yoffset=task.yoffset or 0.0, **same)
+                 yoffset=task.yoffset or 0.0, minobj_is_asked="minobj" in task.changed, **same)
 
 
 def align_catalogs(image: SourceCatalog, reference: SourceCatalog, *, wcs: WCS | None = None,
@@ -152,71 +243,3 @@ def align_catalogs(image: SourceCatalog, reference: SourceCatalog, *, wcs: WCS |
     rules = rules_of(ParameterSet("tweakreg", parameters), plane)
     alignments, _ = align([exposure], plane, rules, reference=Reference("reference", reference))
     return alignments[0]
-
-
-@contextlib.contextmanager
-def _logged(images: Sequence[InputFile], task: ParameterSet,
-            finding: ParameterSet) -> Iterator[None]:
-    """Log into the run file, and, where verbose, to the standard output; parameters first.
-
-    A run file that can't be written changes nothing else; in the end a warning says why.
-    """
-    with contextlib.ExitStack() as stack:
-        handlers = [_Log(sys.stdout)] if task.verbose else []
-        run_log = None
-        problem = ""
-        if task.runfile:
-            try:
-                file = stack.enter_context(atomic.open_alone(task.runfile, "runfile"))
-                run_log = _Log(file)
-                handlers.append(run_log)
-            except OSError as error:
-                problem = atomic.reason(error)
-        with _handled_by(handlers):
-            now = datetime.datetime.now().isoformat(" ", "seconds")
-            log.info("tweakreg %s, %s", __version__, now)
-            log.info("%s\n%s\ninput: %s", task, finding,
-                     ", ".join(image.path for image in images))
-            yield
-    if run_log:
-        problem = run_log.problem
-    if problem:
-        log.warning("%s can't be written: %s", task.runfile, problem)
-
-
-class _Log(logging.Handler):
-    """A handler that stops at the first record that it can't write, and keeps the reason."""
-
-    def __init__(self, stream):
-        super().__init__()
-        self.stream = stream
-        self.problem = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, unless one before could not be written."""
-        if self.problem:
-            return
-        try:
-            self.stream.write(f"{self.format(record)}\n")
-            self.stream.flush()
-        except (OSError, UnicodeError) as error:
-            self.problem = atomic.reason(error)
-
-
-@contextlib.contextmanager
-def _handled_by(handlers: Iterable[logging.Handler]) -> Iterator[None]:
-    """Let handlers have what the package logs, and the error that ends it."""
-    root = logging.getLogger("imagereg")
-    level = root.level
-    root.setLevel(min(level or logging.INFO, logging.INFO))
-    for handler in handlers:
-        root.addHandler(handler)
-    try:
-        yield
-    except Exception as error:
-        log.error("%s", error)
-        raise
-    finally:
-        root.setLevel(level)
-        for handler in handlers:
-            root.removeHandler(handler)

@@ -2,7 +2,8 @@
 
 In come the WCSs of chips and the map that an alignment found; out come corrected WCSs, and headers
 with the new WCS and an archive of the old ones. Read `plane` first, then `correction`. Who works on
-headers imports the modules `keywords`, `alternates`, `headerlet`, `history` and `distortion`.
+headers imports the modules `keywords`, `alternates`, `headerlet`, `history`, `distortion` and
+`updatewcs`.
 """
 
 import lazy_loader

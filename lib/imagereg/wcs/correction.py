@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,9 @@ from imagereg.wcs.plane import (
 SAME_POSITION = 2 * SAME_SKY
 
 _ARCSEC, _MAS = 3600, 3.6e6  # in a degree
+# Numbers of a WCS that mean nothing without CTYPE, and would add to those of another one.
+_OF_NO_TYPE = re.compile(r"(CRPIX|CRVAL|CUNIT|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]$|PV[12]_\d+$|"
+                         r"(LON|LAT)POLE$")
 _ROUNDS = 4  # of the fit of a reference point; each leaves what is second order in the step before
 
 
@@ -179,6 +183,32 @@ def corrected_wcs(
     return new
 
 
+def first_wcs(
+    shape: tuple[int, int], plane: TangentPlane, to_plane: Callable[[np.ndarray], np.ndarray]
+) -> WCS:
+    """Return the undistorted gnomonic WCS of a chip that had none.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the chip.
+    plane : TangentPlane
+        Where its place is known.
+    to_plane : callable
+        Maps pixels (N, 2) of the chip to those of the plane.
+    """
+    grid = pixel_grid(shape)
+    middle = (np.array(shape[::-1]) + 1) / 2
+    crval = plane.plane_to_sky(to_plane(middle[None]))[0]
+    world = tangent_wcs(crval, np.eye(2)).wcs_world2pix(plane.plane_to_sky(to_plane(grid)), 1)
+    matrix = np.linalg.lstsq(grid - middle, world, rcond=None)[0].T
+    wcs = tangent_wcs(crval, matrix)
+    wcs.wcs.crpix = middle
+    wcs.pixel_shape = shape[::-1]
+    wcs.wcs.set()
+    return wcs
+
+
 def shifted_wcs(wcs: WCS, step: ArrayLike) -> WCS:
     """Return the WCS of a chip on which every position is imaged `step` (2,) pixels further.
 
@@ -273,7 +303,7 @@ def _with_changed_matrix(wcs, change):
 def corrected_header(
     header: fits.Header, wcs: WCS | None, solution: Solution, *, wcsname: str, reuse: bool = False
 ) -> fits.Header:
-    """Give a science header a new primary WCS; the one before is archived.
+    """Give a science header a new primary WCS; the one before, if there is one, is archived.
 
     Parameters
     ----------
@@ -281,7 +311,7 @@ def corrected_header(
         It is not changed.
     wcs : astropy.wcs.WCS or None
         The new one, which differs from that of `header` in CRVAL and CD, PC or PV, and in CRPIX
-        where the chip was shifted; None leaves the numbers alone.
+        where the chip was shifted, or is its first one; None leaves the numbers alone.
     solution : Solution
         What is known of it.
     wcsname : str
@@ -294,7 +324,10 @@ def corrected_header(
     InputError
         No letter is left for the archive.
     """
-    header = archive_primary(header, wcsname if reuse else "")
+    if "CTYPE1" in header:
+        header = archive_primary(header, wcsname if reuse else "")
+    else:
+        header = _with_frame(header, wcs)
     if wcs is not None:
         _put_numbers(header, wcs)
     stays_aligned = solution.stays and is_fitted(header) and not is_named_only(header)
@@ -308,6 +341,19 @@ def corrected_header(
     if wcs is not None and not solution.stays:  # the reference may have a chip that was shifted
         _put_fit(header, solution, wcsname)
     header.add_history(_history(wcsname, solution))
+    return header
+
+
+def _with_frame(header, wcs):
+    """Return a header without a WCS with what `_put_numbers` leaves out, and nothing at odds."""
+    header = header.copy()
+    for keyword in filter(_OF_NO_TYPE.match, list(header)):
+        header.remove(keyword, ignore_missing=True)
+    for i in (1, 2):
+        header[f"CTYPE{i}"] = wcs.wcs.ctype[i - 1]
+        header[f"CUNIT{i}"] = "deg"
+        header[f"CRPIX{i}"] = float(wcs.wcs.crpix[i - 1])
+    header["RADESYS"] = "ICRS"  # which is what positions of no system mean
     return header
 
 

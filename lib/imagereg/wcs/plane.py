@@ -9,8 +9,6 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike
 
-from imagereg.wcs.sphere import mean_direction, sky_offsets
-
 # Pixels. WCSs that agree to this over the whole chip are the same: it is a tenth of the error of
 # the best centroids, some 0.01 pixel.
 SAME_SKY = 1e-3
@@ -18,6 +16,41 @@ SAME_SKY = 1e-3
 _ARCSEC = 3600.0  # in a degree
 _GRID = 12  # positions along each axis at which WCSs are compared; test_plane looks between them
 _PROBE = 40  # pixels over which the scale of a chip is measured: few, so that distortion is linear
+
+
+def unit_vectors(sky: ArrayLike) -> np.ndarray:
+    """Return unit vectors (..., 3) of right ascension and declination (..., 2), degrees."""
+    ra, dec = np.moveaxis(np.deg2rad(sky), -1, 0)
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def directions(vectors: ArrayLike) -> np.ndarray:
+    """Right ascension and declination (..., 2), degrees, of vectors (..., 3) of any length."""
+    x, y, z = np.moveaxis(np.asarray(vectors), -1, 0)
+    ra = np.arctan2(y, x) % (2 * np.pi)
+    dec = np.arctan2(z, np.hypot(x, y))
+    return np.rad2deg(np.stack([ra, dec], axis=-1))
+
+
+def mean_direction(sky: ArrayLike) -> np.ndarray:
+    """Right ascension and declination (2,) of the mean of sky positions (N, 2), all in degrees."""
+    components = np.ascontiguousarray(unit_vectors(sky).T)
+    return directions(components.mean(axis=1))
+
+
+def sky_offsets(sky: ArrayLike, origin: ArrayLike) -> np.ndarray:
+    """Offsets (N, 2) of sky positions towards east and north of others nearby, degrees.
+
+    Parameters
+    ----------
+    sky, origin : (N, 2) array_like
+        Right ascension and declination, degrees. The offset in right ascension is scaled by the
+        cosine of the declination of `sky`, which is good for separations far below a degree.
+    """
+    sky = np.asarray(sky)
+    ra, dec = (sky - origin).T
+    east = (ra + 180) % 360 - 180
+    return np.column_stack([east * np.cos(np.deg2rad(sky[:, 1])), dec])
 
 
 def pixel_to_sky(wcs: WCS, xy: ArrayLike) -> np.ndarray:
@@ -135,6 +168,18 @@ class TangentPlane:
         wcs.pixel_shape = shape[::-1]
         wcs.wcs.set()
         return cls(wcs, (shape[0], shape[1]))
+
+    @classmethod
+    def around_stars(cls, sky: np.ndarray, shape: tuple[int, int]) -> TangentPlane:
+        """Lay a plane around sky positions (N, 2), degrees, such that they fill an image.
+
+        North is up and east left; the image of `shape` (ny, nx) is one whose scale is not known.
+        """
+        centre = mean_direction(sky)
+        offsets = tangent_wcs(centre, np.eye(2)).wcs_world2pix(sky, 1)
+        scale = (np.ptp(offsets, axis=0) / shape[::-1]).max()
+        middle = (np.array(shape[::-1]) + 1) / 2
+        return cls.of(centre, middle, np.diag([-scale, scale]), shape)
 
     @classmethod
     def flat(cls, pixel_scale: float = 1.0) -> TangentPlane:

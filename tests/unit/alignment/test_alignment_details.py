@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from fields import fit_linear
-from planes import CHIP, EASY, ERROR, PLANE, SHAPE, exposure_at, noise, pair, stars, verdicts
+from planes import CHIP, EASY, ERROR, PLANE, SHAPE, easy, exposure_at, noise, pair, stars, verdicts
 from scipy.special import fdtri
 
 from imagereg.alignment.exposure import Metadata
@@ -14,18 +14,12 @@ from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.stars import ReferenceCatalog
 from imagereg.wcs.plane import TangentPlane
 
-
-def replace(**rules):
-    """Return the usual rules with some changed."""
-    return dataclasses.replace(EASY, **rules)
-
-
 # Numbers of a result
 
 
 def test_scatter_of_an_unchanged_image_is_that_of_its_present_wcs():
     """The rms is about zero, the spread about the mean that is left."""
-    result = verdicts(pair((-0.01, 0.0), count=30, size=0.05), PLANE, replace(fitgeometry="shift"))[
+    result = verdicts(pair((-0.01, 0.0), count=30, size=0.05), PLANE, easy(fitgeometry="shift"))[
         1
     ]
     assert result.status is Status.UNCHANGED
@@ -40,7 +34,7 @@ def test_errors_of_rotation_and_scale_are_those_of_the_lever():
     """Of exact pairs at distances r from their mean: error / sqrt(sum(r**2))."""
     ref_xy = stars(30)
     exposures = exposure_at(ref_xy, "a"), exposure_at(ref_xy + (4.0, -6.0), "b")
-    result = verdicts(exposures, PLANE, replace(fitgeometry="rscale"))[1]
+    result = verdicts(exposures, PLANE, easy(fitgeometry="rscale"))[1]
     lever = np.sqrt(((ref_xy - ref_xy.mean(axis=0)) ** 2).sum())
     expected = np.sqrt(2) * ERROR / lever
     np.testing.assert_allclose(result.errors[2:], [np.rad2deg(expected), expected], rtol=1e-3)
@@ -59,7 +53,7 @@ def test_errors_of_rotation_and_scale_are_those_of_the_lever():
     ],
 )
 def test_first_guess_has_the_sign_and_the_axes_of_the_shiftfile(guess, status):
-    rules = replace(xoffset=guess[0], yoffset=guess[1], searchrad=5.0, matching="tolerance")
+    rules = easy(xoffset=guess[0], yoffset=guess[1], searchrad=5.0, matching="tolerance")
     result = verdicts(pair((41.0, -26.0)), PLANE, rules)[1]
     assert result.status is status
     if status is Status.ALIGNED:
@@ -96,7 +90,7 @@ def test_weights_are_those_of_both_lists():
             exposure_at(ref_xy + noise(ref_xy.shape, 1), "a", xy_error=of_ref),
             exposure_at(ref_xy + (4, -6) + off + noise(ref_xy.shape, 2), "b", xy_error=of_image),
         )
-        result = verdicts(exposures, PLANE, replace(fitgeometry="shift", nclip=0))[1]
+        result = verdicts(exposures, PLANE, easy(fitgeometry="shift", nclip=0))[1]
         np.testing.assert_allclose(result.offset, (4, -6), atol=0.02)
 
 
@@ -113,7 +107,7 @@ def test_reference_is_at_the_epoch_of_each_exposure():
             PLANE.sky_to_plane(sky + years * east) + noise(xy.shape, 3), f"{years}"
         )
         exposures.append(dataclasses.replace(exposure, metadata=Metadata(epoch=2016.0 + years)))
-    for result in verdicts(exposures, PLANE, replace(onlybetter=False), reference=reference):
+    for result in verdicts(exposures, PLANE, easy(onlybetter=False), reference=reference):
         np.testing.assert_allclose(result.offset, 0, atol=0.02)
 
 
@@ -163,7 +157,7 @@ def test_loose_chip_is_more_than_its_error_and_more_than_some_hundredths_of_a_pi
                 )
             )
         exposures.append(Exposure.measured(name, [CHIP, below], SourceCatalog.concat(parts)))
-    result = verdicts(exposures, plane, replace(fitgeometry="shift", tolerance=2.0))[1]
+    result = verdicts(exposures, plane, easy(fitgeometry="shift", tolerance=2.0))[1]
     assert result.status is Status.ALIGNED
     assert ("is off by" in result.reason) is reported, result.reason
 
@@ -174,7 +168,7 @@ def test_member_with_fewer_sources_than_minobj_says_nothing_against_its_visit():
     shared = exposure_at(ref_xy[:40] + (4.0, -6.0) + noise((40, 2), 1), "b")
     strays = exposure_at(stars(9, seed=77), "c")  # where no star of the reference is
     members = [dataclasses.replace(exposure, metadata=Metadata(visit="one")) for exposure in (shared, strays)]
-    few = verdicts([first, *members], PLANE, replace(group="visit", minobj=10))
+    few = verdicts([first, *members], PLANE, easy(group="visit", minobj=10))
     assert [result.status for result in few[1:]] == [Status.ALIGNED, Status.ALIGNED]
-    enough = verdicts([first, *members], PLANE, replace(group="visit", minobj=9))
+    enough = verdicts([first, *members], PLANE, easy(group="visit", minobj=9))
     assert [result.status for result in enough[1:]] == [Status.ALIGNED, Status.FAILED]

@@ -4,16 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from planes import EASY, ERROR, PLANE, exposure_at, noise, stars, verdicts
+from planes import ERROR, PLANE, easy, exposure_at, noise, stars, verdicts
 from scipy.special import fdtri
 
 from imagereg.alignment.exposure import Metadata
 from imagereg.alignment.sequence import Status
-
-
-def replace(**rules):
-    """Return the usual rules with some changed."""
-    return dataclasses.replace(EASY, **rules)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +21,7 @@ def test_a_shift_is_needed_at_one_percent_of_the_f_distribution(count, probabili
     shift = np.sqrt(f_ratio * 2 * (2 * ERROR**2) / count)
     ref_xy = stars(count, seed=3)
     exposures = exposure_at(ref_xy, "a"), exposure_at(ref_xy + shift * np.array([0.6, 0.8]), "b")
-    result = verdicts(exposures, PLANE, replace(fitgeometry="shift", minobj=count))[1]
+    result = verdicts(exposures, PLANE, easy(fitgeometry="shift", minobj=count))[1]
     assert result.nmatches == count
     assert result.status is status, result.reason
 
@@ -35,7 +30,7 @@ def test_rotations_are_tried_by_fits_that_rotate():
     ref_xy = stars(12, seed=3)
     exposures = exposure_at(ref_xy, "a"), exposure_at(ref_xy + (4.0, -6.0), "b")
     shift, rscale = (
-        verdicts(exposures, PLANE, replace(fitgeometry=geometry))[1].chance_probability
+        verdicts(exposures, PLANE, easy(fitgeometry=geometry))[1].chance_probability
         for geometry in ("shift", "rscale")
     )
     assert 0 < shift < rscale
@@ -48,7 +43,7 @@ def test_offsets_of_the_search_box_are_tried():
         verdicts(
             exposures,
             PLANE,
-            replace(
+            easy(
                 fitgeometry="shift",
                 minobj=5,
                 matching="tolerance",
@@ -72,7 +67,7 @@ def test_one_star_seen_by_several_exposures_of_a_visit_is_one_coincidence():
         )
         for seed in range(4)
     ]
-    rules = replace(fitgeometry="shift", minobj=8, group="visit", maxchance=1.0)
+    rules = easy(fitgeometry="shift", minobj=8, group="visit", maxchance=1.0)
     alone = verdicts([first, others[0]], PLANE, rules)[1]
     together = verdicts([first, *others], PLANE, rules)[1]
     assert (alone.status, together.status) == (Status.ALIGNED, Status.ALIGNED), together.reason

@@ -181,7 +181,7 @@ def test_input_is_unchanged_and_output_cannot_be():
         found.chance_probability = 0.0
 
 
-@pytest.mark.parametrize("wrong", [{"tolerance": 0}, {"tolerance": np.nan}, {"tolerance": 1, "scale_range": 0.7}])
+@pytest.mark.parametrize("wrong", [{"tolerance": 0}, {"tolerance": np.nan}, {"tolerance": 1, "scale_range": 1.0}])
 def test_wrong_parameters(wrong):
     with pytest.raises(ParameterError, match="is not"):
         match_pattern(np.ones((5, 2)), np.ones((5, 2)), **wrong)

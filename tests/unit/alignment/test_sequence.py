@@ -400,8 +400,8 @@ def test_review_stops():
     results = verdicts(three(), PLANE, EASY, review=review)
     assert seen == ["2.fits", "5.fits"]
     assert results[1].status is Status.ALIGNED
-    assert_failed(results[2])
-    assert_failed(results[3], "stopped before this image")
+    assert_failed(results[2], "stopped by the user")
+    assert_failed(results[3], "stopped by the user")
 
 
 def test_review_is_not_asked_about_failures():

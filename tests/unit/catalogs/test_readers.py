@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table as AstropyTable
-from defaults import of
+from tables import from_table
 
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.catalogs.user import image_catalog
 from imagereg.errors import InputError
 from imagereg.files import text as formats
 
-COLUMNS = of("tweakreg", "xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
 X, Y, FLUX = [10.25, 200.5, 3000.125], [20.75, -1.5, 1.0], [1000.0, 5.5, 20.0]
 
 IRAF = b"""#K IRAF       = NOAO/IRAFV2.16          version    %-23s
@@ -47,11 +45,6 @@ DRIZZLEPAC = b"""# Source catalog derived for j1_flt.fits
 200.5  -1.5   5.5   2  0.5 0.1 0.2
 3000.125  1.0  20   3  0.5 0.1 0.2
 """
-
-
-def from_table(table, **columns):
-    """Return the catalog of a table, by default of columns as the task has them."""
-    return image_catalog(table, **{**COLUMNS, **columns})
 
 
 def columns_text(separator, head=""):

@@ -2,19 +2,12 @@
 
 import numpy as np
 import pytest
-from defaults import of
+from tables import COLUMNS, from_table
 
 from imagereg.catalogs.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.catalogs.user import image_catalog, limited
+from imagereg.catalogs.user import limited
 from imagereg.errors import InputError, ParameterError
-
-COLUMNS = of("tweakreg", "xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
-
-
-def from_table(table, **columns):
-    """Return the catalog of a table, by default of columns as the task has them."""
-    return image_catalog(table, **{**COLUMNS, **columns})
 
 
 def limits_of(catalog, **limits):

@@ -11,7 +11,10 @@ from scipy.special import erf
 
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.detection.daofind import sky_sigma
-from imagereg.detection.epsf import EffectivePSF, Stamps, refine_positions
+from imagereg.detection.epsf import EffectivePSF
+from imagereg.detection.epsf_fit import refine_positions
+from imagereg.detection.epsf_measure import measure_psf
+from imagereg.detection.stamps import Stamps
 
 SKY, READ_NOISE, CONV_WIDTH = 30.0, 5.0, 3.5
 HALF = max(make_kernel(CONV_WIDTH).half)
@@ -39,12 +42,12 @@ class Field:
         found = find_sources(self.image, conv_width=CONV_WIDTH, threshold=5.0)
         level, noise = sky_sigma(self.image)
         stamps = Stamps.cut(self.image, found.xy, half=HALF, level=level, noise=noise)
-        return found, refine_positions(found, stamps, EffectivePSF.measure(stamps, CONV_WIDTH))
+        return found, refine_positions(found, stamps, measure_psf(stamps, CONV_WIDTH))
 
     @functools.cached_property
     def psf(self):
         """The PSF, measured at the true places of the stars."""
-        return EffectivePSF.measure(stamps_of(self, self.xy), CONV_WIDTH)
+        return measure_psf(stamps_of(self, self.xy), CONV_WIDTH)
 
     def partners(self, catalog, distance=1.5):
         """Return rows of a catalog, and the stars that are there."""
@@ -247,7 +250,7 @@ def test_gain_is_that_of_the_photons():
     field = star_field(2.0)
     counts = refine_positions(catalog_at(field.xy), stamps_of(field, field.xy), field.psf)
     stamps = Stamps.cut(field.image / 4, field.xy, half=HALF, level=SKY / 4, noise=NOISE / 4, gain=4.0)
-    other = refine_positions(catalog_at(field.xy), stamps, EffectivePSF.measure(stamps, CONV_WIDTH))
+    other = refine_positions(catalog_at(field.xy), stamps, measure_psf(stamps, CONV_WIDTH))
     np.testing.assert_allclose(other.xy, counts.xy, atol=1e-6)
     np.testing.assert_allclose(other.xy_error, counts.xy_error, rtol=1e-4)
     np.testing.assert_allclose(other.flux, counts.flux / 4, rtol=1e-5)
@@ -259,7 +262,7 @@ def test_lopsided_stars():
     field = star_field(2.0, flux_range=(2e4, 1e5))
     image = 0.7 * field.image + 0.3 * np.roll(field.image, (1, 2), (0, 1))  # a coma to the right and up
     stamps = stamps_of(field, field.xy, image)
-    psf = EffectivePSF.measure(stamps, CONV_WIDTH)
+    psf = measure_psf(stamps, CONV_WIDTH)
     refined = refine_positions(catalog_at(field.xy), stamps, psf)
     good = (refined.flags & Flag.POOR_FIT) == 0
     assert good.mean() > 0.9
@@ -287,7 +290,7 @@ def test_positions_do_not_depend_on_the_kernel(fwhm, steps):
     for conv_width in (2.0, 2.5, 3.5, 5.0, 7.0, 10.0):
         found = find_sources(image, conv_width=conv_width, threshold=5.0)
         stamps = Stamps.cut(image, found.xy, half=6, level=level, noise=noise)
-        refined = refine_positions(found, stamps, EffectivePSF.measure(stamps, conv_width))
+        refined = refine_positions(found, stamps, measure_psf(stamps, conv_width))
         refined = refined[(refined.flags & Flag.POOR_FIT) == 0]
         rows, stars = field.partners(refined, distance=4)
         assert len(rows) > 0.9 * len(field.xy)
@@ -301,7 +304,7 @@ def test_few_stars(number):
     bright = np.argsort(-field.flux)[:number]
     xy = np.rint(field.xy[bright])
     stamps = stamps_of(field, xy)
-    psf = EffectivePSF.measure(stamps, CONV_WIDTH)
+    psf = measure_psf(stamps, CONV_WIDTH)
     assert np.isfinite(psf.coefficients).all()
     pixel = np.arange(-2, 3.0)[None]
     assert psf(pixel, pixel)[0].sum() == pytest.approx(1, abs=0.15)
@@ -319,7 +322,7 @@ def test_few_stars(number):
 def test_no_stars(image):
     xy = np.array([(10, 10), (30, 31), (50, 20)])
     stamps = Stamps.cut(image, xy, half=HALF, level=30.0, noise=5.0)
-    psf = EffectivePSF.measure(stamps, CONV_WIDTH)
+    psf = measure_psf(stamps, CONV_WIDTH)
     pixel = np.arange(-2, 3.0)[None]
     value = psf(pixel, pixel)[0][0]
     np.testing.assert_allclose(value, value.T, atol=1e-9)
@@ -343,7 +346,7 @@ def test_image_without_noise():
     for (x, y), light in zip(field.xy, field.flux, strict=True):
         image += light * np.outer(pixel_light(pixels - y, 2.0), pixel_light(pixels - x, 2.0))
     stamps = Stamps.cut(image, field.xy, half=HALF, level=SKY, noise=0.0)
-    refined = refine_positions(catalog_at(field.xy), stamps, EffectivePSF.measure(stamps, CONV_WIDTH))
+    refined = refine_positions(catalog_at(field.xy), stamps, measure_psf(stamps, CONV_WIDTH))
     assert ((refined.flags & Flag.POOR_FIT) == 0).mean() > 0.9
     assert np.median(np.abs(refined.xy - field.xy)) < 0.01
 
@@ -373,7 +376,7 @@ def test_every_stamp_has_a_bad_pixel():
     bad[row, column - 3] = True  # a neighbour of the core
     stamps = stamps_of(field, field.xy, bad=bad)
     assert not stamps.good.all(axis=(1, 2)).any()
-    refined = refine_positions(catalog_at(field.xy), stamps, EffectivePSF.measure(stamps, CONV_WIDTH))
+    refined = refine_positions(catalog_at(field.xy), stamps, measure_psf(stamps, CONV_WIDTH))
     assert np.isfinite(refined.xy_error).all()
     assert np.abs(refined.xy - field.xy).max() < 1.5
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS, FITSFixedWarning
+from region_cases import mask_from_regions
 from regions import PixCoord, Regions
 
 from imagereg.detection.ds9 import is_region_text
-from imagereg.detection.exclusions import mask_from_image, mask_from_regions, parse_regions
+from imagereg.detection.exclusions import mask_from_image, parse_regions
 from imagereg.errors import InputError
 from imagereg.files.lists import parse_exclusions
 
@@ -95,6 +96,9 @@ def test_the_later_region_wins():
     np.testing.assert_array_equal(mask("circle(50,50,20)\n-circle(60,50,15)"), ~outer | inner)
     np.testing.assert_array_equal(mask("circle(50,50,20)\n60 50 15\ncircle(60,50,3)"),
                                   (~outer | inner) & ~disc(60, 50, 3))
+    wide, narrow = "box(50,50,41,41,0)", "box(60,50,31,31,0)"  # circles are drawn apart from other shapes
+    np.testing.assert_array_equal(mask(f"-{narrow}\n{wide}"), ~by_package(wide))
+    np.testing.assert_array_equal(mask(f"{wide}\n-{narrow}"), ~by_package(wide) | by_package(narrow))
 
 
 def test_drizzlepac_sample_is_searched_inside_its_regions():

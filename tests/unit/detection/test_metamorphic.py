@@ -10,7 +10,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from imagereg.catalogs import Flag
-from imagereg.detection import EffectivePSF, Finding, measure_chip, refine_positions
+from imagereg.detection import Finding, measure_chip, refine_positions
+from imagereg.detection.epsf_measure import measure_psf
 
 _SHAPE = (300, 400)
 
@@ -33,14 +34,22 @@ def image():
     return image
 
 
-def _sources(image):
+@pytest.fixture(scope="module")
+def nebula(image):
+    """Return the same stars on a sky that varies from place to place."""
+    y, x = np.indices(_SHAPE)
+    light = 400 * np.exp(-((x - 250) ** 2 + (y - 120) ** 2) / 2 / 60**2)
+    return image + np.random.default_rng(2).poisson(light)
+
+
+def _sources(image, gain=np.inf, bad=None):
     """Return positions of the sources, and which are unreliable."""
     values = defaults.of("imagefindpars", *(field.name for field in dataclasses.fields(Finding)))
     limits = dict.fromkeys(("skysigma", "sharplo", "sharphi", "roundlo", "roundhi"))
     finding = Finding(**(values | limits | {"threshold": 5.0}))
-    sources, stamps = measure_chip(image, finding, bad=None, relative_noise=None, excluded=None,
-                                   gain=np.inf, chip=1, where="test")
-    refined = refine_positions(sources, stamps, EffectivePSF.measure(stamps, finding.conv_width))
+    sources, stamps = measure_chip(image, finding, bad=bad, relative_noise=None, excluded=None,
+                                   gain=gain, chip=1, where="test")
+    refined = refine_positions(sources, stamps, measure_psf(stamps, finding.conv_width))
     return refined.xy, (refined.flags & Flag.UNRELIABLE) > 0
 
 
@@ -56,6 +65,31 @@ def _assert_same(found, expected, *, atol):
 @pytest.mark.parametrize("factor", [1e-8, 1e-4, 8.0, 1e4])
 def test_unit_of_the_pixels_does_not_matter(image, factor):
     _assert_same(_sources(image * factor), _sources(image), atol=1e-4)
+
+
+def test_electrons_and_counts_with_a_gain_are_the_same(image):
+    _assert_same(_sources(image / 4, gain=4.0), _sources(image, gain=1.0), atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1e-4, 8.0])
+def test_unit_does_not_matter_where_the_sky_varies(nebula, factor):
+    _assert_same(_sources(nebula * factor), _sources(nebula), atol=1e-4)
+
+
+def test_constant_does_not_matter_where_the_sky_varies(nebula):
+    _assert_same(_sources(nebula + 1000), _sources(nebula), atol=1e-3)
+
+
+def test_transposed_image_has_transposed_sources_where_the_sky_varies(nebula):
+    xy, poor = _sources(nebula.T)
+    _assert_same((xy[:, ::-1], poor), _sources(nebula), atol=1e-3)
+
+
+def test_bad_pixels_are_flipped_with_the_image(image):
+    bad = np.random.default_rng(3).random(_SHAPE) < 0.002
+    xy, poor = _sources(image[:, ::-1], bad=bad[:, ::-1])
+    flipped = np.column_stack([_SHAPE[1] + 1 - xy[:, 0], xy[:, 1]])
+    _assert_same((flipped, poor), _sources(image, bad=bad), atol=2e-3)
 
 
 def test_constant_does_not_matter(image):

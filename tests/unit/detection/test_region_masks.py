@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
-from region_cases import CASES, HEADERS, SHAPE
+from region_cases import CASES, HEADERS, SHAPE, mask_from_regions
 from regions import PixCoord, Regions
 from scipy.ndimage import binary_dilation, binary_erosion
-
-from imagereg.detection.exclusions import mask_from_regions
 
 # Recorded with outlines that were followed point by point, before the package `regions` drew them.
 RECORDED = Path(__file__).parent / "data" / "region_masks.npz"

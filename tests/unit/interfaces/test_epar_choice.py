@@ -11,6 +11,7 @@ from imagereg.errors import InputError, ParameterError
 from imagereg.interfaces import cli, python
 from imagereg.interfaces import epar as editor
 from imagereg.interfaces.epar.faces import _window_obstacle
+from imagereg.interfaces.epar.window import look
 from imagereg.parameters.gather import gather_parameters
 from imagereg.parameters.spec import ParameterSet
 
@@ -28,7 +29,7 @@ def home(tmp_path, monkeypatch):
 def terminal(monkeypatch, works):
     """Make standard input and output a terminal, or not."""
     for stream in ("stdin", "stdout"):
-        monkeypatch.setattr(sys, stream, types.SimpleNamespace(isatty=lambda: works, write=lambda text: len(text),
+        monkeypatch.setattr(sys, stream, types.SimpleNamespace(isatty=lambda: works, write=len,
                                                                flush=lambda: None))
 
 
@@ -157,7 +158,7 @@ def ran(monkeypatch):
 
     def run(*given, dry_run):
         runs.append(given)
-        return types.SimpleNamespace(ok=False)
+        return types.SimpleNamespace(ok=True)
 
     monkeypatch.setattr(python, "align_images", run)
     return runs
@@ -167,7 +168,7 @@ def test_editpars_executes(monkeypatch, ran, home):
     """Edited values are run with, and kept; what was given goes over what was last saved."""
     at_terminal(monkeypatch, lambda model: (model.set("nclip", "5"), model.run()))
     result = tweakreg.TweakReg(["a.fits", "b.fits"], editpars=True, threshold=7, fluxmax=100)
-    assert result.ok is False
+    assert result.ok
     (names, task, finding, ref), = ran
     assert names == task.input == "a.fits,b.fits" and (task.nclip, task.maxflux, finding.threshold) == (5, 100, 7)
     tweakreg.TweakReg(editpars=True, nclip=2)
@@ -194,7 +195,7 @@ def test_leaving_runs_nothing(monkeypatch, ran):
 
 def test_command(monkeypatch, ran):
     at_terminal(monkeypatch, lambda model: model.run())
-    assert cli.main(["--epar", "x.fits", "thresh=12"]) == 1
+    assert cli.main(["--epar", "x.fits", "thresh=12"]) == 0
     assert ran[0][0] == "x.fits" and ran[0][2].threshold == 12
 
 
@@ -218,3 +219,22 @@ def test_help(module, home):
     assert module.getHelpAsString(docstring=True).startswith(f"{task} ")
     module.help(str(home / "help.txt"))
     assert (home / "help.txt").read_text() == module.getHelpAsString(docstring=True)
+
+
+@pytest.mark.parametrize("theme", look._THEMES.values(), ids=list(look._THEMES))
+def test_colours_can_be_read(theme):
+    """By the contrast of WCAG 2: text 7:1, all else 4.5:1, on every ground that it stands on."""
+    def luminance(colour):
+        parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(text, ground):
+        dark, light = sorted([luminance(theme[text]), luminance(theme[ground])])
+        return (light + 0.05) / (dark + 0.05)
+
+    for ground in ("ground", "field", "button", "selected"):
+        assert contrast("text", ground) >= 7
+    assert contrast("text", "found") >= 4.5 and contrast("wrong", "wrong field") >= 4.5
+    for use in ("grey", "wrong", "good", "link"):
+        assert contrast(use, "ground") >= 4.5 and contrast(use, "field") >= 4.5

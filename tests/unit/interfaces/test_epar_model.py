@@ -218,12 +218,45 @@ def test_search(model):
     found = [first]
     while (name := model.search("flux", found[-1])) != first:
         found.append(name)
-    assert found == [row.name for row in model.rows
-                     if "flux" in f"{row.name} {row.parameter.comment} {row.parameter.section} {row.text}".lower()]
+    rows = sorted(model.all_rows, key=lambda row: row.owner != "")
+    assert found == [row.name for row in rows
+                     if "flux" in f"{row.label} {row.parameter.comment} {row.parameter.section} {row.text}".lower()]
     assert model.search("flux", backward=True) == found[-1]
     assert model.search("flux", found[1], backward=True) == found[0]
     assert model.search("shifts_wcs") == "outwcs" and model.search("UPDATE HEADER") == "updatehdr"
     assert model.search("nowhere at all") is None and model.search("imagefindpars") == "imagefindpars"
+
+
+def test_search_goes_into_the_sets(model):
+    """From the set where one is, first to its own rows."""
+    assert model.search("threshold") == "imagefindpars.threshold"
+    assert model.search("threshold", "imagefindpars.threshold") == "refimagefindpars.threshold"
+    child = model.child("refimagefindpars")
+    assert child.search("threshold") == "refimagefindpars.threshold"
+    assert child.search("threshold", "threshold") == "imagefindpars.threshold"
+    assert child.search("searchunits") == "searchunits"
+    assert model.search("imagefindpars.thr") == "imagefindpars.threshold"
+
+
+def test_rows_of_sets_by_their_full_names(model):
+    name = "imagefindpars.threshold"
+    model.set(name, "77")
+    assert model.row(name).text == "77.0" == model.child("imagefindpars").row("threshold").text
+    assert model.row("imagefindpars").edited and "4.0" in model.help(name)
+    model.unset(name)
+    assert not model.row(name).changed and model.complete("imagefindpars.centroid", "m") == ["marginal"]
+    with pytest.raises(ParameterError, match="parameter `nosuch' is not a pset parameter"):
+        model.row("nosuch.threshold")
+
+
+def test_most_used(model):
+    model.most_used = True
+    assert [row.name for row in model.rows] == list(rows.MOST_USED)
+    assert model.child("imagefindpars").rows == Model.open("imagefindpars").rows
+    model.most_used = False
+    assert len(model.rows) == len(Spec.load("tweakreg").layout)
+    with pytest.raises(ParameterError, match="imagefindpars has no shorter view"):
+        Model.open("imagefindpars").most_used = True
 
 
 def test_completion(model, tmp_path):

@@ -130,7 +130,7 @@ def test_the_screen_of_iraf(session):
     assert lines[1:3] == ["   TASK = tweakreg", ""]
     assert lines[3].startswith("input              =        *flt.fits  Images: names")
     assert lines[4].startswith("(imagefindpars     =       :e to open) Source finding in the images")
-    assert lines[16] == "UPDATE HEADER " + "-" * 65
+    assert lines[17] == "UPDATE HEADER " + "-" * 65
     assert lines[22].startswith("More  Images: names, wildcards, association, @file.")
     assert lines[23].endswith("ESC-? for HELP")
     press(session, "<next_page>")
@@ -148,7 +148,7 @@ def test_marks(session):
     assert drawn(session)[0].endswith("(not saved)")
     styles = {text: style for line in screen.draw(session, 80, 24)[0] for style, text in line}
     assert next(style for text, style in styles.items() if text.startswith("(wcsname")) == "dim"
-    assert next(style for text, style in styles.items() if text.startswith("(expand_refcat")) == "bold"
+    assert next(style for text, style in styles.items() if text.startswith("(expand_refcat")) == "bold ansimagenta"
     press(session, "<prev_page>")
     at(session, "wcsname")
     assert "Not used while updatehdr = no. Name of the new WCS." in " ".join(" ".join(drawn(session)[22:]).split())
@@ -182,7 +182,7 @@ def test_long_messages_hide_no_row_that_is_edited(session):
     press(session, "<move_end>")
     session.model.message = "word " * 60
     lines = drawn(session, 80, 24)
-    assert sum(line.startswith("word") for line in lines) == 4 and any("(sigma" in line for line in lines)
+    assert sum(line.startswith("word") for line in lines[:-1]) == 4 and any("(sigma" in line for line in lines)
 
 
 # ---- what keys do
@@ -438,3 +438,46 @@ def test_without_prompt_toolkit(monkeypatch):
     monkeypatch.setattr(faces, "_choose", lambda face: "terminal")
     with pytest.raises(InputError, match="^the editor needs prompt_toolkit in a terminal"):
         faces.edit("tweakreg")
+
+
+# ---- everything is found
+
+def test_search_opens_the_set(session):
+    press(session, "/threshold", "<return>")
+    assert session.model.title == "imagefindpars of tweakreg" and session.name == "threshold"
+    press(session, "/", "<return>")
+    assert session.model.title == "refimagefindpars of tweakreg" and session.name == "threshold"
+    press(session, "/searchrad", "<return>")
+    assert session.model.title == "tweakreg" and session.name == "searchrad"
+
+
+def test_what_was_typed_in_a_set_is_kept_by_a_search(session):
+    press(session, "/threshold", "<return>", "77", "<find>", "nclip", "<return>")
+    assert session.model.title == "tweakreg" and session.model.values["imagefindpars"].threshold == 77
+
+
+def test_the_most_used(session):
+    press(session, ":most", "<return>")
+    lines = drawn(session)
+    assert sum("= " in line for line in lines[2:-2]) == 5 and session.name == "input"
+    assert lines[1] == "   TASK = tweakreg   the most used parameters (:most shows all)"
+    press(session, "<move_down>", "12", "<return>")
+    assert session.model.values["imagefindpars"].threshold == 12 and session.name == "searchrad"
+    press(session, "/nclip", "<return>")
+    assert session.name == "nclip" and not session.model.most_used
+    press(session, ":most", "<return>", ":most", "<return>")
+    assert len(session.model.rows) == len(session.model.spec.layout)
+
+
+@pytest.mark.parametrize(("typed", "completed", "candidates"), [
+    (":unl", ":unlearn", ()),
+    (":un", ":un", ("undo", "unset", "unlearn")),
+    (":help imagefindpars.thr", ":help imagefindpars.threshold", ()),
+    ("/thres", "/threshold", ()),
+    (":r my", ":r my.cfg", ()),
+])
+def test_completion_in_the_bottom_line(session, home, typed, completed, candidates):
+    (home / "my.cfg").touch()
+    press(session, typed, "<complete>")
+    assert session.prompt.kind + session.prompt.editor.text == completed
+    assert session.candidates == candidates

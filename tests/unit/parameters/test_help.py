@@ -2,7 +2,11 @@
 
 import dataclasses
 import html.parser
+import os
 import pathlib
+import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -10,7 +14,7 @@ from imagereg import tweakreg
 from imagereg.errors import ParameterError
 from imagereg.interfaces.cli import main
 from imagereg.parameters import help as helptext
-from imagereg.parameters.spec import Spec
+from imagereg.parameters.spec import Spec, package_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
@@ -54,7 +58,7 @@ class Reader(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        if tag != "meta":
+        if tag not in ("meta", "input", "img"):
             self.open.append(tag)
         self.ids += [attributes["id"]] if "id" in attributes else []
         self.links += [attributes["href"]] if "href" in attributes else []
@@ -66,7 +70,7 @@ class Reader(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if not {"style", "title", "nav"} & set(self.open):
+        if not {"style", "title", "nav", "figcaption"} & set(self.open):
             self.words += data.lower().split()
 
 
@@ -176,3 +180,48 @@ def test_address_for_teal():
     assert tweakreg.getHelpAsString(docstring=True, show_ver=False) == text
     title, _, rest = tweakreg.getHelpAsString(docstring=True).partition("\n\n")
     assert title.startswith("tweakreg ") and rest == text
+
+
+def test_pictures_links_and_filter():
+    """The page of tweakreg shows good and bad results, links its sections, and can be filtered."""
+    page = helptext.html_page("tweakreg")
+    pictures = re.findall('<img src="([^"]+)" alt="(Good|Bad)', page)
+    assert sorted(kind for _, kind in pictures) == ["Bad", "Bad", "Good", "Good"]
+    assert all(package_file("help_files", name).is_file() for name, _ in pictures)
+    assert '<a href="#input-section">INPUT</a>' in page and 'id="input-section"' in page
+    assert 'type="search"' in page and "https:" not in page and "http:" not in page
+
+
+def test_text_is_wrapped_and_all_there():
+    """At any width; what stands in columns stays."""
+    for task in TASKS:
+        text = helptext.task_help(task)
+        for width in (40, 60, 100):
+            wrapped = helptext.wrapped(text, width)
+            assert wrapped.split() == text.split()
+            long = [line for line in wrapped.splitlines() if len(line) > width]
+            assert set(long) <= set(text.splitlines()), long[:3]
+
+
+def test_what_a_link_of_the_editor_means():
+    pieces = list(helptext.linked("Raise threshold=50 (nclip=3); see INPUT.", "tweakreg"))
+    assert [(text, to) for text, to in pieces if to] == [
+        ("threshold", "imagefindpars.threshold"), ("nclip", "nclip"), ("INPUT", "INPUT")]
+    assert "".join(text for text, _ in pieces) == "Raise threshold=50 (nclip=3); see INPUT."
+    own = dict(helptext.linked("threshold=5", "refimagefindpars"))
+    assert own["threshold"] == "refimagefindpars.threshold"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_man_page(task):
+    """Man has nothing to complain of, and shows every word of the help."""
+    if shutil.which("man") is None or shutil.which("groff") is None:
+        pytest.skip("needs man and groff")
+    path = package_file("help_files", f"{task}.1")
+    environment = os.environ | {"MANWIDTH": "200", "LC_ALL": "C.UTF-8", "MANROFFOPT": "-c"}
+    command = ["man", "--warnings", "--no-hyphenation", "--no-justification", "-P", "cat", "-l", str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    shown = re.sub("(.)\b\\1|_\b", r"\1", done.stdout).replace("•", "-").replace("−", "-").split()
+    missing = set(helptext.task_help(task).split()) - set(shown)
+    assert not missing

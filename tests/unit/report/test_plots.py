@@ -26,7 +26,7 @@ from planes import rules_with
 from imagereg.alignment.match import Candidate
 from imagereg.alignment.sequence import Alignment, Chip, Exposure, Status, align
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.report import plots
+from imagereg.report import plots, residuals
 from imagereg.wcs.plane import TangentPlane
 
 SHAPE, SCALE = (500, 1000), 0.05  # rows and columns; arcsec per pixel
@@ -224,11 +224,47 @@ def test_histogram_marks_the_peak_and_says_the_sign(alignment):
     x, y = alignment.match.offset
     np.testing.assert_allclose((x, y), OFFSET, atol=0.1)
     assert [text.get_text() for text in panel.texts] == [f"120 pairs\n({x:+.2f}, {y:+.2f})"]
-    for circle in panel.lines:
-        np.testing.assert_array_equal(np.ravel(circle.get_data()), (x, y))
+    zero, = panel.lines
+    np.testing.assert_array_equal(np.ravel(zero.get_data()), (0, 0))
+    for circle in panel.collections:
+        np.testing.assert_array_equal(circle.get_offsets(), [(x, y)])
     assert "reference minus image: what to add to a position in the image" in title_of(page)
     assert f"peak at ({x:+.2f}, {y:+.2f}) pixels: 120 pairs in its bin of 1 pixel; mean of all bins" in title_of(page)
     assert bar.get_ylabel() == "pairs in a bin (cube-root scale)"
+
+
+def test_no_peak_looks_like_one(alignment):
+    """The words, the colour and the broken ring of a failure are others than those of a peak; rivals have rings."""
+    random = np.random.default_rng(5)
+    noise = random.poisson(1.0, (41, 41)).astype(float)
+    noise[30, 8] = 9
+    noise[5, 35] = 7
+    match = dataclasses.replace(alignment.match, histogram=noise, edges=np.array([np.arange(-20.5, 21)] * 2))
+    failed = dataclasses.replace(alignment, match=match, status=Status.FAILED, reason="3 matches, minobj=15 are needed")
+    page = plots._histogram_page(failed, 8)
+    panel = page.figure.axes[0]
+    assert panel.texts[0].get_text() == "no peak: 9 pairs\n(-12.00, +10.00)"
+    assert title_of(page).splitlines()[:2] == ["j8bt06o1q_flt.fits (not aligned)", "3 matches, minobj=15 are needed"]
+    places = [tuple(circle.get_offsets()[0]) for circle in panel.collections]
+    assert places[:2] == [(-12, 10)] * 2 and (15, -15) in places
+    assert panel.collections[1].get_linestyle() != panel.collections[-1].get_linestyle()
+
+
+def test_trend_and_shades_of_residuals(alignment):
+    """A drift of the residuals along x shows as a line; faint sources are light, and each row has its distribution."""
+    sources = alignment.exposure.sources
+    noisy = dataclasses.replace(alignment.exposure, sources=sources.replace(flux_error=np.sqrt(sources.flux)))
+    slope = np.column_stack([1e-4 * (alignment.image_xy[:, 0] - 500), np.zeros(len(alignment.rows))])
+    tilted = with_matches(alignment, alignment.image_xy, alignment.image_xy + slope, geometry="shift", sigma=None)
+    page = plots._residuals_page(dataclasses.replace(tilted, exposure=noisy), None, 8)
+    panel = page.figure.axes[0]
+    trend = next(line for line in panel.lines if line.get_color() == "black").get_xydata()
+    assert np.polyfit(*trend.T, 1)[0] == pytest.approx(1e-4, rel=0.05)
+    shades = panel.collections[0].get_facecolors()[:, 0]
+    bright = np.argsort(sources.flux[tilted.rows])
+    assert shades[bright[-1]] < shades[bright[0]]
+    distributions = [panel for panel in page.figure.axes if not panel.get_ylabel()]
+    assert [len(panel.patches) for panel in distributions] == [30, 30]
 
 
 def test_histogram_has_its_bins_where_they_are(alignment):
@@ -280,11 +316,12 @@ def test_residuals_are_drawn_in_pixels_and_in_mas(alignment):
     page = plots._residuals_page(alignment, 0.2, 8)
     fitted = alignment.fit(alignment.image_xy)[alignment.fit.used]
     residuals = alignment.fit.residuals[alignment.fit.used]
-    labels = [(panel.get_xlabel(), panel.get_ylabel()) for panel in page.figure.axes]
+    panels = [panel for panel in page.figure.axes if panel.get_ylabel()]
+    labels = [(panel.get_xlabel(), panel.get_ylabel()) for panel in panels]
     assert labels == [("", "residual in X (pixels)"), ("", "residual in X (mas)"),
                       ("X on the plane (pixels)", "residual in Y (pixels)"),
                       ("Y on the plane (pixels)", "residual in Y (mas)")]
-    for number, panel in enumerate(page.figure.axes):
+    for number, panel in enumerate(panels):
         row, column = divmod(number, 2)
         factor = (1, 1000 * alignment.plane.pixel_scale)[column]
         used = next(line for line in panel.lines if line.get_marker() == "o")
@@ -299,7 +336,7 @@ def test_residuals_tell_rms_and_numbers(alignment):
     (x, y), mas = alignment.rms, 1000 * alignment.plane.pixel_scale
     assert f"rms X {x:.4f}, Y {y:.4f} pixels = {x * mas:.2f}, {y * mas:.2f} mas" in title_of(page)
     assert "residual = reference minus fitted image; 110 of 120 matches used" in title_of(page)
-    assert legend_of(page) == ["used (110)", "rejected (10)", "beyond the range (10)"]
+    assert legend_of(page) == ["used (110)", "rejected (10)", "running median", "beyond the range (10)"]
 
 
 def test_residuals_beyond_the_range_stand_at_its_edge(alignment):
@@ -328,7 +365,7 @@ def test_automatic_range_of_perfect_residuals(alignment):
 
 @pytest.mark.parametrize("value", [0.99e-3, 1e-3, 1.01, 1.21, 9.9, 12.0, 130.0])
 def test_round_up(value):
-    assert value <= plots._round_up(value) <= 1.34 * value
+    assert value <= residuals.round_up(value) <= 1.34 * value
 
 
 @pytest.mark.parametrize("ylimit", [0, -1.0, np.nan])
@@ -415,7 +452,7 @@ def test_matplotlib_is_imported_late_and_left_alone(alignment, tmp_path):
     code = f"""
 import pickle, sys
 from pathlib import Path
-from imagereg.report import plots
+from imagereg.report import plots, residuals
 assert "matplotlib" not in sys.modules
 alignment = pickle.loads(Path({str(saved)!r}).read_bytes())
 import matplotlib

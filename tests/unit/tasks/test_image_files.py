@@ -26,7 +26,10 @@ def write(name, *, seed=1, bright=20000.0, noise=0.05, hits=(), rootname="", **k
     y, x = np.mgrid[1:91, 1:91]
     image = np.random.default_rng(seed).normal(0, noise, x.shape)
     for place in range(9):
-        x0, y0 = 15 + 30 * (place % 3) + 0.37 * place, 15 + 30 * (place // 3) - 0.23 * place
+        # But for two of them not quite a grid, which would look alike at every step.
+        off = 7 * (place % 4 > 0)
+        x0 = 15 + 30 * (place % 3) + off * np.sin(3.7 * place) + 0.37 * place
+        y0 = 15 + 30 * (place // 3) - off * np.sin(2.3 * place + 1) - 0.23 * place
         image += (
             bright
             * (1 + place / 20)

@@ -1,14 +1,15 @@
 """Letters and names of archived WCSs, and what a header says once one of them is back."""
 
+import functools
 import warnings
 
+import corrections
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
-from fields import fit_linear
 
-from imagereg.wcs import TangentPlane, corrected_wcs, correction
+from imagereg.wcs import correction
 from imagereg.wcs.alternates import find_letter, last_archived, restored_header, wcs_names
 from imagereg.wcs.correction import Solution
 
@@ -28,15 +29,7 @@ def read_wcs(demo_file):
         yield lambda header: WCS(header, hdus)
 
 
-def moved(wcs, shift=(11.2, -6.9)):
-    """Return a WCS of the demo corrected by a shift and a turn of one degree."""
-    plane = TangentPlane.around([(wcs, SHAPE)])
-    image = np.array([(0.0, 0), (500, 0), (0, 500)])
-    cos, sin = np.cos(np.deg2rad(1.0)), np.sin(np.deg2rad(1.0))
-    fit = fit_linear(
-        image, image @ np.array([[cos, sin], [-sin, cos]]) + shift, centre=plane.centre
-    )
-    return corrected_wcs(wcs, SHAPE, plane, fit)
+moved = functools.partial(corrections.moved, shape=SHAPE)
 
 
 @pytest.fixture

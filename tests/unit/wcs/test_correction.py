@@ -12,7 +12,7 @@ from planes import fine_grid
 
 from imagereg.errors import DegenerateFit
 from imagereg.wcs.alternates import wcs_names
-from imagereg.wcs.correction import corrected_wcs, shifted_wcs
+from imagereg.wcs.correction import corrected_wcs, first_wcs, shifted_wcs
 from imagereg.wcs.plane import TangentPlane, orientation, pixel_to_sky
 
 CHANGED = ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2", "ORIENTAT", "WCSNAME", "WCSTYPE", "FITNAME",
@@ -254,6 +254,27 @@ def test_name_used_again(demo_header, demo_chips, reuse):
     assert again["CRVAL1"] != first["CRVAL1"]
     if reuse:
         assert wcs_names(again) == {" ": "TWEAK", "A": "DEMO_IDC"}
+
+
+# The first WCS
+
+
+@pytest.mark.parametrize("leftover", [{}, {"CDELT1": 1.0, "CDELT2": 1.0, "CROTA2": 30.0}, {"PC1_1": 0.5, "CRVAL1": 7.0},
+                                      {"CD1_1": 3.0, "LONPOLE": 90.0, "PV1_1": 2.0}])
+def test_first_wcs_of_a_header(leftover):
+    """What stands there without CTYPE does not add to it, and all else stays."""
+    other = {"EQUINOX": 2000.0, "OBJECT": "M 67", "RA": 132.8}
+    header = fits.Header({"NAXIS": 2, "NAXIS1": SHAPE[1], "NAXIS2": SHAPE[0], **leftover, **other})
+    plane = TangentPlane.of((10.0, 60.0), (300.0, 200.0), np.diag([-1e-4, 1e-4]), SHAPE)
+    wcs = first_wcs(SHAPE, plane, lambda xy: xy[:, ::-1] + 500)
+    new = corrected_header(header, wcs)
+    assert_same_sky(read_wcs(new), wcs)
+    np.testing.assert_allclose(plane.sky_to_plane(pixel_to_sky(wcs, fine_grid(SHAPE))),
+                               fine_grid(SHAPE)[:, ::-1] + 500, atol=1e-3)
+    assert {name: new[name] for name in other} == other
+    assert wcs_names(new) == {" ": "TWEAK"}
+    assert new["CTYPE1"] == "RA---TAN" and new["NMATCH"] == 87
+    assert list(header) == ["NAXIS", "NAXIS1", "NAXIS2", *leftover, *other]
 
 
 # As stwcs has it

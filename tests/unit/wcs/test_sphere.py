@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 
-from imagereg.wcs.sphere import directions, mean_direction, sky_offsets, unit_vectors
+from imagereg.wcs.plane import directions, mean_direction, sky_offsets, unit_vectors
 
 
 def test_vectors_there_and_back():

@@ -58,6 +58,8 @@ def edit(
     face = _choose(face)
     model = Model.open(task, start, store=store, run=run)
     importlib.import_module(f"imagereg.interfaces.epar.{face}").edit(model)
+    if model.outcome == "saved" and sys.stdout:
+        sys.stdout.write(f"{model.how_to_run}\n")
     return model.result
 
 

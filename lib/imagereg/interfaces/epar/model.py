@@ -17,67 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from imagereg.errors import ImageregError, ParameterError
 from imagereg.interfaces.epar import saved as files
-from imagereg.interfaces.epar.rows import Row, inactive, refusal
-from imagereg.parameters import TASKS, ParameterSet, Spec, shown
+from imagereg.interfaces.epar.document import Document, State
+from imagereg.interfaces.epar.rows import MOST_USED, Row, inactive, refusal
+from imagereg.parameters import ARGUMENTS, TASKS, ParameterSet, Spec, shown
 from imagereg.parameters import help as helptext
+from imagereg.parameters import saved as userfolder
 
 __all__ = ["TASKS", "Model"]
-
-
-@dataclasses.dataclass(frozen=True)
-class _State:
-    """All values at one time, what is saved, and a description of the change that led here."""
-
-    values: dict
-    saved: files.Saved
-    description: str = ""
-
-
-@dataclasses.dataclass
-class _Document:
-    """What the models of a task and of its parameter sets share, with the history of changes."""
-
-    specs: dict
-    states: list
-    store: Callable | None
-    run: Callable | None
-    notes: tuple
-    message: str
-    index: int = 0
-    outcome: str = ""
-    result: dict | None = None
-
-    @property
-    def state(self):
-        return self.states[self.index]
-
-    def change(self, description, values, saved=None):
-        """Add a state with other values; states that were undone are forgotten."""
-        state = self.state
-        if values != state.values or saved:
-            del self.states[self.index + 1:]
-            self.states.append(_State(state.values | values, saved or state.saved, description))
-            self.index += 1
-        self.message = description
-
-    def step(self, by):
-        """Go back or forth in the history."""
-        target = self.index + by
-        if not 0 <= target < len(self.states):
-            raise ParameterError(f"nothing to {'undo' if by < 0 else 'redo'}")
-        description = self.states[max(self.index, target)].description
-        self.message = f"{'undone' if by < 0 else 'done again'}: {description}"
-        self.index = target
-
-    def mark_saved(self, saved):
-        """Note that the values are saved, in every state that belongs to the same file."""
-        before = self.state.saved
-        self.states = [
-            dataclasses.replace(state, saved=saved) if state.saved is before else state
-            for state in self.states
-        ]
-        self.result = self.state.values
-        self.outcome = "saved"
 
 
 class Model:
@@ -93,7 +39,7 @@ class Model:
         Model from which a parameter set was opened.
     """
 
-    def __init__(self, document: _Document, task: str, parent: Model | None = None):
+    def __init__(self, document: Document, task: str, parent: Model | None = None):
         self.task = task
         self.spec: Spec = document.specs[task]
         self.parent = parent
@@ -128,9 +74,9 @@ class Model:
         values = _started(task, saved.values, start or {})
         if store:  # what it keeps is what was handed over
             saved = dataclasses.replace(saved, values=values)
-        document = _Document(
+        document = Document(
             {spec.task: spec for spec in specs},
-            [_State(values, saved)],
+            [State(values, saved)],
             store,
             run,
             saved.notes,
@@ -149,6 +95,22 @@ class Model:
     def path(self) -> str | None:
         """File that `save` writes; None if a `store` keeps the values."""
         return self._document.state.saved.path
+
+    @property
+    def how_to_run(self) -> str:
+        """How a run takes what `save` wrote, in a line."""
+        if self._document.store:
+            return f"{self._top.task} runs with what was saved"
+        path = self.path or ""
+        if path == userfolder.user_file(self._top.task):
+            path = "defaults"
+        task, argument = self._top.task, ARGUMENTS[self._top.task]
+        option = f"--pars {path}" if task == "tweakreg" else f"{task}={path}"
+        return f"Run with it: tweakreg {option}, or TweakReg({argument}={path!r})"
+
+    @property
+    def _top(self):
+        return self.parent or self
 
     @property
     def values(self) -> dict[str, ParameterSet]:
@@ -197,8 +159,37 @@ class Model:
         return None if self.outcome == "aborted" else self._document.result
 
     @property
+    def most_used(self) -> bool:
+        """Whether `rows` are only the few that most users need. A face may set it."""
+        return self._document.most_used
+
+    @most_used.setter
+    def most_used(self, on: bool) -> None:
+        """Set it; ParameterError if there are no such rows, as in a set by itself."""
+        if on and self._top.task != "tweakreg":
+            raise ParameterError(f"{self.task} has no shorter view")
+        self._document.most_used = on
+
+    @property
     def rows(self) -> tuple[Row, ...]:
-        """All rows in order; the rows of a section stand together."""
+        """Rows in order, those of a section together; with `most_used` from all sets."""
+        if self.most_used and not self.parent:
+            return tuple(self.row(name) for name in MOST_USED)
+        return self._own_rows
+
+    @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """All rows of the task, with those of each parameter set below its button."""
+        rows: list[Row] = []
+        for row in self._own_rows:
+            rows.append(row)
+            if row.pset:
+                inner = self.child(row.pset)._own_rows
+                rows += [dataclasses.replace(one, owner=row.pset) for one in inner]
+        return tuple(rows)
+
+    @property
+    def _own_rows(self):
         reasons = inactive(self.spec, self._own)
         return tuple(self._row(p, reasons.get(p.name, "")) for p in self.spec.layout)
 
@@ -207,6 +198,7 @@ class Model:
         return self._document.state.values[self.task]
 
     def _row(self, parameter, why):
+        """Return a parameter as a row of the editor, with its value and state."""
         state = self._document.state
         pset = parameter.pset
         if pset:
@@ -221,21 +213,32 @@ class Model:
         return Row(parameter, value, unit, value != parameter.default, edited, why)
 
     def row(self, name: str) -> Row:
-        """Return the row of a name or an alias; ParameterError if there is none."""
-        found = self.spec[name].name if name in self.spec else name
-        for row in self.rows:
-            if row.name == found:
-                return row
+        """Return the row of a name or an alias; ParameterError if there is none.
+
+        ``imagefindpars.threshold`` is a row of a parameter set, here as in the other methods.
+        """
+        holder, own = self._at(name)
+        found = holder.spec[own].name if own in holder.spec else own
+        for row in holder._own_rows:
+            if row.label == found:
+                return row if holder is self else dataclasses.replace(row, owner=holder.task)
         raise ParameterError(f"parameter `{name}' not found")
+
+    def _at(self, name):
+        """Return the model that a name belongs to, and what it is called there."""
+        owner, dot, own = name.rpartition(".")
+        return (self.child(owner), own) if dot else (self, name)
 
     def child(self, name: str) -> Model:
         """Return the model of a parameter set; ParameterError if the name is not one."""
-        if not self.row(name).pset:
+        if not any(row.pset == name for row in self._own_rows if row.pset):
             raise ParameterError(f"parameter `{name}' is not a pset parameter")
         return Model(self._document, name, self)
 
     def search(self, text: str, after: str | None = None, *, backward: bool = False) -> str | None:
         """Find the next row with a text in name, comment, section or value, in any case.
+
+        The rows of this set come first, then those of the task and of its other sets.
 
         Parameters
         ----------
@@ -250,18 +253,27 @@ class Model:
         Returns
         -------
         str or None
-            Name of the row; None if no row has the text.
+            Name of the row as the model of the task knows it; None if no row has the text.
         """
-        rows = self.rows[::-1] if backward else self.rows
+        own = self.task if self.parent else ""
+        rows = sorted(self._top.all_rows, key=lambda row: row.owner != own)
+        if backward:
+            rows.reverse()
         start = 0
         if after:
-            start = [row.name for row in rows].index(self.row(after).name) + 1
+            name = self.row(after).name
+            full_name = f"{own}.{name}" if own else name
+            start = [row.name for row in rows].index(full_name) + 1
         for row in rows[start:] + rows[:start]:
-            parameter = row.parameter
-            whole = "\n".join((row.name, parameter.comment, parameter.section, row.text))
-            if text.lower() in whole.lower():
+            if _holds(row, text.lower()):
                 return row.name
         return None
+
+    def name_completions(self, typed: str) -> list[str]:
+        """Return the names of parameters, of all sets, that begin with what is typed."""
+        names = [row.name for row in self._top.all_rows]
+        names += [row.label for row in self._top.all_rows if row.owner]
+        return sorted({name for name in names if name.startswith(typed)})
 
     def complete(self, name: str, text: str = "") -> list[str]:
         """Return the whole values that a partly typed value of a row may become.
@@ -277,17 +289,21 @@ class Model:
         begin = text[:text.rfind(",") + 1] if kind == "list" else ""
         stem = text[len(begin):].lstrip(" @")
         begin = text[:len(text) - len(stem)]
-        found = sorted(glob.glob(glob.escape(os.path.expanduser(stem)) + "*"))
-        return [begin + (path + os.sep if os.path.isdir(path) else path) for path in found]
+        return [begin + path for path in self.file_completions(stem)]
 
-    def help(self, name: str | None = None) -> str:
-        """Return the help on one row, or the whole page: plain text, 80 columns."""
+    def file_completions(self, typed: str) -> list[str]:
+        """Return the names of files that begin with what is typed; folders end in a slash."""
+        found = sorted(glob.glob(glob.escape(os.path.expanduser(typed)) + "*"))
+        return [path + os.sep if os.path.isdir(path) else path for path in found]
+
+    def help(self, name: str | None = None, width: int | None = None) -> str:
+        """Return the help on one row, or the whole page: plain text, of 80 columns or wrapped."""
         if name is None:
-            return helptext.task_help(self.task)
+            return helptext.wrapped(helptext.task_help(self.task), width)
         row = self.row(name)
         if row.pset:
-            return helptext.task_help(row.pset)
-        return helptext.parameter_help(self.task, row.name)
+            return helptext.wrapped(helptext.task_help(row.pset), width)
+        return helptext.parameter_help(row.owner or self.task, row.label, width)
 
     # ---- what a user does
 
@@ -296,11 +312,12 @@ class Model:
         row = self.row(name)
         if row.pset:
             raise ParameterError(f"`{name}' is a parameter set: open it to change what it holds")
+        holder, own = self._at(row.name)
         try:
-            values = self._own.replace(**{row.name: text})
+            values = holder._own.replace(**{own: text})
         except ParameterError:
             raise ParameterError(refusal(row.parameter, text)) from None
-        self._change(f"{row.name} = {shown(values[row.name])}", [values])
+        self._change(f"{row.name} = {shown(values[own])}", [values])
 
     def unset(self, name: str) -> None:
         """Give a row its default; for a parameter set, all of its defaults."""
@@ -309,7 +326,8 @@ class Model:
             values = self._document.specs[row.pset].validate()
             self._change(f"{row.name} is back at its defaults", [values])
         else:
-            values = self._own.replace(**{row.name: row.parameter.default})
+            holder, own = self._at(row.name)
+            values = holder._own.replace(**{own: row.parameter.default})
             self._change(f"{row.name} is back at its default", [values])
 
     def unlearn(self, *, everything: bool = False) -> None:
@@ -441,6 +459,14 @@ def _started(task: str, saved: Mapping, start: Mapping) -> dict[str, ParameterSe
         is_whole = isinstance(given, ParameterSet)
         values[name] = given if is_whole else values[name].replace(**given)
     return values
+
+
+def _holds(row: Row, text: str) -> bool:
+    """Whether a row has a text, in small letters, in what a user sees of it."""
+    name = row.name if "." in text else row.label
+    parameter = row.parameter
+    whole = "\n".join((name, parameter.comment, parameter.section, row.text))
+    return text in whole.lower()
 
 
 def _summary(sentences: Sequence[str]) -> str:

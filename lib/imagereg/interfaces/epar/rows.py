@@ -18,6 +18,8 @@ from collections.abc import Mapping
 
 from imagereg.parameters import Parameter, Spec, shown
 
+#: What users of tweakreg-like tasks set in most of their runs, as the notebooks of STScI do.
+MOST_USED = ("input", "imagefindpars.threshold", "searchrad", "fitgeometry", "updatehdr")
 _TYPES = {
     "boolean": "yes or no",
     "integer": "a whole number",
@@ -53,6 +55,8 @@ class Row:
         Whether the value differs from what is saved.
     why : str
         Why the parameter is not in use (it is drawn grey, and can still be edited); empty if it is.
+    owner : str
+        Parameter set that holds the parameter; empty for those of the model's own task.
     """
 
     parameter: Parameter
@@ -61,11 +65,17 @@ class Row:
     changed: bool = False
     edited: bool = False
     why: str = ""
+    owner: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name of the parameter or of the set."""
+        return self.parameter.pset or self.parameter.name
 
     @property
     def name(self) -> str:
-        """Name of the parameter or of the set."""
-        return self.parameter.pset or self.parameter.name
+        """The same, after the name of its owner and a point if it has one."""
+        return f"{self.owner}.{self.label}" if self.owner else self.label
 
     @property
     def pset(self) -> str:
@@ -169,6 +179,7 @@ def evaluate(code: str, value: str) -> object:
 
 
 def _evaluate(node, value):
+    """Evaluate the syntax tree of a rule, in which VAL is `value`."""
     match node:
         case ast.Constant():
             return node.value

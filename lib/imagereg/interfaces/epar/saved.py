@@ -2,7 +2,8 @@
 
 A ``.cfg`` that the user names holds them all: the values of the task, and a section for each
 parameter set that is not at its defaults (under hidden names, which TEAL keeps). In the user's
-folder each task and set has a file of its own, so that a set can be edited by itself.
+memory (`imagereg.parameters.saved`) each task and set has a file of its own, so that a set can be
+edited by itself.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def last_saved(specs: Sequence[Spec]) -> Saved:
     texts: dict[str, str] = {}
     notes: list[str] = []
     for spec in specs:
-        path = userfolder.user_file(spec.task)
-        if not os.path.exists(path):
+        path = userfolder.user_parameters(spec.task)
+        if path is None:
             continue
         try:
             text = atomic.read_text(path)
@@ -91,7 +92,7 @@ def last_saved(specs: Sequence[Spec]) -> Saved:
             continue
         given |= values
         unknown |= others
-        texts[path] = text
+        texts |= _current_texts(userfolder.memory_files(spec.task))
         notes += found
     path = userfolder.user_file(specs[0].task)
     return Saved(path, _validated(specs, given), unknown, texts, tuple(notes))
@@ -125,8 +126,9 @@ def write(
     """
     path = saved.path if path is None else _absolute(path)
     texts = _texts(path, values, saved.unknown)
-    current = {name: atomic.read_text(name) if os.path.exists(name) else None for name in texts}
-    for name, text in current.items():
+    current = _current_texts(texts)
+    for name in texts:
+        text = current.get(name)
         if any(Path(name).resolve().is_relative_to(folder) for folder in _PROTECTED):
             reason = "it belongs to imagereg; save under another name"
             raise InputError(f"{name} can't be written: {reason}")
@@ -137,9 +139,14 @@ def write(
     if path == userfolder.user_file(next(iter(values))):
         userfolder.make_folder(os.path.dirname(path))
     for name, text in texts.items():
-        if text != current[name]:
+        if text != current.get(name):
             atomic.write_text(name, text)
     return Saved(path, values, saved.unknown, texts)
+
+
+def _current_texts(paths):
+    """Return the text of each file that exists."""
+    return {path: atomic.read_text(path) for path in paths if os.path.exists(path)}
 
 
 def _absolute(path):
@@ -151,8 +158,9 @@ def _texts(path, values, unknown):
     task, *sets = values.values()
     if path == userfolder.user_file(task.task):
         return {
-            userfolder.user_file(s.task): s.spec.cfg_text(s, more=unknown.get(s.task))
+            file: s.spec.cfg_text(s, more=unknown.get(s.task))
             for s in values.values()
+            for file in userfolder.memory_files(s.task)
         }
     more = unknown.get(task.task, {}) | {s.task: unknown[s.task] for s in sets if s.task in unknown}
     return {path: task.spec.cfg_text(task, sets, more=more)}

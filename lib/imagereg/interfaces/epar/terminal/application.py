@@ -13,6 +13,8 @@ from imagereg.interfaces.epar.terminal.session import Session
 # Seconds to wait for the rest of the characters that a function key sends after its Escape; over
 # a slow line they do not come at once.
 _ESCAPE_TIMEOUT = 0.2
+_COLOURS = 8  # the fewest of a terminal that has colours
+_SCROLLING = {"SCROLL_UP": "move_up", "SCROLL_DOWN": "move_down"}  # of the mouse
 _TAB_TIMEOUT = 0.3  # seconds after TAB in which ^W and ^D are its second key
 
 
@@ -58,21 +60,52 @@ def _application(session):
         nonlocal cursor
         size = app.output.get_size()
         session.height = size.rows
+        session.width = size.columns
         lines, position = screen.draw(session, size.columns, size.rows)
-        cursor = Point(*position)
-        return [part for line in lines for part in (*line, ("", "\n"))][:-1]
+        # Outside the screen it would make prompt_toolkit scroll, and never back.
+        cursor = Point(min(position[0], size.columns - 1), min(position[1], size.rows - 1))
+        parts = [part for line in lines for part in (*line, ("", "\n"))][:-1]
+        return [(style, text, point_at) for style, text in parts]
+
+    def point_at(event):
+        name = screen.row_at(session, session.height, event.position.y)
+        read = _pointed(event.event_type.name, name, bool(session.page))
+        _press(app, session, read)
 
     control = FormattedTextControl(text, focusable=True, get_cursor_position=lambda: cursor)
     app = Application(
         Layout(Window(control)),
         full_screen=True,
         key_bindings=_bindings(session),
-        color_depth=ColorDepth.DEPTH_1_BIT,
+        color_depth=ColorDepth.DEPTH_4_BIT if _has_colours() else ColorDepth.DEPTH_1_BIT,
+        mouse_support=True,
         enable_page_navigation_bindings=False,
     )
     app.ttimeoutlen = _ESCAPE_TIMEOUT
     app.timeoutlen = _TAB_TIMEOUT
     return app
+
+
+def _has_colours():
+    """Whether the terminal has colours and the user wants them (https://no-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    try:
+        import curses
+
+        curses.setupterm()
+        return curses.tigetnum("colors") >= _COLOURS
+    except (ImportError, OSError, ValueError, curses.error):
+        return False
+
+
+def _pointed(kind, name, is_page):
+    """Return the action that a mouse asks for, and the row that it points at."""
+    if kind in _SCROLLING:
+        return _SCROLLING[kind], ""
+    if kind == "MOUSE_UP" and name and not is_page:
+        return "click", name
+    return None
 
 
 def _bindings(session):

@@ -66,23 +66,23 @@ Rows          (name = value) is hidden: IRAF would not ask for it.
 
 Before anything is typed in a field:
 ?             help on the parameter
-/text         go to the next row that holds the text; / goes on with the last.
-              /path/ is the beginning of a value, where it names files.
-:             a command, which may be abbreviated:
+/text         go to the next row that holds it, in the parameter sets too;
+              / goes on with the last. /path/ is the beginning of a value, where
+              it names files.
+:             a command, which may be abbreviated; TAB completes it, and names
+              of parameters and files after it:
+:most         only the parameters that most users need; again for all of them
 :e [set]      edit the parameter set under the cursor, or the one that is named
-:e file       read a file that ^D will write
 :q            save and leave; a parameter set: back to its task
 :q!           leave without saving; a parameter set: back to what it was
 :w [file]     save, as a file where one is named; :w! replaces any file
 :r file       read a file, which ^D will write then; :r! goes back to the saved
 :g            save and run the task; :g! runs it without saving
 :undo :redo   take back a change, and make it again
-:unset        the default for this row
-:unlearn      the defaults for all rows; :unlearn! for the parameter sets too
-:help [name]  the whole help; that on one parameter
-:notes        what was found in the file that was read
+:unset        the default for this row; :unlearn for all, :unlearn! in sets too
+:help [name]  the whole help; that on one parameter; :notes on the file read
 ^D saves and leaves, or goes back from a parameter set to its task. ^C leaves
-everything without saving.
+everything without saving. The mouse points at a row, and turns pages.
 """
 
 

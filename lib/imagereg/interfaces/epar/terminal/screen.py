@@ -1,7 +1,7 @@
 """Draw a session as text: the screen of IRAF's eparam.
 
-A line is a list of (style, text), as prompt_toolkit takes it. Styles are bold, reverse, underline
-and dim, and every mark is also a character, so that any terminal will do.
+A line is a list of (style, text), as prompt_toolkit takes it. Every mark is also a character, so
+that any terminal will do. Colours are the two of a terminal that can be read on black and on white.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from imagereg.interfaces.epar.rows import Row
 _HEAD = 3  # lines above the rows
 _FOOT = 2  # lines below the rows
 _HELP = "ESC-? for HELP"
+_CHANGED = "bold ansimagenta"
+_WRONG = "bold ansired"
 _INDENT = 6  # columns left of the description, where More stands
 # Columns of a value: every default and choice fits into 16 (the longest has 15); wide screens give
 # names of files up to 40, and the rest to the comments.
 _VALUE_WIDTHS = (16, 40)
+_NARROWEST = 12  # columns that a narrow screen keeps for a value; names are cut there
 
 Line = list[tuple[str, str]]
 
@@ -81,6 +84,16 @@ def draw(session: Any, width: int, height: int) -> tuple[list[Line], tuple[int, 
     return _overlay(lines, over, cursor[1])[:height], cursor
 
 
+def row_at(session: Any, height: int, y: int) -> str:
+    """Return the name of the row that is drawn in line `y`; empty if there is none."""
+    found, number = page_of(session.name, session.model.rows, height)
+    index = y - _HEAD
+    if not 0 <= index < len(found[number]):
+        return ""
+    entry = found[number][index]
+    return "" if isinstance(entry, str) else entry.name
+
+
 @dataclasses.dataclass(frozen=True)
 class _Columns:
     """Width of the names with their parenthesis, of the values, and of the screen."""
@@ -94,8 +107,9 @@ class _Columns:
         name = max(len(row.name) for row in rows) + 1
         comment = max(len(_comment(row)) for row in rows)
         shortest, longest = _VALUE_WIDTHS
-        value = max(width - name - comment - 5, shortest)
-        return cls(name, min(value, longest), width)
+        name = max(min(name, width - _NARROWEST), 1)
+        value = min(max(width - name - comment - 5, shortest), longest)
+        return cls(name, max(min(value, width - name - 3), 1), width)
 
     @property
     def start(self):
@@ -123,11 +137,11 @@ def _value(row, width):
 
 def _name(row, columns):
     opening = "(" if row.parameter.hidden else ""
-    return f"{opening}{row.name}".ljust(columns.name) + ("- " if row.why else "= ")
+    return f"{opening}{row.name}"[: columns.name].ljust(columns.name) + ("- " if row.why else "= ")
 
 
 def _style(row):
-    marks = {"bold": row.changed, "dim": row.why}
+    marks = {_CHANGED: row.changed, "dim": row.why}
     return " ".join(style for style, on in marks.items() if on)
 
 
@@ -157,19 +171,23 @@ def _visible(editor, width):
 
 
 def _head(model, width, *, more):
+    """Return the lines above the rows: package, file and task."""
     package = "PACKAGE = imagereg"
     state = " (not saved)" if model.dirty else ""
     path = model.path or ""
     home = os.path.expanduser("~") + os.sep
     if path.startswith(home):
         path = f"~{os.sep}{path.removeprefix(home)}"
+    title = f"   TASK = {model.title}"
+    if model.most_used and not model.parent:
+        title += "   the most used parameters (:most shows all)"
     right = max(width - len(package) - 1, 0)
     room = max(right - len(state) - 3, 0)
     if len(path) > room:
         path = f"...{path[len(path) - room + 3:]}" if room > 3 else ""
     return [
         [("bold", package), ("", (path + state).rjust(right)[:right])],
-        [("bold", f"   TASK = {model.title}"[:width - 1])],
+        [("bold", title[:width - 1])],
         [("underline", "More")] if more else [],
     ]
 
@@ -189,7 +207,7 @@ def _foot(session, width, *, more):
     second = message or " " * _INDENT + second
     return [
         [("underline", mark), ("", first[:width - 1])],
-        [("", second.ljust(left)[:left]), ("bold", _HELP)],
+        [(_WRONG if session.alarm else "", second.ljust(left)[:left]), ("bold", _HELP)],
     ]
 
 

@@ -49,8 +49,8 @@ class Session:
         Model of the task, or of the parameter set that was opened from it.
     table : str
         Name of the key table.
-    height : int
-        Lines of the screen.
+    height, width : int
+        Lines and columns of the screen.
     name : str
         Name of the row under the cursor.
     editor : LineEditor
@@ -71,6 +71,7 @@ class Session:
         self.model = model
         self.table = table
         self.height = height
+        self.width = 80
         self.prompt: Prompt | None = None
         self.page: Page | None = None
         self.candidates: tuple[str, ...] = ()
@@ -92,6 +93,8 @@ class Session:
         try:
             if self.prompt:
                 self._edit_prompt(self.prompt, action, text)
+            elif action == "click":
+                self._click(text)
             elif action in ACTIONS:
                 self._edit(action, text)
             else:
@@ -136,7 +139,16 @@ class Session:
     def _move_end(self):
         self._step(+len(self.model.rows))
 
+    def _click(self, name):
+        """Go to a row; if it is the one of a parameter set and the cursor is there, open it."""
+        if name == self.name and self.model.row(name).pset:
+            self._open(name)
+            return
+        self._commit()
+        self._enter(name)
+
     def _turn(self, by):
+        """Go `by` pages on, or back."""
         self._commit()
         pages, number = screen.page_of(self.name, self.model.rows, self.height)
         target = number + by
@@ -156,6 +168,7 @@ class Session:
     # ---- values
 
     def _edit(self, action, text):
+        """Obey a key in the value of the current row."""
         row = self.model.row(self.name)
         if action != "type":
             if not row.pset:
@@ -216,12 +229,13 @@ class Session:
         self._show(keys.page(self.table))
 
     def _help_on(self, name=None):
-        self._show(self.model.help(name))
+        self._show(self.model.help(name, self.width - 1))
 
     def _show(self, text):
         self.page = Page(tuple(text.strip("\n").splitlines()))
 
     def _turn_page(self, page, action, text):
+        """Obey a key while a page of text is shown."""
         screenful = self.height - 1
         if action == "move_up":
             self.page = page.moved(-1)
@@ -243,6 +257,7 @@ class Session:
         self.prompt = Prompt("/")
 
     def _edit_prompt(self, prompt, action, text):
+        """Obey a key in the line for a command or a search."""
         line = prompt.editor
         if action in _GIVE_UP or (action == "del_left" and not line.text):
             self.prompt = None
@@ -251,6 +266,8 @@ class Session:
             self.editor = self.editor.type(f"/{line.text}{text}")
             if action == "complete":
                 self._complete()
+        elif action == "complete":
+            self._complete_prompt(prompt)
         elif action == "type":
             self.prompt = Prompt(prompt.kind, line.type(text))
         elif action in ACTIONS:
@@ -262,13 +279,36 @@ class Session:
             else:
                 self._command(line.text)
 
+    def _complete_prompt(self, prompt):
+        """Complete a command, or the name of a parameter or of a file after it."""
+        begin, blank, last = prompt.editor.text.rpartition(" ")
+        if prompt.kind == "/":
+            found = self.model.name_completions(last)
+        elif not blank:
+            found = [name for name in _COMMANDS if name.startswith(last)]
+        elif begin.rstrip("!") in ("help", "h"):
+            found = self.model.name_completions(last)
+        else:
+            found = self.model.file_completions(last)
+        common = os.path.commonprefix(found)
+        if not found:
+            raise ParameterError("nothing to complete it with")
+        if common == last:
+            self.candidates = tuple(found)
+        else:
+            line = LineEditor(fresh=False).type(f"{begin}{blank}{common}")
+            self.prompt = Prompt(prompt.kind, line)
+
     def _is_path(self, action, text, typed):
         """Whether what follows ``/`` turns out to be a path and no text to look for."""
         if not self.editor.fresh or not self.model.row(self.name).parameter.file:
             return False
-        return action == "complete" or (action == "type" and "/" in text and typed != "")
+        if action == "complete":
+            return not self.model.name_completions(typed)
+        return action == "type" and "/" in text and typed != ""
 
     def _search(self, text):
+        """Go to the next row that holds a text, by default the one looked for last."""
         self._search_text = text or self._search_text
         self._commit()
         found = None
@@ -276,7 +316,19 @@ class Session:
             found = self.model.search(self._search_text, self.name)
         if not found:
             raise ParameterError(f"no row holds `{self._search_text}'")
-        self._enter(found)
+        self._go_to(found)
+
+    def _go_to(self, full_name):
+        """Go to a row of the task or of any parameter set, which is opened then."""
+        self.model.most_used = False
+        owner, _, name = full_name.rpartition(".")
+        here = self.model.task if self.model.parent else ""
+        if owner != here:
+            if here:
+                self._close(keep=True)
+            if owner:
+                self._open(owner)
+        self._enter(name)
 
     def _command(self, line):
         """Do what a colon command says."""
@@ -304,6 +356,7 @@ class Session:
     # ---- colon commands: each takes its argument, and whether ! was said
 
     def _e(self, name, force):
+        """Open a parameter set, or read a file (``:e``)."""
         target = name or self.name
         task = self.model.parent or self.model
         if name and name not in [row.pset for row in task.rows]:
@@ -315,6 +368,7 @@ class Session:
 
     def _open(self, name):
         child = self.model.child(name)
+        self.model.most_used = False
         self._rows_left[self.model.task] = name
         self.model = child
         self._enter(child.rows[0].name)
@@ -350,6 +404,7 @@ class Session:
             self.model.save(force=force)
 
     def _r(self, name, force):
+        """Read a file, or go back to what was saved (``:r``)."""
         if name:
             self.model.load(name)
         elif not force:
@@ -367,6 +422,13 @@ class Session:
         if not force and self.model.dirty:
             self.model.save()
         self.end = "run!" if force else "run"
+
+    def _most(self, *_):
+        """Show the few rows that most users need, or all again."""
+        if self.model.parent:
+            self._close(keep=True)
+        self.model.most_used = not self.model.most_used
+        self._enter(self.model.rows[0].name)
 
     def _notes(self, *_):
         lines = [line for note in self.model.notes for line in textwrap.wrap(note, 78)]
@@ -396,4 +458,5 @@ _COMMANDS = {  # an abbreviation means the first that begins with it
     "unlearn": lambda session, _, force: session.model.unlearn(everything=force),
     "help": lambda session, name, _: session._help_on(name or None),
     "notes": Session._notes,
+    "most": Session._most,
 }

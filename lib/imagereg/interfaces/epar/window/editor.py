@@ -1,21 +1,18 @@
-"""The window of a task or of a parameter set.
-
-All windows of a document, those of a task and of the parameter sets opened from it, are redrawn
-after every change.
-"""
+"""The window of a task: its parameters, those of its parameter sets among them, and their help."""
 
 from __future__ import annotations
 
 import operator
 import os
 import textwrap
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imagereg.errors import ImageregError, InputError
 from imagereg.interfaces.epar.model import Model
-from imagereg.interfaces.epar.window import look, shortcuts, text_pane
+from imagereg.interfaces.epar.window import dialogs, look, shortcuts, text_pane
 from imagereg.interfaces.epar.window.form import Form, ParameterWidget, SearchLine
+from imagereg.interfaces.epar.window.help_pane import HelpPane
+from imagereg.parameters import help as pages
 
 if TYPE_CHECKING:
     import tkinter
@@ -31,16 +28,12 @@ def edit(model: Model) -> None:
     windows.
     """
     import tkinter
-    from tkinter import ttk
 
     others = getattr(tkinter, "_default_root", None)
     root = others or tkinter.Tk(className="Imagereg")
     try:
         if not others:
             root.withdraw()
-            # Elsewhere Tk looks as the system does.
-            if root.tk.call("tk", "windowingsystem") == "x11":
-                ttk.Style(root).theme_use("clam")
         root.wait_window(EditorWindow(root, model).top)
     finally:
         if not others:
@@ -48,19 +41,20 @@ def edit(model: Model) -> None:
 
 
 class EditorWindow:
-    """One model on the screen; a parameter set has the window of its task as `owner`.
+    """One model on the screen.
 
-    `windows` are all open windows of the document, that of the task first; `current` is the row
-    that has, or had last, the keyboard.
+    `current` is the row that has, or had last, the keyboard; `unfolded` are the parameter sets
+    whose rows are shown; `is_open` is False once the window is closed.
     """
 
-    def __init__(self, root: tkinter.Misc, model: Model, owner: EditorWindow | None = None):
+    def __init__(self, root: tkinter.Misc, model: Model):
         import tkinter
 
         self.root = root
         self.model = model
-        self.owner = owner
-        self.windows: list[EditorWindow] = owner.windows if owner else []
+        self.is_open = True
+        self._with_help = True
+        self.unfolded: set[str] = set()
         self.top = tkinter.Toplevel(root)
         self.top.withdraw()
         self._shortcuts = [
@@ -71,22 +65,24 @@ class EditorWindow:
         self._fill()
         self._bind()
         self.current = next(iter(self.form.widgets.values()))
-        # The rest of the screen is for menu, buttons, title and other windows.
-        self.form.request_size(round(0.65 * self.top.winfo_screenheight()))
-        self.windows.append(self)
+        self._arrange()
+        self._request_size()
         self.refresh()
-        look.fit(self.top)
         self.top.deiconify()
         self.current.focus()
 
     # ---- how it is made
 
     def _fill(self):
+        """Put menu, form, search line and buttons into the window."""
         from tkinter import ttk
 
         self.top.configure(menu=shortcuts.make_menu(self.top, self._shortcuts, self._obey))
         bottom = ttk.Frame(self.top, padding=(6, 2))
-        self.form = Form(self.top, self.model.rows, self)
+        body = ttk.Panedwindow(self.top, orient="horizontal")
+        self.form = Form(body, self.model.all_rows, self)
+        self.help = HelpPane(body, self._follow)
+        self._body = body
         self.search = SearchLine(bottom, self)
         self._about = ttk.Label(bottom)
         self._status = ttk.Label(bottom)
@@ -94,21 +90,19 @@ class EditorWindow:
         self._status.pack(side="bottom", fill="x")
         self._about.pack(side="bottom", fill="x")
         bottom.pack(side="bottom", fill="x")
-        self.form.frame.pack(side="top", fill="both", expand=True)
+        body.add(self.form.frame, weight=3)
+        body.pack(side="top", fill="both", expand=True)
         for label in (self._about, self._status):
             label.bind("<Configure>", lambda event: event.widget.configure(wraplength=event.width))
 
     def _make_buttons(self, parent):
+        """Return the row of buttons at the bottom."""
         from tkinter import ttk
 
         bar = ttk.Frame(parent)
         buttons = [("Save", self.save)]
-        if self.owner:
-            buttons += [("Done", self.close), ("Take back", self.take_back)]
-        else:
-            buttons += [("Close", self.close)]
-        buttons += [("Defaults", self.unlearn), ("Help", self.help_all)]
-        if self.model.can_run and not self.owner:
+        buttons += [("Close", self.close), ("Defaults", self.unlearn), ("Help", self.help_all)]
+        if self.model.can_run:
             buttons.insert(0, ("Execute", self.execute))
         for text, command in buttons:
             button = ttk.Button(bar, text=text, command=command)
@@ -148,13 +142,60 @@ class EditorWindow:
 
     # ---- what is shown
 
-    def refresh(self) -> None:
-        """Draw what has changed, in all windows of the document."""
-        for window in self.windows:
-            window._draw()
+    def _arrange(self):
+        """Show the rows of the view: the most used ones, or all but those of folded sets."""
+        rows = self.model.rows if self.model.most_used else self.model.all_rows
+        visible = {row.name for row in rows if self.model.most_used or self._is_unfolded(row)}
+        self.form.arrange(visible, self.unfolded)
 
-    def _draw(self):
-        for row in self.model.rows:
+    def _is_unfolded(self, row):
+        return not row.owner or row.owner in self.unfolded
+
+    def _request_size(self):
+        """Give the window the room that rows and help ask for; leave out help that does not fit."""
+        # The rest of the screen is for menu, buttons, title and other windows.
+        self.form.request_size(round(0.65 * self.top.winfo_screenheight()))
+        panes = [str(pane) for pane in self._body.panes()]
+        self.top.update_idletasks()
+        form_width = self.form.frame.winfo_reqwidth()
+        width = form_width + self.help.frame.winfo_reqwidth()
+        # Comments may be wrapped, so that both find room on a screen of three quarters the width.
+        fits = 0.75 * width < self.top.winfo_screenwidth()
+        with_help = fits and self._with_help
+        if with_help and len(panes) == 1:
+            self._body.add(self.help.frame, weight=2)
+        elif len(panes) == 2 and not with_help:
+            self._body.forget(self.help.frame)
+        # Panes keep the sizes that they had first unless they are told.
+        height = self.form.frame.winfo_reqheight()
+        self._body.configure(width=width if with_help else form_width, height=height)
+        look.fit(self.top)
+        self.top.update_idletasks()
+        self.form.fit_width()
+        self.form.see(self.current)
+
+    def fold(self, name: str) -> None:
+        """Show the parameters of a set below its button, or hide them again."""
+        if self.take(self.current):
+            self.unfolded ^= {name}
+            self._arrange()
+            self.form.widgets[name].focus()
+
+    def most_used(self) -> None:
+        """Show the few parameters that most users need, or all again."""
+        if not self.take(self.current):
+            return
+        try:
+            self.model.most_used = not self.model.most_used
+        except ImageregError as error:
+            self.say(str(error), wrong=True)
+            return
+        self._arrange()
+        self.form.beside(next(iter(self.form.widgets.values())), 0).focus()
+
+    def refresh(self) -> None:
+        """Draw what has changed."""
+        for row in self.model.all_rows:
             self.form.widgets[row.name].show(row)
         home = os.path.expanduser("~") + os.sep
         path = (self.model.path or "").replace(home, "~" + os.sep)
@@ -165,15 +206,21 @@ class EditorWindow:
 
     def say(self, sentence: str, wrong: bool = False) -> None:
         """Put a sentence into the status line."""
-        self._status.configure(text=sentence, foreground=look.RED if wrong else "")
+        self._status.configure(text=sentence, foreground=look.colour("wrong") if wrong else "")
 
     def point(self, widget: ParameterWidget) -> None:
-        """Make a widget the current one: scroll to it and describe it."""
+        """Make a widget the current one: show it, scroll to it and describe it."""
         self.current = widget
+        if not widget.visible:
+            self.model.most_used = False
+            if widget.row.owner:
+                self.unfolded.add(widget.row.owner)
+            self._arrange()
         self.form.see(widget)
         self._describe_current()
 
     def _describe_current(self):
+        """Say below the form what the current row expects."""
         row = self.current.row
         facts = []
         if not row.pset:
@@ -183,6 +230,22 @@ class EditorWindow:
         if row.edited:
             facts.append("not saved")
         self._about.configure(text=f"{row.name}: {'; '.join(facts) or row.parameter.comment}")
+        self.help.show(row.pset or row.owner or self.model.task, row, self._help_text(row))
+
+    def _help_text(self, row):
+        """Return the help on a row; of a set, what it is for."""
+        if not row.pset:
+            return self.model.help(row.name)
+        sections = pages.parse(self.model.help(row.pset)).sections
+        return f"{row.pset}\n\n{sections['DESCRIPTION']}"
+
+    def _follow(self, target):
+        """Go where a link of the help leads: to a row, or to a section of the page."""
+        if target in self.form.widgets:
+            self.point(self.form.widgets[target])
+            self.current.focus()
+        else:
+            text_pane.show(self.top, f"Help: {self.model.task}", self.model.help(), f"{target}\n")
 
     def _focus_in(self, event):
         widget = self.form.widget_of(event.widget)
@@ -191,7 +254,7 @@ class EditorWindow:
 
     def _focus_out(self, event):
         widget = self.form.widget_of(event.widget)
-        if widget and self in self.windows:  # not while the window is being closed
+        if widget and self.is_open:  # not while the window is being closed
             widget.deselect()
             self.take(widget)
 
@@ -221,12 +284,11 @@ class EditorWindow:
 
     def _take_all(self):
         """Take what is typed anywhere; go to the first widget whose value can't be taken."""
-        for window in self.windows:
-            for widget in window.form.widgets.values():
-                if not window.take(widget):
-                    window.top.lift()
-                    widget.focus()
-                    return False
+        for widget in self.form.widgets.values():
+            if not self.take(widget):
+                self.point(widget)
+                widget.focus()
+                return False
         return True
 
     def _go(self, by):
@@ -237,7 +299,7 @@ class EditorWindow:
     def _enter(self, _):
         if not self.current.row.pset:
             return self._go(+1)
-        self.open_set(self.current.row.name)
+        self.fold(self.current.row.name)
         return "break"
 
     def unset(self) -> None:
@@ -264,12 +326,13 @@ class EditorWindow:
 
     def _step(self, verb):
         """Undo or redo, and go to the first row that changed."""
-        before = {row.name: row.text for row in self.model.rows}
+        before = {row.name: row.text for row in self.model.all_rows}
         if not self._attempt(verb):
             return
-        for row in self.model.rows:
+        for row in self.model.all_rows:
             if row.text != before[row.name]:
-                self.form.widgets[row.name].focus()
+                self.point(self.form.widgets[row.name])
+                self.current.focus()
                 return
 
     def clear(self) -> None:
@@ -279,65 +342,26 @@ class EditorWindow:
 
     def browse(self, widget: ParameterWidget | None = None) -> None:
         """Choose files for a widget, by default the current one."""
-        from tkinter import filedialog
-
         widget = widget or self.current
         parameter = widget.row.parameter
         if not parameter.file:
             self.say(f"{widget.row.name} is no name of a file", wrong=True)
             return
-        title = f"{widget.row.name}: {parameter.comment}"
-        names: Sequence[str]
-        if parameter.file == "list":
-            names = filedialog.askopenfilenames(parent=self.top, title=title)
-        elif parameter.file == "in":
-            names = [filedialog.askopenfilename(parent=self.top, title=title)]
-        else:  # only named here, not written
-            ask = filedialog.asksaveasfilename
-            names = [ask(parent=self.top, title=title, confirmoverwrite=False)]
-        chosen = ",".join(_shortened(name) for name in names if name)
+        chosen = dialogs.ask_for_files(self.top, parameter)
         if chosen:
             widget.type(chosen)
             self.take(widget)
         widget.focus()
 
     def _pop_up_menu(self, event):
-        import tkinter
-
+        """Show the menu of what can be done with a row."""
         widget = self.form.widget_of(event.widget)
-        if not widget:
-            return
-        widget.focus()
-        self.top.update_idletasks()
-        menu = tkinter.Menu(self.top, tearoff=False)
-        if widget.row.parameter.file:
-            menu.add_command(label="Browse files...", command=self.browse)
-        if widget.row.kind == "string":
-            menu.add_command(label="Clear", command=self.clear)
-        menu.add_command(label=f"Default  {widget.row.default}", command=self.unset)
-        menu.add_command(label="Help", command=self.help_here)
-        if event.num == 3:
-            menu.tk_popup(event.x_root, event.y_root)
-        else:  # by a key
-            control = widget.control
-            menu.tk_popup(control.winfo_rootx(), control.winfo_rooty() + control.winfo_height())
+        if widget:
+            widget.focus()
+            self.top.update_idletasks()
+            dialogs.pop_up_menu(self, widget, event)
 
     # ---- files, execution, the end
-
-    def open_set(self, name: str) -> None:
-        """Open a parameter set, or raise its window."""
-        for window in self.windows:
-            if window.model.task == name:
-                window.top.lift()
-                window.current.focus()
-                return
-        top = EditorWindow(self.root, self.model.child(name), self).top
-        # A little right of and below this window; on the screen, with its border and title.
-        right = top.winfo_screenwidth() - top.winfo_width() - 10
-        bottom = top.winfo_screenheight() - top.winfo_height() - 80
-        x = max(0, min(self.top.winfo_rootx() + 30, right))
-        y = max(0, min(self.top.winfo_rooty() + 30, bottom))
-        top.geometry(f"+{x}+{y}")
 
     def load(self) -> None:
         """Read the values of a file."""
@@ -364,6 +388,7 @@ class EditorWindow:
             self.say(str(error), wrong=True)
             return False
         self.refresh()
+        self.say(f"{self.model.message}. {self.model.how_to_run}")
         return True
 
     def save_as(self) -> None:
@@ -383,13 +408,14 @@ class EditorWindow:
         """Save, then execute in a window of its own."""
         from imagereg.interfaces.epar.window.running import RunWindow
 
-        model = (self.owner or self).model
+        model = self.model
         if self._take_all() and (not model.dirty or self.save()):
             RunWindow(self.top, model.task, lambda: model.run(save=False), self._run_ended)
 
     def _run_ended(self, sentence, wrong):
+        """Show what a run has changed, and how it ended."""
         self.refresh()
-        self.say(sentence, wrong)
+        self._status.configure(text=sentence, foreground=look.colour("wrong" if wrong else "good"))
 
     def escape(self) -> None:
         """Give up what is typed in the current row; if nothing is, close."""
@@ -400,27 +426,14 @@ class EditorWindow:
         else:
             self.close()
 
-    def take_back(self) -> None:
-        """Give a parameter set the values that it had when it was opened, and close it."""
-        for widget in self.form.widgets.values():
-            widget.restore()
-        self.model.abort()
-        self.close()
-
     def close(self) -> None:
-        """Close the window; that of a task asks whether to save, and closes all others."""
-        if self.owner:
-            if self._take_all():
-                self._destroy()
-                self.owner.refresh()
-                self.owner.current.focus()
-            return
+        """Close the window; ask before whether changes are to be saved."""
         if not self._take_all() or not self._settle_changes():
             return
         if not self.model.outcome:
             self.model.abort()
-        for window in self.windows[::-1]:
-            window._destroy()
+        self.is_open = False
+        self.top.destroy()
 
     def _settle_changes(self):
         """Ask whether unsaved changes are to be saved; return whether the window may close."""
@@ -433,10 +446,6 @@ class EditorWindow:
             return False
         return self.save() if save else True
 
-    def _destroy(self):
-        self.windows.remove(self)
-        self.top.destroy()
-
     # ---- what can be looked up
 
     def help_here(self) -> None:
@@ -445,8 +454,10 @@ class EditorWindow:
         if row.pset:
             text_pane.show(self.top, f"Help: {row.name}", self.model.help(row.name))
         else:
+            task = row.owner or self.model.task
+            page = self.model.help(row.owner or None)
             passage = textwrap.indent(self.model.help(row.name), "  ")  # as it stands in the page
-            text_pane.show(self.top, f"Help: {self.model.task}", self.model.help(), passage)
+            text_pane.show(self.top, f"Help: {task}", page, passage)
 
     def help_all(self) -> None:
         """Show the help of the task."""
@@ -463,14 +474,27 @@ class EditorWindow:
 
     def larger(self) -> None:
         """Make the letters larger, everywhere in this application."""
-        look.resize_letters(self.top, +1)
+        self._resize_letters(+1)
 
     def smaller(self) -> None:
         """Make the letters smaller."""
-        look.resize_letters(self.top, -1)
+        self._resize_letters(-1)
 
+    def _resize_letters(self, by):
+        look.resize_letters(self.top, by)
+        self.form.paint()
+        self.help.paint()
+        self._request_size()
 
-def _shortened(path):
-    """Return a path relative to the working directory, if it is in there."""
-    short = os.path.relpath(path)
-    return path if short.startswith(os.pardir) else short
+    def swap_theme(self) -> None:
+        """Take dark colours in place of light ones, or the other way round."""
+        look.swap_theme()
+        look.make_styles(self.top)
+        self.form.paint()
+        self.help.paint()
+        self.top.configure(menu=shortcuts.make_menu(self.top, self._shortcuts, self._obey))
+
+    def toggle_help(self) -> None:
+        """Show the help beside the form, or leave it out."""
+        self._with_help = not self._with_help
+        self._request_size()

@@ -1,12 +1,14 @@
 """All parameters of a task in a window, in a form that scrolls and can be searched.
 
+The parameters of a set stand below its button, and are shown once it is unfolded.
+
 What is typed stays in the control of a parameter, wrong or not, until it is taken or given up: a
 redraw never loses it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagereg.interfaces.epar.rows import Row
@@ -20,6 +22,7 @@ _NUMBER_WIDTH = 12
 _TEXT_WIDTH = 18
 _WHEEL = ("<Button-4>", "<Button-5>", "<MouseWheel>")
 _PADDING = 32  # pixels: of the form and its three columns, together
+_COMMENT = 12  # characters of the smallest font; a narrower column of comments is left out
 
 
 class ParameterWidget:
@@ -48,12 +51,15 @@ class ParameterWidget:
         self._window = window
         self._bad = False
         self._found = False
+        self.visible = True
+        self.unfolded = False
         self._typed = tkinter.StringVar(parent, row.text)
         self._name = ttk.Label(parent)
         self._unit = None
         self.comment = ttk.Label(parent, text=row.parameter.comment)
         is_text = row.kind == "string"
         value = ttk.Frame(parent)
+        self._value = value
         value.columnconfigure(0, weight=1 if is_text else 0)
         self.control = self._make_control(value)
         self.control.grid(row=0, column=0, sticky="ew" if is_text else "w")
@@ -73,12 +79,12 @@ class ParameterWidget:
         self._draw()
 
     def _make_control(self, parent):
+        """Return the button, box or entry that holds the value of the row."""
         from tkinter import ttk
 
         row = self.row
         if row.pset:
-            label = f"{row.parameter.default}..."
-            return ttk.Button(parent, text=label, command=lambda: self._window.open_set(row.name))
+            return ttk.Button(parent, command=lambda: self._window.fold(row.name))
         if row.kind == "boolean":
             box = ttk.Checkbutton(
                 parent, variable=self._typed, textvariable=self._typed,
@@ -142,6 +148,28 @@ class ParameterWidget:
         self._bad = False
         self._draw()
 
+    def place(self, visible: bool) -> None:
+        """Show it in the form, or take it out."""
+        if visible != self.visible:
+            self.visible = visible
+            for part in (self._name, self._value, self.comment):
+                if visible:
+                    part.grid()
+                else:
+                    part.grid_remove()
+
+    def unfold(self, unfolded: bool) -> None:
+        """Say on the button of a set whether its parameters are shown."""
+        self.unfolded = unfolded
+        self._draw()
+
+    def repaint(self) -> None:
+        """Take over the colours and letters of the application."""
+        if self.control.winfo_class() in ("TEntry", "TCombobox"):
+            # Else its text stays where letters of the old size had their place.
+            self.control.configure(font="TkTextFont")
+        self._draw()
+
     def mark_found(self, found: bool) -> None:
         """Mark the name as found by a search, or not."""
         if found != self._found:
@@ -160,19 +188,24 @@ class ParameterWidget:
         self._draw()
 
     def _draw(self):
+        """Show the name, unit and state of the row."""
         row = self.row
-        grey = look.GREY if row.why else ""
+        grey = look.colour("grey") if row.why else ""
         changed = "•" if row.changed else "  "
         edited = "*" if row.edited else " "
+        indent = "    " if row.owner else ""
         self._name.configure(
-            text=f"{changed}{edited}{row.name}",
+            text=f"{changed}{edited}{indent}{row.label}",
             font="TkHeadingFont" if row.changed else "TkDefaultFont",
             foreground=grey,
-            background=look.YELLOW if self._found else "",
+            background=look.colour("found") if self._found else "",
         )
         self.comment.configure(foreground=grey)
         if self._unit:
             self._unit.configure(text=row.unit, foreground=grey)
+        if row.pset:
+            sign = "▾" if self.unfolded else "▸"
+            self.control.configure(text=f"{sign} {row.parameter.default}")
         state = "Off." if row.why else ""
         if self._bad:
             state = "Bad."
@@ -204,7 +237,6 @@ class Form:
         self.frame = ttk.Frame(parent)
         self._canvas = tkinter.Canvas(
             self.frame, highlightthickness=0, borderwidth=0, takefocus=False,
-            background=ttk.Style(parent).lookup("TFrame", "background"),
         )
         bar = ttk.Scrollbar(self.frame, command=self._canvas.yview)
         self._canvas.configure(yscrollcommand=bar.set)
@@ -213,33 +245,69 @@ class Form:
         self._inner = ttk.Frame(self._canvas, padding=(2, 4))
         self._inner.columnconfigure(1, weight=1)
         self._item = self._canvas.create_window(0, 0, anchor="nw", window=self._inner)
+        self._is_measured = False  # what rows ask for, without regard to the window
+        self._headings: dict[str, tuple[Any, ...]] = {}
         self.widgets = self._fill(rows, window)
+        self.paint()
         self._owners = {
             str(part): widget for widget in self.widgets.values() for part in widget.parts
         }
-        self._canvas.bind("<Configure>", self._fit_width)
+        self._canvas.bind("<Configure>", lambda _: self.fit_width())
         self._inner.bind("<Configure>", self._fit_scrolling)
 
     def _fill(self, rows, window):
+        """Return a widget for each row, with a heading above each section."""
         from tkinter import ttk
 
         widgets = {}
         section = ""
         for row in rows:
             line = self._inner.grid_size()[1]
-            if row.parameter.section != section:
+            if row.parameter.section != section and not row.owner:
                 section = row.parameter.section
                 rule = ttk.Separator(self._inner)
                 rule.grid(row=line, columnspan=3, sticky="ew", pady=(8, 0))
                 heading = ttk.Label(self._inner, text=section, font="TkHeadingFont")
                 heading.grid(row=line + 1, columnspan=3, sticky="w")
+                self._headings[section] = rule, heading
                 line += 2
             widgets[row.name] = ParameterWidget(self._inner, row, line, window)
         return widgets
 
+    def paint(self) -> None:
+        """Take over the colours of the theme."""
+        from tkinter import ttk
+
+        ground = ttk.Style(self.frame).lookup("TFrame", "background")
+        self._canvas.configure(background=ground)
+        for widget in self.widgets.values():
+            widget.repaint()
+
+    def arrange(self, visible: Container[str], unfolded: Container[str]) -> None:
+        """Show the rows with these names, and the headings of their sections."""
+        sections = set()
+        for name, widget in self.widgets.items():
+            widget.place(name in visible)
+            if widget.row.pset:
+                widget.unfold(name in unfolded)
+            if widget.visible:
+                sections.add(widget.row.parameter.section)
+        for section, parts in self._headings.items():
+            for part in parts:
+                if section in sections:
+                    part.grid()
+                else:
+                    part.grid_remove()
+
     def request_size(self, max_height: int) -> None:
         """Ask for the room that the rows need, and 15 % more in width for long values."""
+        self._is_measured = True
+        for widget in self.widgets.values():
+            if widget.visible:
+                widget.comment.configure(wraplength=0)
+                widget.comment.grid()
         self._inner.update_idletasks()
+        self._is_measured = False
         width = round(1.15 * self._inner.winfo_reqwidth())
         height = min(self._inner.winfo_reqheight(), max_height)
         self._canvas.configure(width=width, height=height)
@@ -260,16 +328,28 @@ class Form:
 
     def _fit_scrolling(self, _):
         self._canvas.configure(scrollregion=self._canvas.bbox("all"))
+        if self._inner.winfo_height() < self._canvas.winfo_height():
+            self._canvas.yview_moveto(0)
 
-    def _fit_width(self, event):
-        """Use the whole width; wrap comments that do not fit on one line."""
-        self._canvas.itemconfigure(self._item, width=event.width)
-        widgets = self.widgets.values()
+    def fit_width(self) -> None:
+        """Use the whole width; wrap comments, or leave them out where there is no room at all.
+
+        Names and values are never cut off: the line below the form has the comment of a row.
+        """
+        if self._is_measured:
+            return
+        width = self._canvas.winfo_width()
+        self._canvas.itemconfigure(self._item, width=width)
+        widgets = [widget for widget in self.widgets.values() if widget.visible]
         names = max(widget.parts[0].winfo_reqwidth() for widget in widgets)
         values = max(widget.parts[1].winfo_reqwidth() for widget in widgets)
-        room = event.width - names - values - _PADDING
-        for widget in widgets:
-            widget.comment.configure(wraplength=max(room, (names + values) // 4))
+        room = width - names - values - _PADDING
+        for widget in self.widgets.values():
+            widget.comment.configure(wraplength=max(room, 1))
+            if room < _COMMENT * look.letter_width(self.frame):
+                widget.comment.grid_remove()
+            elif widget.visible:
+                widget.comment.grid()
 
     def widget_of(self, part: tkinter.Misc) -> ParameterWidget | None:
         """Return the parameter widget that a tkinter widget is part of, if any."""
@@ -277,7 +357,7 @@ class Form:
 
     def beside(self, widget: ParameterWidget, by: int) -> ParameterWidget:
         """Return the widget so many rows further down, the first or last at most."""
-        widgets = list(self.widgets.values())
+        widgets = [one for one in self.widgets.values() if one.visible or one is widget]
         return widgets[min(max(widgets.index(widget) + by, 0), len(widgets) - 1)]
 
     def see(self, widget: ParameterWidget) -> None:

@@ -15,6 +15,7 @@ import logging
 import queue
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -94,6 +95,7 @@ class Job:
         pool.shutdown(wait=False)
 
     def _run(self, function):
+        """Run a function in this thread, its log and its prints going to the queue."""
         self._thread = threading.get_ident()
         logger = logging.getLogger(_LOGGER)
         handler = _QueueHandler(self.messages)
@@ -144,15 +146,22 @@ class RunWindow:
         self.top.title(f"{title} is executed")
         self._pane = TextPane(self.top, width=110)  # the widest table of the task
         bar = ttk.Frame(self.top, padding=4)
-        self._state = ttk.Label(bar, text="working")
+        self._begun = time.monotonic()
+        self._state = ttk.Label(bar)
+        self._progress = ttk.Progressbar(bar, mode="indeterminate", length=120)
+        self._progress.start()
         self._answer = ttk.Entry(bar, width=12)
         self._button = ttk.Button(bar, text="Stop", command=self._stop)
         bar.pack(side="bottom", fill="x")
         self._pane.frame.pack(fill="both", expand=True)
+        self._progress.pack(side="left", padx=(0, 8))
         self._state.pack(side="left", fill="x", expand=True)
         self._button.pack(side="right")
         self._answer.bind("<Return>", self._reply)
-        self.top.bind("<Control-c>", lambda _: self._stop())
+        self._button.bind("<Return>", lambda _: self._button.invoke())
+        for key in ("<Control-c>", "<Escape>"):
+            self.top.bind(key, lambda _: self._stop())
+        self._word = "working"
         self.top.protocol("WM_DELETE_WINDOW", self._stop)
         self._button.bind("<Destroy>", lambda _: self._job.stop())  # however the window ends
         look.fit(self.top)
@@ -163,19 +172,21 @@ class RunWindow:
         self._poll()
 
     def _stop(self):
-        self._state.configure(text="stopping: what is in work is brought to its end first")
+        self._word = "stopping: what is in work is brought to its end first"
         self._job.stop()
 
     def _reply(self, _):
+        """Hand the typed answer to the run."""
         answer = self._answer.get()
         self._pane.add(f"{answer}\n")
         self._job.answer(answer)
         self._answer.delete(0, "end")
         self._answer.pack_forget()
-        self._state.configure(text="working")
+        self._word = "working"
         self._button.focus_set()
 
     def _poll(self):
+        """Show what the run has said since the last time."""
         done = self._job.future.done()  # before the queue is emptied: nothing comes after it
         while not self._job.messages.empty():
             text, tag = self._job.messages.get()
@@ -185,33 +196,41 @@ class RunWindow:
         if done:
             self._end()
         else:
+            elapsed = round(time.monotonic() - self._begun)
+            self._state.configure(text=f"{self._word}   {elapsed} s")
             self.top.after(_POLL, self._poll)
 
     def _ask(self):
-        self._state.configure(text="Answer, then Return:")
+        self._word = "Answer, then Return:"
         self._answer.pack(side="right", padx=8)
         self._answer.focus_set()
 
     def _end(self):
         """Show how it ended; from now on the window can be closed."""
         error = self._job.future.exception()
-        if error is None:
-            result = self._job.future.result()
-            if result is not None:
-                self._pane.add(f"\n{result}\n")
-        elif not isinstance(error, (ImageregError, KeyboardInterrupt)):
+        result = None if error else self._job.future.result()
+        if result is not None:
+            self._pane.add(f"\n{result}\n")
+        elif error and not isinstance(error, (ImageregError, KeyboardInterrupt)):
             self._pane.add("".join(traceback.format_exception(error)), "error")
-        sentence = _outcome(self._title, error)
-        self._pane.add(f"\n{sentence}\n", "error" if error else "")
+        is_well = error is None and getattr(result, "ok", True)
+        sentence = _outcome(self._title, error, result)
+        if sentence not in str(result):  # which begins with the verdict
+            self._pane.add(f"\n{sentence}\n", "good" if is_well else "error")
         self._answer.pack_forget()
-        self._state.configure(text="")
+        self._progress.pack_forget()
+        self._state.configure(
+            text=sentence, foreground=look.colour("good" if is_well else "wrong"),
+            wraplength=self._pane.text.winfo_width() - self._button.winfo_width(),
+        )
         self._button.configure(text="Close", command=self._close)
-        self.top.title(sentence)
+        self.top.title(f"{self._title}: {sentence}")
         self.top.protocol("WM_DELETE_WINDOW", self._close)
         for key in ("<Escape>", "<Return>"):
             self.top.bind(key, lambda _: self._close())
+        self._button.unbind("<Return>")
         self._button.focus_set()
-        self._ended(sentence, error is not None)
+        self._ended(sentence, not is_well)
 
     def _close(self):
         self.top.grab_release()
@@ -219,10 +238,10 @@ class RunWindow:
         self._owner.focus_lastfor().focus_force()
 
 
-def _outcome(title, error):
-    """Return how it ended, in one sentence."""
+def _outcome(title, error, result):
+    """Return how it ended, in one sentence: the verdict on the images, if there is one."""
     if error is None:
-        return f"{title} was executed"
+        return getattr(result, "verdict", "") or f"{title} was executed"
     if isinstance(error, ImageregError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):

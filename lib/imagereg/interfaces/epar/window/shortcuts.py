@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagereg.interfaces.epar.window import look
+
 if TYPE_CHECKING:
     import tkinter
 
@@ -37,6 +39,9 @@ SHORTCUTS = (
     Shortcut("Edit", "Find...", "Ctrl-F", "<Control-f>", "search.open"),
     Shortcut("Edit", "Find next", "F3", "<F3>", "search.next"),
     Shortcut("Edit", "Find previous", "Shift-F3", "<Shift-F3>", "search.previous"),
+    Shortcut("View", "Most used parameters", "Ctrl-M", "<Control-m>", "most_used"),
+    Shortcut("View", "Help beside the form", "F9", "<F9>", "toggle_help"),
+    Shortcut("View", "Dark or light", "Ctrl-L", "<Control-l>", "swap_theme"),
     Shortcut("View", "Larger letters", "Ctrl-plus", "<Control-plus>", "larger"),
     Shortcut("View", "Smaller letters", "Ctrl-minus", "<Control-minus>", "smaller"),
     Shortcut("Help", "This parameter", "F1", "<F1>", "help_here"),
@@ -48,7 +53,7 @@ Tab, Return, Down    check the value and go to the next one
 Shift-Tab, Up        the one before
 PageDown, PageUp     ten rows on, back; Ctrl-Home, Ctrl-End: the first, the last
 Space                yes or no; the list of choices
-Space, Return        open a parameter set
+Space, Return        show the parameters of a set, or hide them
 y, n                 yes, no; any letter: the next choice that begins with it
 Left, Right          the choice before, the next choice
 Esc                  give up what is typed; else close
@@ -65,10 +70,12 @@ def make_menu(
     import tkinter
 
     bar = tkinter.Menu(top, tearoff=False)
+    look.paint_menu(bar)
     menus: dict[str, tkinter.Menu] = {}
     for name, line, key, _, verb in shortcuts:
         if name not in menus:
             menus[name] = tkinter.Menu(bar, tearoff=False)
+            look.paint_menu(menus[name])
             bar.add_cascade(label=name, menu=menus[name], underline=0)
         command = functools.partial(obey, verb)
         menus[name].add_command(label=line, accelerator=key, command=command)

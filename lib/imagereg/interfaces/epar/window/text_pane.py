@@ -24,25 +24,41 @@ class TextPane:
     characters.
     """
 
-    def __init__(self, parent: tkinter.Misc, width: int = 82):
+    def __init__(self, parent: tkinter.Misc, width: int = 82, font: str = "TkFixedFont"):
         import tkinter
         from tkinter import ttk
 
         self.frame = ttk.Frame(parent)
         self.text = tkinter.Text(
-            self.frame, width=width, height=24, font="TkFixedFont", wrap="word",
-            state="disabled", padx=6, pady=4, background="white", foreground="black",
+            self.frame, width=width, height=24, font=font, wrap="word", state="disabled", padx=6,
+            pady=4, borderwidth=0, highlightthickness=1,
         )
         bar = ttk.Scrollbar(self.frame, command=self.text.yview)
         self.text.configure(yscrollcommand=bar.set)
         bar.pack(side="right", fill="y")
         self.text.pack(side="left", fill="both", expand=True)
-        self.text.tag_configure("error", foreground=look.RED)
-        self.text.tag_configure("found", background=look.YELLOW)
+        self.paint()
         for key, amount in _SCROLL.items():
             self._bind(key, lambda amount=amount: self.text.yview_scroll(*amount))
         self._bind("<Home>", lambda: self.text.yview_moveto(0))
         self._bind("<End>", lambda: self.text.yview_moveto(1))
+
+    def paint(self) -> None:
+        """Take over the colours of the theme."""
+        self.text.configure(
+            background=look.colour("field"), foreground=look.colour("text"),
+            highlightbackground=look.colour("line"), highlightcolor=look.colour("accent"),
+            selectbackground=look.colour("selected"), selectforeground=look.colour("text"),
+        )
+        self.text.tag_configure("error", foreground=look.colour("wrong"))
+        self.text.tag_configure("good", foreground=look.colour("good"))
+        self.text.tag_configure("found", background=look.colour("found"))
+
+    def clear(self) -> None:
+        """Remove all text."""
+        self.text.configure(state="normal")
+        self.text.delete("1.0", "end")
+        self.text.configure(state="disabled")
 
     def _bind(self, key, scroll):
         def pressed(_):
@@ -51,8 +67,8 @@ class TextPane:
 
         self.text.bind(key, pressed)
 
-    def add(self, text: str, tag: str = "") -> None:
-        """Append text; scroll on to it if the end was in view."""
+    def add(self, text: str, tag: str | tuple[str, ...] = "") -> None:
+        """Append text with a tag, or several; scroll on to it if the end was in view."""
         at_end = self.text.yview()[1] >= 1
         self.text.configure(state="normal")
         self.text.insert("end", text, tag)

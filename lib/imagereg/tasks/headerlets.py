@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from imagereg.errors import InputError, ParameterError
-from imagereg.files import atomic
+from imagereg.files import atomic, instruments, rewrite
 from imagereg.files import fits as files
-from imagereg.files.instruments import headerlet_root
-from imagereg.files.rewrite import Solved, check_updatable
+from imagereg.parameters import ParameterSet
 from imagereg.wcs import alternates, corrected_header, plane
 from imagereg.wcs import headerlet as headerlets
 
@@ -23,11 +22,11 @@ def file_name(path: str, hdrfile: str) -> str:
     """Name of a headerlet file: ``j99da1f2q_hdrlet1_hlet.fits`` where `hdrfile` is ``hdrlet1``."""
     if ".fits" in hdrfile:
         return hdrfile
-    parts = (headerlet_root(path), hdrfile, "hlet.fits")
+    parts = (instruments.headerlet_root(path), hdrfile, "hlet.fits")
     return "_".join(filter(None, parts))
 
 
-def check(paths: Sequence[str], task: Any) -> None:
+def check(paths: Sequence[str], task: ParameterSet) -> None:
     """Check before any work whether the headerlets of a run can be made.
 
     Parameters
@@ -56,7 +55,7 @@ def check(paths: Sequence[str], task: Any) -> None:
                              f"{advice if '.fits' in task.hdrfile else ''}")
         _check_file(name, path, task)
         if task.attach:
-            check_updatable(path, primary=True)
+            rewrite.check_updatable(path, primary=True)
         _check_image(path, task)
 
 
@@ -99,7 +98,8 @@ def _check_trial(path, hdus, chips):
             f"{path}: a headerlet would be off by {off:.3g} pixel when stwcs applies it")
 
 
-def write(path: str, solved: Iterable[Solved], task: Any, *, dry_run: bool = False) -> Any:
+def write(path: str, solved: Iterable[rewrite.Solved], task: ParameterSet, *,
+          dry_run: bool = False) -> Any:
     """Write the file of the headerlet of an image, which is not touched.
 
     Parameters

@@ -1,0 +1,308 @@
+"""What speaks for a transform: the share it explains of what should match, and what repeats.
+
+That matches are not due to chance does not make a transform right: sixty hot pixels stay in place
+by more than chance too, and a star with its spikes fits on every other such star. So a transform is
+asked how many of the sources that should match do match, and the matches that other places explain
+as well do not count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError, cKDTree
+from scipy.special import gammainc
+
+from imagereg.alignment.exposure import Rules
+from imagereg.alignment.fit import LinearFit
+from imagereg.alignment.match import Candidate, PointSet
+from imagereg.alignment.significance import detector_fixed_shift, probability
+
+_FEWEST = 4  # matches by which a depth is judged; three are soon together by chance
+# Repetition is looked for in so many matched sources around the middle, fewer in long lists.
+_SMALLEST_CORE, _LARGEST_CORE = 50, 200
+_N_AROUND = 3  # neighbours, by whose distance crowded sources are told; a pair is no crowd
+# Of the matches, and at least three: fewer meet by chance along a line.
+_LEAST_HEAP = 0.25
+_MOST_STEPS = 8  # different repetitions that are looked for
+_MOST_DIFFERENCES = 200_000  # of positions, in looking for repetition
+_MOST_CELLS = 4_000_000  # of the histogram of these
+_APART = 3.0  # tolerances; nearer offsets are one and the same
+_BY_CHANCE = 1e-2  # a heap of differences less probable than this is a repetition
+
+
+@dataclasses.dataclass(frozen=True)
+class Explained:
+    """How much of what should match a transform explains.
+
+    Parameters
+    ----------
+    n_pairs : int
+        Matches.
+    n_predicted : int
+        Sources that should match.
+    share_of_all : float
+        Of all that could match, down to the faintest of the shorter list.
+    """
+
+    n_pairs: int
+    n_predicted: int
+    share_of_all: float
+
+    @property
+    def share(self) -> float:
+        """Of the sources that should match."""
+        return self.n_pairs / max(self.n_predicted, 1)
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        return f"{self.n_pairs} of {self.n_predicted} sources that should match ({self.share:.0%})"
+
+
+def explained(image: PointSet, reference: PointSet, image_index: np.ndarray,
+              ref_index: np.ndarray) -> Explained:
+    """Count what matches of what should match, at the depth at which most does.
+
+    Sources should match that lie where both lists have sources, and are brighter than the depth of
+    the shallower list. Fluxes in different units and bands are compared by rank: a field has as
+    many stars brighter than some depth in one list as in the other. Noise, cosmic rays and faint
+    sources that one list alone has make the share smaller the deeper one looks, so the depth is
+    chosen at which it is largest.
+
+    Parameters
+    ----------
+    image, reference : PointSet
+        The lists, with the transform applied.
+    image_index, ref_index : (K,) ndarray of int
+        Pairs, as indices into the lists.
+    """
+    in_image = within_hull(image.xy, reference.xy)
+    in_image[image_index] = True
+    in_ref = within_hull(reference.xy, image.xy)
+    in_ref[ref_index] = True
+    n_common = int(min(in_image.sum(), in_ref.sum()))
+    n_pairs = len(np.unique(ref_index))
+    share_of_all = n_pairs / max(n_common, n_pairs, 1)
+    best = Explained(n_pairs, max(n_common, n_pairs), share_of_all)
+    if not (np.isfinite(image.flux).any() and np.isfinite(reference.flux).any()):
+        return best
+    rank = np.maximum(_ranks(image.flux, in_image)[image_index],
+                      _ranks(reference.flux, in_ref)[ref_index])
+    depth = np.sort(rank) + 1
+    count = np.arange(1, len(depth) + 1)
+    is_depth = (count >= _FEWEST) & (depth <= n_common)
+    if is_depth.any():
+        share = np.where(is_depth, count / depth, 0)
+        deepest = int(np.flatnonzero(share == share.max())[-1])
+        at_depth = Explained(int(count[deepest]), int(depth[deepest]), share_of_all)
+        best = max(best, at_depth, key=lambda one: one.share)
+    return best
+
+
+def _ranks(flux, chosen):
+    """Return the rank by flux of each source among the chosen ones, from 0 for the brightest."""
+    key = np.where(chosen, np.nan_to_num(flux, nan=-np.inf), -np.inf)
+    ranks = np.empty(len(flux), int)
+    ranks[np.lexsort((~chosen, -key))] = np.arange(len(flux))
+    return ranks
+
+
+def within_hull(xy: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Tell which positions (N, 2) lie within the convex hull of others (M, 2)."""
+    others = others[np.isfinite(others).all(axis=1)]
+    if not len(others):
+        return np.zeros(len(xy), bool)
+    try:
+        normals = ConvexHull(others).equations
+    except (QhullError, ValueError):  # fewer than three, or all on one line
+        low = others.min(axis=0)
+        high = others.max(axis=0)
+        return ((xy >= low) & (xy <= high)).all(axis=1)
+    slack = 1e-9 * np.ptp(others, axis=0).max()
+    inside = np.isfinite(xy).all(axis=1)
+    for x, y, offset in normals:
+        inside &= xy @ (x, y) + offset <= slack
+    return inside
+
+
+def loneliest_half(xy: np.ndarray) -> np.ndarray:
+    """Return the indices of the half of the positions (N, 2) with most room around them.
+
+    Clusters, trails, bad columns and halos are crowded: what they hide shows among the others.
+    """
+    finite = np.flatnonzero(np.isfinite(xy).all(axis=1))
+    if len(finite) <= _N_AROUND:
+        return finite
+    distance = cKDTree(xy[finite]).query(xy[finite], k=_N_AROUND + 1)[0][:, -1]
+    return finite[distance >= np.median(distance)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Repetition:
+    """How much of the matched sources meets others at other offsets too.
+
+    Parameters
+    ----------
+    share : float
+        Of the matches, that meets others at one other offset; 0 where that is no more than chance.
+    step : (2,) ndarray
+        This offset, pixels.
+    covered : float
+        Share of the matches that does so at any of several offsets.
+    """
+
+    share: float = 0.0
+    step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))
+    covered: float = 0.0
+
+
+def repetition(matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray, *,
+               tolerance: float) -> Repetition:
+    """Find which of the matches other offsets explain as well.
+
+    Regular grids, and stars that have spikes, halos or ghosts, look alike at more than one place.
+    The matched sources are laid upon all of either list at all other offsets, and those are counted
+    that meet others there, where they are more than chance gives.
+
+    Parameters
+    ----------
+    matched_xy : (K, 2) ndarray
+        Positions of the matches.
+    image_xy, ref_xy : (N, 2) and (M, 2) ndarray
+        Those of both lists, with the transform applied.
+    tolerance : float
+        Largest distance of partners, pixels.
+    """
+    found = [_repetition(matched_xy, others, tolerance) for others in (ref_xy, image_xy)]
+    return max(found, key=lambda one: (one.share, one.covered))
+
+
+def _repetition(matched, others, tolerance):
+    """Return the repetition of matched positions among others."""
+    others = others[np.isfinite(others).all(axis=1)]
+    to_middle = np.hypot(*(matched - np.median(matched, axis=0)).T)
+    n_core = int(np.clip(_MOST_DIFFERENCES // max(len(others), 1), _SMALLEST_CORE, _LARGEST_CORE))
+    core = matched[np.argsort(to_middle, kind="stable")[:n_core]]
+    steps = others - core[:, None]
+    is_other = np.abs(steps).max(axis=2) > _APART * tolerance
+    is_other &= np.abs(steps).max(axis=2) < np.sqrt(_MOST_CELLS) * tolerance
+    owner = np.nonzero(is_other)[0]
+    steps = steps[is_other]
+    left = np.ones(len(core), bool)
+    first = Repetition()
+    for _ in range(_MOST_STEPS):
+        rows = left[owner]
+        members, step = _heap(steps[rows], owner[rows], 2 * tolerance)
+        if len(members) < max(_LEAST_HEAP * len(core), 3):
+            break
+        if not first.share:
+            first = Repetition(len(members) / len(core), step)
+        left[members] = False
+    return dataclasses.replace(first, covered=1 - left.mean())
+
+
+def _heap(steps, owner, size):
+    """Return the owners of the steps in the fullest of all cells, and the step; none by chance."""
+    if not len(steps):
+        return np.empty(0, int), np.zeros(2)
+    low = steps.min(axis=0)
+    n_columns, n_rows = np.floor(np.ptp(steps, axis=0) / size).astype(int) + 2
+    members = np.empty(0, int)
+    where = low
+    # The cells are laid in four ways, so that not every one has a border through the heap.
+    for phase in itertools.product((0, 0.5), repeat=2):
+        column, row = np.floor((steps - low) / size + phase).astype(int).T
+        cell = row * n_columns + column
+        fullest = np.argmax(np.bincount(cell))
+        inside = np.unique(owner[cell == fullest])
+        if len(inside) > len(members):
+            members = inside
+            corner = np.array([fullest % n_columns, fullest // n_columns]) - phase
+            where = low + (corner + 0.5) * size
+    n_cells = n_columns * n_rows
+    if 4 * n_cells * gammainc(max(len(members), 1), len(steps) / n_cells) > _BY_CHANCE:
+        return np.empty(0, int), where
+    return members, where
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FittedCandidate:
+    """A fit from the image to the reference, and what it is based on.
+
+    Parameters
+    ----------
+    image, reference : PointSet
+        What was matched.
+    image_index, ref_index : (K,) ndarray of int
+        Pairs, as indices into these.
+    fit : LinearFit
+        The transform.
+    candidate : Candidate or None
+        The offset from which the fit began, with its histogram; None for a pattern.
+    log10_chance : float
+        Logarithm of the probability that unrelated lists match as well.
+    n_expected : float
+        Number of pairs that chance gives.
+    explained : Explained or None
+        How much of what should match does.
+    how : str
+        How it was found, where that was not as expected.
+    """
+
+    image: PointSet
+    reference: PointSet
+    image_index: np.ndarray
+    ref_index: np.ndarray
+    fit: LinearFit
+    candidate: Candidate | None = None
+    log10_chance: float = np.nan
+    n_expected: float = 0.0
+    explained: Explained | None = None
+    how: str = ""
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.image_index)
+
+    @property
+    def chance_probability(self) -> float:
+        """That unrelated lists match as well; never 0, see `log10_chance`."""
+        return probability(self.log10_chance)
+
+    @property
+    def share(self) -> float:
+        """Of what should match that does."""
+        return self.explained.share if self.explained else 1.0
+
+    @property
+    def image_xy(self) -> np.ndarray:
+        """(K, 2) positions of the matched sources in the image, before the fit."""
+        return self.image.xy[self.image_index]
+
+    @property
+    def ref_xy(self) -> np.ndarray:
+        """(K, 2) positions of their partners."""
+        return self.reference.xy[self.ref_index]
+
+    @property
+    def n_beyond_chance(self) -> float:
+        """Number of matches less what chance gives."""
+        return len(self) - self.n_expected
+
+    @property
+    def detector_fixed_shift(self) -> float:
+        """Dither in pixels where most matches stay at one detector position, else 0."""
+        image_pixel = self.image.pixel[self.image_index]
+        ref_pixel = self.reference.pixel[self.ref_index]
+        return detector_fixed_shift(image_pixel, ref_pixel, self.image_xy - self.ref_xy)
+
+    def is_contradicted(self, exposure: int, rules: Rules) -> bool:
+        """Whether an exposure has sources enough, and no more matches than chance gives."""
+        mine = self.image.exposure_index == exposure
+        if mine.sum() < max(rules.fewest_matches, 1):
+            return False
+        n_pairs = int((self.image.exposure_index[self.image_index] == exposure).sum())
+        image_xy = self.fit(self.image.xy[mine])
+        return rules.judge.contradicts(n_pairs, image_xy, self.reference.xy)

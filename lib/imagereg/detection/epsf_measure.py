@@ -1,0 +1,435 @@
+"""Measure the effective PSF from stars whose positions are not known either.
+
+Surface and positions are found by turns (Anderson & King 2000, PASP 112, 1360): in each round all
+stars are fitted, and linear least squares give the coefficients of the surface, with a Gaussian as
+prior where the stars say little.
+
+From one exposure a wrong surface and positions wrong by an amount that repeats in every pixel
+explain the pixels nearly as well. Once exposures are aligned, a star that falls on other places of
+its pixel in each of them has one position on the sky, which tells the two apart (`Dithers`); then
+surface and positions are solved for together, with the position, flux and sky of every star
+eliminated from the linear problem.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import numpy as np
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from imagereg.detection.epsf import EffectivePSF
+from imagereg.detection.epsf_fit import POOR_CHI2, Linearised, StarFits, fit_stars
+from imagereg.detection.stamps import Stamps
+
+_log = logging.getLogger(__name__)
+
+# Prior on the smoothness: second differences of the surface, as a fraction of a star's flux, that
+# the data need not justify.
+_SMOOTHNESS = 0.02
+# How far the surface is believed, round by round, relative to its value: the first guess is a
+# Gaussian, the last surface is that of the stars.
+_MODEL_ERRORS = (0.15, 0.06, 0.01)
+_LEAST_ERROR = 0.002  # of a surface that was measured: flat fields are no better
+_HOPELESS_CHI2 = 100.0  # above, a source is not even a star of another PSF
+_MOST_CANDIDATES = 2000  # brightest sources that are looked at: cosmic rays are among them
+_FIRST_GUESS_STARS = 500  # enough to tell a width
+_MOST_STARS = 500  # brightest stars that are used at first: bounds time
+_MOST_DITHERED = 3000  # brightest stamps that are used then: bounds time and memory
+_MOST_CANDIDATES_DITHERED = 4000  # of which those are chosen, blends among them
+_CHUNK = 500  # stars whose pixels are in work at one time
+# FWHM of the first guesses in units of the kernel's, which is one to three times the stars'.
+_TRIAL_WIDTHS = np.array([0.3, 0.4, 0.52, 0.68, 0.9, 1.2])
+_LEAST_WIDTH = 0.9  # pixels; about the width of a pixel itself
+_LEAST_SNR = 20.0  # of a star that is used
+# The kernel's FWHM in units of the stars' at which all that scales with it here is right: 3.5
+# pixels for the 2 of ACS. Another kernel serves for a first surface, whose FWHM sets the scale.
+_KERNEL_FWHM = 1.75
+_MOST_SCALES = 4  # surfaces that are measured until the scale has settled
+_SAME_SPACING = 0.2  # relative; knots that differ by less describe the same surface
+_LEAST_HALF = 2  # pixels; half width of the smallest box, with a rim for the sky of the narrowest
+_HALF_WIDTH = 0.637  # of the kernel's FWHM; half width of a box, DAOFIND's footprint of 1.5 sigma
+_DITHERED_ROUNDS = 3  # the scatter of positions changes by less than a fifth in the last
+_FRAME_ROUNDS = 4  # of two exposures each one takes half of what is left
+_FEWEST_OF_FRAME = 10  # stars that tell a linear transform of three terms an axis
+# Distance of the knots of the second surface, of its FWHM: 0.36 leaves errors of 0.005 pixel where
+# the PSF is undersampled (WFC3/IR), and 0.2 gives more to the noise than it explains.
+_FINE_SPACING = 0.27
+_SAME_STAR = 0.3  # pixels; positions from a first surface are off by less
+_FEWEST_STARS = 30  # below, a second pass knows the surface no better than the first
+_MEDIAN_OF_SQUARE = 0.455  # of a normal deviate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dithers:
+    """Which of N stamps show the same star, and how a position on the sky moves in each of them.
+
+    Parameters
+    ----------
+    star : (N,) ndarray of int
+        Number of the star, from 0.
+    frame : (N,) ndarray of int
+        Number of the exposure and chip, from 0.
+    place : (N, 2) ndarray
+        Position on the common plane of the middle of the stamp's central pixel.
+    to_pixels : (N, 2, 2) ndarray
+        Maps a small step on the plane to pixels of the stamp.
+    """
+
+    star: np.ndarray
+    frame: np.ndarray
+    place: np.ndarray
+    to_pixels: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> Dithers:
+        """Return the stamps picked by a mask or an index array, with the stars renumbered."""
+        star = np.unique(self.star[rows], return_inverse=True)[1]
+        frame = np.unique(self.frame[rows], return_inverse=True)[1]
+        return Dithers(star, frame, self.place[rows], self.to_pixels[rows])
+
+    @classmethod
+    def among(
+        cls, place: np.ndarray, frame: np.ndarray, exposure: np.ndarray, to_pixels: np.ndarray
+    ) -> tuple[Dithers, np.ndarray]:
+        """Find the stars that several exposures show, and return them with their rows of N.
+
+        Parameters
+        ----------
+        place, frame, to_pixels : (N, 2), (N,), (N, 2, 2) ndarray
+            As in `Dithers`, but `place` is that of the star.
+        exposure : (N,) ndarray of int
+            Which exposure shows it.
+
+        Returns
+        -------
+        dithers : Dithers
+            Of the stars that nothing else is near; `place` as it was given.
+        rows : (n,) ndarray of int
+            Where they are among the N.
+        """
+        n = len(place)
+        if not n:
+            return cls(frame, frame, place, to_pixels), frame
+        pairs = cKDTree(place).query_pairs(_SAME_STAR, output_type="ndarray")
+        links = sparse.coo_array((np.ones(len(pairs)), pairs.T), (n, n))
+        _, star = sparse.csgraph.connected_components(links, directed=False)
+        number = np.bincount(star)[star]
+        once = np.unique(np.column_stack([star, exposure]), axis=0)[:, 0]
+        rows = np.flatnonzero((number > 1) & (np.bincount(once)[star] == number))
+        return cls(star, frame, place, to_pixels)[rows], rows
+
+    def shared(self, fits: StarFits) -> tuple[StarFits, float]:
+        """Return fits at the mean positions of the stars, and the scatter about them, pixels.
+
+        The scatter is what the errors of the fits do not explain, from the best third of them.
+        Each frame may be off by a linear transform, since it was aligned with a lesser surface.
+        """
+        to_plane = np.linalg.inv(self.to_pixels)
+        place = self.place + (to_plane @ fits.offset[..., None])[..., 0]
+        weight = 1 / (fits.error**2).sum(axis=1)
+        for _ in range(_FRAME_ROUNDS):  # frames are moved to the means, and the means follow
+            away = place - _means(self.star, weight, place)[self.star]
+            place = place - self._by_frame(weight, away)
+        away = place - _means(self.star, weight, place)[self.star]
+        away = (self.to_pixels @ away[..., None])[..., 0]
+        total = np.bincount(self.star, weight)[self.star]
+        freedom = 1 - weight / total
+        best = freedom > 0.1
+        best &= weight >= np.quantile(weight[best], 2 / 3) if best.any() else False
+        excess = away**2 / freedom.clip(0.1)[:, None] / _MEDIAN_OF_SQUARE - fits.error**2
+        scatter = np.sqrt(np.median(excess[best]).clip(0)) if best.any() else 0.0
+        return dataclasses.replace(fits, offset=fits.offset - away), float(scatter)
+
+
+    def _by_frame(self, weight, away):
+        """Return `away` as a linear function of the place in each frame; its mean for few stars."""
+        smooth = np.empty_like(away)
+        for frame in np.unique(self.frame):
+            rows = self.frame == frame
+            terms = np.ones((rows.sum(), 1))
+            if len(terms) >= _FEWEST_OF_FRAME:
+                spread = self.place[rows] - self.place[rows].mean(axis=0)
+                terms = np.column_stack([terms, spread / (np.abs(spread).max() or 1.0)])
+            root = np.sqrt(weight[rows])[:, None]
+            solution = np.linalg.lstsq(terms * root, away[rows] * root, rcond=None)[0]
+            smooth[rows] = terms @ solution
+        return smooth
+
+
+def _means(label, weight, values):
+    """Return the weighted mean (n, 2) of `values` (N, 2) for each label from 0 to n - 1."""
+    total = np.bincount(label, weight)
+    return np.column_stack([np.bincount(label, weight * v) for v in values.T]) / total[:, None]
+
+
+def measure_psf(stamps: Stamps, conv_width: float) -> EffectivePSF:
+    """Measure the effective PSF from stamps, some of which hold stars.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        Boxes around sources of any kind.
+    conv_width : float
+        FWHM of the kernel that found them, pixels: half to five times that of the stars. It is
+        the first guess of the scale of the box, the knots and the window of the centre, which
+        then follow the FWHM that is measured.
+
+    Returns
+    -------
+    EffectivePSF
+        Its centre is where its first moments vanish, weighted with a Gaussian of 0.4 times its
+        FWHM. Where no source looks like a star, it is a Gaussian.
+    """
+    width = conv_width
+    for _ in range(_MOST_SCALES):
+        half, spacing = _half_width(width, stamps), _spacing(width)
+        psf = _measured(stamps.cropped(half), width)
+        width = _KERNEL_FWHM * psf.fwhm
+        is_same = abs(_spacing(width) / spacing - 1) < _SAME_SPACING
+        if is_same and _half_width(width, stamps) == half:
+            break
+    return psf.centred()
+
+
+def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) -> EffectivePSF:
+    """Measure the effective PSF again from stars that were seen in several aligned exposures.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        N boxes around stars.
+    dithers : Dithers
+        Which of them show the same star.
+    first : EffectivePSF
+        What `measure_psf` found.
+
+    Returns
+    -------
+    EffectivePSF
+        `first` itself where too few stars tell more.
+    """
+    stamps = stamps.cropped(first.half)
+    rows = _brightest(stamps, _MOST_CANDIDATES_DITHERED)
+    stamps, dithers = stamps[rows], dithers[rows]
+    prior = EffectivePSF.gaussian(first.fwhm, first.half, _FINE_SPACING * first.fwhm)
+    psf = first.resampled(prior.spacing)
+    error = first.error
+    for _ in range(_DITHERED_ROUNDS):
+        fits = fit_stars(stamps, psf, error)
+        stars = _stars(stamps, fits, psf.fwhm)[:_MOST_DITHERED]
+        if np.unique(dithers.star[stars]).size < _FEWEST_STARS:
+            return first
+        used, its = stamps[stars], fits[stars]
+        error = _model_error(used, its, psf)
+        shared, scatter = dithers[stars].shared(its)
+        equations = _equations(prior, psf, used, shared, error=error)
+        equations = equations.without_flux_and_sky().without_scatter(scatter)
+        psf = _solved(prior, equations.by_star(dithers[stars]).without_own())
+    _log.info(
+        "point-spread function measured again from %d images of %d stars, to which it is true to "
+        "%.1f%%; their positions agree to %.4f pixel beyond their errors",
+        len(stars), np.unique(dithers.star[stars]).size, 100 * error, scatter,
+    )  # fmt: skip
+    return dataclasses.replace(psf.centred(), error=error)
+
+
+def _spacing(conv_width: float) -> float:
+    """Return the distance of the knots, pixels: half a pixel, or more where stars are wide."""
+    return max(0.5, conv_width / 7)
+
+
+def _half_width(conv_width: float, stamps: Stamps) -> int:
+    """Return the half width of a box that holds the core of a star, pixels."""
+    return min(max(round(_HALF_WIDTH * conv_width), _LEAST_HALF), stamps.half)
+
+
+def _measured(stamps, conv_width):
+    """Return the surface measured in boxes and with knots that suit `conv_width`."""
+    stamps = stamps[_brightest(stamps, _MOST_CANDIDATES)]
+    if not len(stamps):
+        _log.info("no star tells the point-spread function: a Gaussian takes its place")
+        return EffectivePSF.gaussian(conv_width / 2, stamps.half, _spacing(conv_width))
+    prior = psf = _first_guess(stamps, conv_width)
+    for model_error in _MODEL_ERRORS:
+        fits = fit_stars(stamps, psf, model_error)
+        stars = _stars(stamps, fits, conv_width / _KERNEL_FWHM)[:_MOST_STARS]
+        if not stars.size:
+            _log.info("no star tells the point-spread function: a Gaussian takes its place")
+            break
+        psf = _solved(prior, _equations(prior, psf, stamps[stars], fits[stars], error=model_error))
+        stamps = stamps[fits.chi2 < _HOPELESS_CHI2]
+    return psf
+
+
+def _brightest(stamps: Stamps, number: int) -> np.ndarray:
+    """Return the rows of stamps good throughout that hold most light, brightest first."""
+    clean = np.flatnonzero(stamps.good.all(axis=(1, 2)))
+    n_pixels = np.prod(stamps.pixels.shape[1:])
+    light = (stamps.pixels.sum(axis=(1, 2)) - n_pixels * stamps.level)[clean]
+    return clean[np.argsort(-light, kind="stable")[:number]]
+
+
+def _first_guess(stamps, conv_width):
+    """Return the Gaussian, of several widths, that fits most of the brightest sources."""
+    stamps = stamps[:_FIRST_GUESS_STARS]
+    spacing = _spacing(conv_width)
+    widths = np.maximum(_TRIAL_WIDTHS * conv_width, _LEAST_WIDTH)
+    trials = [EffectivePSF.gaussian(fwhm, stamps.half, spacing) for fwhm in widths]
+    fits = [fit_stars(stamps, trial, _MODEL_ERRORS[0]) for trial in trials]
+    scores = [(fit.good / (1 + fit.chi2**2)).sum() for fit in fits]
+    return trials[int(np.argmax(scores))]
+
+
+def _stars(stamps, fits, fwhm):
+    """Return the indices of the fits that are those of stars, the brightest first."""
+    photons = np.clip(fits.flux, 0, None) / stamps.gain
+    noise = np.sqrt(photons + (_KERNEL_FWHM * fwhm * stamps.noise) ** 2)
+    stars = np.flatnonzero(fits.good & (fits.flux > _LEAST_SNR * noise) & (fits.chi2 < POOR_CHI2))
+    return stars[np.argsort(-fits.flux[stars], kind="stable")]
+
+
+def _model_error(stamps, fits, psf):
+    """Return by how much stars depart from the surface, as a fraction of its value.
+
+    It is what photons and sky do not explain, the median of the stars for which it is best known.
+    """
+    near = Linearised.of(fits, stamps, psf, 0.0)
+    light = near.slopes[:, 2] * fits.flux[:, None]
+    n_pixels = light.shape[1]
+    variance = 1 / np.where(near.weight > 0, near.weight, np.inf)
+    excess = near.residual**2 * n_pixels / (n_pixels - 4) - variance
+    sensitivity = (light**2 / variance).sum(axis=1)
+    bright = sensitivity >= np.quantile(sensitivity, 0.8)
+    square = (excess * light**2 / variance**2).sum(axis=1) / (light**4 / variance**2).sum(axis=1)
+    return float(np.sqrt(np.clip(np.median(square[bright]), _LEAST_ERROR**2, 0.1**2)))
+
+
+def _solved(prior, equations):
+    """Return `prior` with the smoothest correction that equations ask for."""
+    stiffness = _stiffness(len(prior.coefficients)) / _SMOOTHNESS**2
+    change = np.linalg.solve(equations.normal + stiffness, equations.right)
+    coefficients = prior.coefficients + change.reshape(prior.coefficients.shape)
+    return dataclasses.replace(prior, coefficients=coefficients).normalised()
+
+
+def _equations(prior, psf, stamps, fits, *, error):
+    """Return the equations for a change of `prior`, linear about fits of `psf`."""
+    chunks = [slice(first, first + _CHUNK) for first in range(0, len(stamps), _CHUNK)]
+    parts = [_Equations.of(prior, psf, stamps[rows], fits[rows], error=error) for rows in chunks]
+    return _Equations(
+        normal=sum(part.normal for part in parts),
+        right=sum(part.right for part in parts),
+        cross=np.concatenate([part.cross for part in parts]),
+        own=np.concatenate([part.own for part in parts]),
+        own_right=np.concatenate([part.own_right for part in parts]),
+    )
+
+
+def _stiffness(m):
+    """Return the matrix whose quadratic form is the bending of m by m coefficients.
+
+    The last term keeps the surface where no star reaches: bending alone says nothing of it.
+    """
+    second = np.diff(np.eye(m), 2, axis=0)
+    bend = second.T @ second
+    return np.kron(bend, np.eye(m)) + np.kron(np.eye(m), bend) + 1e-3 * np.eye(m * m)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Equations:
+    """Normal equations of a surface of K coefficients, and of k unknowns of each of N stars.
+
+    Parameters
+    ----------
+    normal, right : (K, K) ndarray, (K,) ndarray
+        Of the coefficients.
+    cross : (N, k, K) ndarray
+        Of the unknowns of a star with the coefficients.
+    own, own_right : (N, k, k) ndarray, (N, k) ndarray
+        Of the unknowns of a star.
+    """
+
+    normal: np.ndarray
+    right: np.ndarray
+    cross: np.ndarray
+    own: np.ndarray
+    own_right: np.ndarray
+
+    @classmethod
+    def of(cls, prior, psf, stamps, fits, *, error):
+        """Return equations for the change of `prior`, and x, y, flux and sky of the stars."""
+        n = len(stamps)
+        x, y = fits.distances(stamps)
+        near = Linearised.of(fits, stamps, psf, error)
+        flux = np.repeat(fits.flux, near.residual.shape[1])
+        light = fits.flux[:, None, None] * (psf(x, y)[0] - prior(x, y)[0])
+        residual = near.residual.ravel() + light.ravel()  # pixels minus the prior
+        weight = near.weight.ravel()
+        design = psf.design(x, y).multiply(flux[:, None]).tocsr()
+        weighted = design.multiply(weight[:, None]).tocsr()
+        rows = psf.basis(y + psf.centre[1])[0].swapaxes(1, 2)[:, None]
+        columns = psf.basis(x + psf.centre[0])[0][:, None]
+        slopes = near.slopes * near.weight[:, None]
+        side = 2 * stamps.half + 1
+        cross = rows @ slopes.reshape(n, 4, side, side) @ columns
+        cross = cross.reshape(n, 4, -1) * fits.flux[:, None, None]
+        own_right = (slopes @ residual.reshape(n, -1, 1))[..., 0]
+        normal = (weighted.T @ design).toarray()
+        return cls(normal, weighted.T @ residual, cross, near.normal, own_right)
+
+    def without_flux_and_sky(self):
+        """Return the equations with the last two unknowns of each star eliminated."""
+        inverse = np.linalg.inv(self.own[:, 2:, 2:])
+        factor = self.own[:, :2, 2:] @ inverse
+        cross, own_right = self.cross[:, 2:], self.own_right[:, 2:, None]
+        return dataclasses.replace(
+            self._minus(cross, inverse, own_right),
+            cross=self.cross[:, :2] - factor @ cross,
+            own=self.own[:, :2, :2] - factor @ self.own[:, 2:, :2],
+            own_right=self.own_right[:, :2] - (factor @ own_right)[..., 0],
+        )
+
+    def without_scatter(self, scatter):
+        """Return the equations where positions of each stamp scatter about those of the star."""
+        identity = np.eye(self.own.shape[1])
+        if scatter == 0:
+            return self
+        inverse = np.linalg.inv(self.own + identity / scatter**2)
+        factor = self.own @ inverse
+        own_right = self.own_right[..., None]
+        return dataclasses.replace(
+            self._minus(self.cross, inverse, own_right),
+            cross=self.cross - factor @ self.cross,
+            own=self.own - factor @ self.own,
+            own_right=self.own_right - (factor @ own_right)[..., 0],
+        )
+
+    def by_star(self, dithers):
+        """Return the equations for the positions of the stars on the plane."""
+        to_pixels = dithers.to_pixels
+        to_plane = to_pixels.swapaxes(1, 2)
+        order = np.argsort(dithers.star, kind="stable")
+        first = np.flatnonzero(np.diff(dithers.star[order], prepend=-1))
+        own_right = (to_plane @ self.own_right[..., None])[..., 0]
+        return dataclasses.replace(
+            self,
+            cross=np.add.reduceat((to_plane @ self.cross)[order], first),
+            own=np.add.reduceat((to_plane @ self.own @ to_pixels)[order], first),
+            own_right=np.add.reduceat(own_right[order], first),
+        )
+
+    def without_own(self):
+        """Return the equations with the unknowns of the stars eliminated."""
+        return self._minus(self.cross, np.linalg.inv(self.own), self.own_right[..., None])
+
+    def _minus(self, cross, inverse, own_right):
+        """Return the equations less what eliminated unknowns take from the coefficients."""
+        flat = cross.reshape(-1, cross.shape[-1])
+        taken = (inverse @ cross).reshape(flat.shape)
+        return dataclasses.replace(
+            self,
+            normal=self.normal - taken.T @ flat,
+            right=self.right - taken.T @ own_right.ravel(),
+        )

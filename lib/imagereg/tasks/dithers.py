@@ -1,0 +1,155 @@
+"""Measure positions again once exposures are aligned, with a PSF from all of them together."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from imagereg.alignment import Alignment, Exposure
+from imagereg.catalogs import Flag
+from imagereg.detection import Stamps, epsf_measure, refine_positions
+from imagereg.tasks.exposures import Measured
+from imagereg.wcs import Status, pixel_to_sky
+
+_LEAST_SNR = 20.0  # of a star that tells something of the PSF
+_STEP = 10.0  # pixels, for derivatives
+
+
+def remeasured(measured: Sequence[Measured],
+               alignments: Sequence[Alignment]) -> list[Measured]:
+    """Measure the PSF and all positions again, from stars that several aligned exposures show.
+
+    Parameters
+    ----------
+    measured : sequence of Measured
+        Exposures and the pixels of their sources.
+    alignments : sequence of Alignment
+        Of each.
+
+    Returns
+    -------
+    list of Measured
+        Those that share a PSF with none, or show too few stars in common, as they are.
+    """
+    pairs = [(each, alignment) for each, alignment in zip(measured, alignments, strict=True)
+             if alignment.status is not Status.FAILED]
+    groups = _by_optics([each for each, _ in pairs])
+    shared = {optics: [pairs[i] for i in rows] for optics, rows in groups.items() if len(rows) > 1}
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        psfs = pool.map(_dithered_psf, shared.values())
+        psf_of = dict(zip(shared, psfs, strict=True))
+        return list(pool.map(lambda each: _refined(each, psf_of), measured))
+
+
+def share_psf(measured: Sequence[Measured]) -> bool:
+    """Whether there are exposures that share a PSF, which no file gives."""
+    return any(len(rows) > 1 for rows in _by_optics(measured).values())
+
+
+def _by_optics(measured):
+    """Return the indices of exposures with a measured PSF, by the name of their optics."""
+    groups: dict[str, list[int]] = {}
+    for number, each in enumerate(measured):
+        if each.stamps is not None and not each.is_given:
+            groups.setdefault(each.exposure.metadata.optics, []).append(number)
+    return groups
+
+
+def _dithered_psf(pairs):
+    """Return the PSF of exposures, each given with its alignment."""
+    stars = [_Stars.of(each, alignment) for each, alignment in pairs]
+    exposure = np.repeat(np.arange(len(stars)), [len(part.place) for part in stars])
+    frame = np.unique([exposure, np.concatenate([part.chip for part in stars])], axis=1,
+                      return_inverse=True)[1].ravel()
+    to_pixels = np.concatenate([part.to_pixels for part in stars])
+    place = np.concatenate([part.place for part in stars])
+    dithers, rows = epsf_measure.Dithers.among(place, frame, exposure, to_pixels)
+    offset = np.concatenate([part.offset for part in stars])[rows]
+    to_plane = np.linalg.inv(dithers.to_pixels)
+    middle = dithers.place - (to_plane @ offset[..., None])[..., 0]
+    stamps = Stamps.concat([part.stamps for part in stars])[rows]
+    dithers = dataclasses.replace(dithers, place=middle)
+    first, _ = pairs[0]
+    return epsf_measure.measure_dithered_psf(stamps, dithers, first.psf)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Stars:
+    """The well measured stars of an aligned exposure.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        Pixels around N stars.
+    chip : (N,) ndarray of int
+        EXTVER of their chips.
+    offset : (N, 2) ndarray
+        Their positions from the middle of the central pixel.
+    place : (N, 2) ndarray
+        Their positions on the plane.
+    to_pixels : (N, 2, 2) ndarray
+        Maps steps on the plane to pixels of the chip.
+    """
+
+    stamps: Stamps
+    chip: np.ndarray
+    offset: np.ndarray
+    place: np.ndarray
+    to_pixels: np.ndarray
+
+    @classmethod
+    def of(cls, measured, alignment):
+        """Return the stars of an exposure, where its alignment puts them."""
+        sources = measured.exposure.sources
+        is_star = (sources.flags & Flag.UNRELIABLE) == 0
+        is_star &= sources.flux > _LEAST_SNR * sources.flux_error
+        is_star &= np.isfinite(sources.sky).all(axis=1)
+        sources = sources[is_star]
+        stamps = measured.stamps[is_star]
+        to_pixels = np.tile(np.eye(2), (len(sources), 1, 1))
+        for chip in measured.exposure.chips:
+            to_pixels[sources.chip == chip.extver] = _steps_to_pixels(chip, alignment)
+        return cls(stamps, sources.chip, sources.xy - stamps.centre,
+                   _places(sources.sky, alignment), to_pixels)
+
+
+def _places(sky, alignment):
+    """Return where an alignment puts sky positions on the plane."""
+    place = alignment.plane.sky_to_plane(sky)
+    return place if alignment.fit is None else alignment.fit(place)
+
+
+def _steps_to_pixels(chip, alignment):
+    """Return the matrix that maps small steps on the plane to pixels in the middle of a chip.
+
+    Distortion changes it by some per cent over a chip, of steps of a few hundredths of a pixel.
+    """
+    ny, nx = chip.shape
+    corners = np.array([nx / 2, ny / 2]) + np.array([(0, 0), (_STEP, 0), (0, _STEP)])
+    place = _places(pixel_to_sky(chip.wcs, corners), alignment)
+    return np.linalg.inv((place[1:] - place[0]).T / _STEP)
+
+
+def _refined(measured, psf_of):
+    """Return an exposure with positions from the new PSF, if there is one for it."""
+    exposure = measured.exposure
+    psf = psf_of.get(exposure.metadata.optics)
+    if psf is None or psf is measured.psf or measured.stamps is None:
+        return measured
+    sources = exposure.sources
+    # Most of what the first surface did not fit are cosmic rays.
+    rows = np.flatnonzero((sources.flags & Flag.POOR_FIT) == 0)
+    refined = refine_positions(sources[rows], measured.stamps[rows], psf)
+    columns = {}
+    for name in ("xy", "xy_error", "flux", "flux_error", "flags"):
+        columns[name] = getattr(sources, name).copy()
+        columns[name][rows] = getattr(refined, name)
+    sources = sources.replace(**columns)
+    better = Exposure.measured(exposure.name, exposure.chips, sources, path=exposure.path,
+                               metadata=exposure.metadata)
+    return Measured(better, measured.stamps, psf)

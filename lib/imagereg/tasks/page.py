@@ -1,0 +1,157 @@
+"""Make the page of a run: read the pixels that it shows, and tell it what the run was."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+from collections.abc import Sequence
+
+from astropy.table import Table
+
+from imagereg.alignment import Alignment
+from imagereg.errors import ImageregError
+from imagereg.files import (
+    Solutions,
+    instruments,
+    read_bytes,
+    read_image,
+    read_text,
+    root_name,
+    write_text,
+)
+from imagereg.parameters import ParameterSet, shown
+from imagereg.report import Result, advice, cutouts, diagrams, page
+from imagereg.tasks import runlog
+from imagereg.tasks.progress import progress
+from imagereg.version import __version__
+
+log = logging.getLogger(__name__)
+
+
+def page_text(result: Result, given: str | Sequence[str], sets: Sequence[ParameterSet]) -> str:
+    """Return the page of a run.
+
+    Parameters
+    ----------
+    result : Result
+        Of the run, before headers were changed.
+    given : str or sequence of str
+        The images as the user named them.
+    sets : sequence of ParameterSet
+        Of tweakreg and its parameter sets.
+    """
+    task, finding, _ = sets
+    date = f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}"
+    facts = page.Facts(__version__, date, os.getcwd(), runlog.command_line(given, sets),
+                       changed_parameters(sets))
+    values = {"threshold": 4.0 if finding.threshold is None else finding.threshold,
+              "searchrad": task.searchrad, "tolerance": task.tolerance}
+    pixels = _Pixels(result.alignments)
+    taken = progress(result.alignments, "drawing the page", len(result.alignments))
+    return page.report_page(result, facts, pictures=pixels.pictures, taken=taken,
+                            advise=lambda alignment: advice.advice(alignment, **values))
+
+
+def report_solution(path: str) -> str:
+    """Write the page of a run of which the solution file is left; return the page's name.
+
+    Plots of the images that lie beside the solution file are shown, and the outlines of those
+    images that are there too, as their headers are now.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, or the page can't be written.
+    """
+    text = read_text(path)
+    solutions = Solutions.parse(text, path)
+    table = Table.read(text, format="ascii.ecsv")
+    folder = os.path.dirname(path)
+    outlines = []
+    for row in solutions.rows:
+        chips = _chips_of(os.path.join(folder, row.filename))
+        own = [chip for chip in chips if row.extver in (None, chip.extver)]
+        outlines.append({"name": row.file, "status": row.status,
+                         "polygons": diagrams.polygons(own, solutions.plane)})
+    made = f"{datetime.datetime.fromtimestamp(os.path.getmtime(path)):%Y-%m-%d %H:%M:%S}"
+    facts = page.Facts(str(table.meta.get("imagereg", "")), made, os.path.abspath(folder))
+    html = page.page_of_table(table, facts, outlines=outlines,
+                              plots_of=lambda name: _plots_beside(folder, name))
+    name = f"{path.removesuffix('.ecsv').removesuffix('_solution')}_report.html"
+    write_text(name, html)
+    return name
+
+
+def _chips_of(path):
+    """Return the chips of a file; none where it can't be read."""
+    try:
+        with read_image(path) as image:
+            return image.chips
+    except ImageregError as error:
+        log.info("%s: no outline on the page: %s", path, error)
+        return ()
+
+
+def _plots_beside(folder, name):
+    """Return the plots of an image that lie in a folder, PNG by caption."""
+    captions = {"residuals": "Residuals against position", "vector": "Residuals as arrows",
+                "hist2d": "Histogram of offsets"}
+    found = {}
+    for kind, caption in captions.items():
+        path = os.path.join(folder, f"{kind}_{root_name(name)}.png")
+        if os.path.isfile(path):
+            found[caption] = read_bytes(path)
+    return found
+
+
+def changed_parameters(sets: Sequence[ParameterSet]) -> list[dict[str, str]]:
+    """Return name, value, default and comment of each parameter that differs from its default."""
+    changed = []
+    for values in sets:
+        for name in values.changed:
+            parameter = values.spec[name]
+            changed.append({"name": f"{values.task}.{name}", "value": shown(values[name]),
+                            "default": shown(parameter.default), "comment": parameter.comment})
+    return changed
+
+
+class _Pixels:
+    """The pixels of a run's exposures, read again one exposure at a time; the reference's stay."""
+
+    def __init__(self, alignments: Sequence[Alignment]):
+        self._of_name = {alignment.name: alignment for alignment in alignments}
+        self._kept: dict[str, cutouts.Pixels | None] = {}
+
+    def pictures(self, alignment: Alignment) -> cutouts.Pictures | None:
+        """Return the pictures of an exposure; None where its pixels can't be read."""
+        pixels = self._read(alignment)
+        if not pixels:
+            return None
+        return cutouts.pictures(alignment, pixels, self._reference(alignment))
+
+    def _reference(self, alignment):
+        """Return chips and pixels of the exposure that another was matched with, or None."""
+        origins = set(alignment.reference.origin[alignment.ref_rows].tolist())
+        name = next((name for name in sorted(origins) if name in self._of_name), None)
+        if name is None or name == alignment.name:
+            return None
+        other = self._of_name[name]
+        if name not in self._kept:
+            self._kept = {name: self._read(other)}
+        pixels = self._kept[name]
+        return (other.exposure.chips, pixels) if pixels else None
+
+    def _read(self, alignment):
+        exposure = alignment.exposure
+        if not (exposure.path and exposure.chips):
+            return None
+        try:
+            with read_image(exposure.path,
+                            flags_path=instruments.quality_file(exposure.path)) as image:
+                own = {chip.extver: chip for chip in image.chips}
+                return {chip.extver: image.pixels(own[chip.extver], "None").data.astype("f4")
+                        for chip in exposure.chips}
+        except ImageregError as error:
+            log.warning("%s: no pictures on the page: %s", exposure.name, error)
+            return None

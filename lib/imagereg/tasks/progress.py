@@ -1,0 +1,43 @@
+"""Progress of long work: a bar on a terminal and in notebooks, nothing in pipes and files."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+_LONG = 2.0  # seconds; shorter work shows no bar
+
+Item = TypeVar("Item")
+
+
+def progress(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+    """Yield items, and show how many of them there have been.
+
+    Parameters
+    ----------
+    items : iterable
+        Each comes when a piece of work is done.
+    what : str
+        Name of the work: ``finding sources``.
+    total : int
+        Number of the items.
+    """
+    if not (_in_notebook() or (sys.stderr is not None and sys.stderr.isatty())):
+        yield from items
+        return
+    from tqdm import TqdmWarning
+    from tqdm.auto import tqdm
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # of notebooks without widgets: they get text
+        bar = tqdm(items, desc=what, total=total, unit="image", leave=False, delay=_LONG)
+    yield from bar
+
+
+def _in_notebook():
+    """Whether this is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return type(shell).__name__ == "ZMQInteractiveShell"

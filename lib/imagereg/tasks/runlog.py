@@ -1,0 +1,154 @@
+"""The log of a run, as IRAF's tasks keep one: what was asked for, what happened, how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+
+from imagereg.files import atomic
+from imagereg.parameters import ParameterSet, Spec, shown
+from imagereg.version import __version__
+
+log = logging.getLogger(__name__)
+
+
+class RunLog(logging.Handler):
+    """A handler that stops at the first record that it can't write, and keeps the reason."""
+
+    def __init__(self, stream):
+        super().__init__()
+        self.stream = stream
+        self.problem = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless one before could not be written."""
+        self.write(self.format(record))
+
+    def write(self, text: str) -> None:
+        """Write lines that are for the log alone, and not for everybody who listens."""
+        if self.problem:
+            return
+        try:
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
+        except (OSError, UnicodeError) as error:
+            self.problem = atomic.reason(error)
+
+
+@contextlib.contextmanager
+def logged(given: str | Sequence[str], sets: Sequence[ParameterSet]) -> Iterator[list[str]]:
+    """Log into the run file, and, where verbose, to the standard output.
+
+    A run file that can't be written changes nothing else; in the end a warning says why.
+
+    Parameters
+    ----------
+    given : str or sequence of str
+        The images as the user named them.
+    sets : sequence of ParameterSet
+        Of tweakreg and its parameter sets.
+
+    Yields
+    ------
+    list of str
+        To which the verdict is to be added: the log's last words. Without it they are the error
+        or the signal that ended the run.
+    """
+    task = sets[0]
+    with contextlib.ExitStack() as stack:
+        handlers = [RunLog(sys.stdout)] if task.verbose else []
+        run_log = None
+        problem = ""
+        if task.runfile:
+            try:
+                file = stack.enter_context(atomic.open_alone(task.runfile, "runfile"))
+                run_log = RunLog(file)
+                handlers.append(run_log)
+            except OSError as error:
+                problem = atomic.reason(error)
+        with _handled_by(handlers):
+            yield from _between_first_and_last(handlers, given, sets)
+    if run_log:
+        problem = run_log.problem
+    if problem:
+        log.warning("%s can't be written: %s", task.runfile, problem)
+
+
+def _between_first_and_last(handlers, given, sets):
+    """Write the head of the log, let the run happen, and write how it ended, however it did."""
+    begun = datetime.datetime.now()
+    _write(handlers, head(given, sets, begun))
+    last_words: list[str] = []
+    try:
+        yield last_words
+        ended = "; ".join(last_words)
+    except KeyboardInterrupt as stopped:
+        number = getattr(stopped, "signal", signal.SIGINT)
+        ended = f"stopped by {'the user' if number == signal.SIGINT else number.name}"
+        raise
+    except BaseException as error:
+        ended = f"error: {str(error) or type(error).__name__}"
+        raise
+    finally:
+        now = datetime.datetime.now()
+        seconds = (now - begun).total_seconds()
+        _write(handlers, f"\nended    {now:%Y-%m-%d %H:%M:%S}, after {seconds:.1f} s: {ended}")
+
+
+def head(given: str | Sequence[str], sets: Sequence[ParameterSet],
+         begun: datetime.datetime) -> str:
+    """Return the first lines of a log: version, date, folder, command, and all parameters."""
+    lines = [f"tweakreg {__version__}",
+             f"begun    {begun:%Y-%m-%d %H:%M:%S}",
+             f"folder   {os.getcwd()}",
+             f"command  {command_line(given, sets)}",
+             "",
+             "parameters (* differs from its default)"]
+    for values in sets:
+        lines.append(f"  {values.task}")
+        for name, value in values.items():
+            mark = "*" if name in values.changed else " "
+            written = f'"{value}"' if isinstance(value, str) else shown(value)
+            lines.append(f"  {mark} {name} = {written}")
+    return "\n".join([*lines, ""])
+
+
+def command_line(given: str | Sequence[str], sets: Sequence[ParameterSet]) -> str:
+    """Return the command that does the same again, as one pastes it into a shell."""
+    words = [given] if isinstance(given, str) else list(given)
+    own = Spec.load(sets[0].task)
+    for values in sets:
+        for name in values.changed:
+            if name == "input":
+                continue
+            is_found_alone = values.task == "imagefindpars" and name not in own
+            prefix = "" if values is sets[0] or is_found_alone else f"{values.task}."
+            words.append(f"{prefix}{name}={shown(values[name])}")
+    return shlex.join(["tweakreg", *map(str, words)])
+
+
+def _write(handlers, text):
+    for handler in handlers:
+        handler.write(text)
+
+
+@contextlib.contextmanager
+def _handled_by(handlers):
+    """Let handlers have what the package logs."""
+    root = logging.getLogger("imagereg")
+    level = root.level
+    root.setLevel(min(level or logging.INFO, logging.INFO))
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in handlers:
+            root.removeHandler(handler)

@@ -1,0 +1,128 @@
+"""A star that several aligned exposures show has one position: it tells a wrong PSF from wrong positions."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from imagereg.catalogs import SourceCatalog
+from imagereg.detection.epsf import EffectivePSF
+from imagereg.detection.epsf_fit import fit_stars, refine_positions
+from imagereg.detection.epsf_measure import Dithers, measure_dithered_psf, measure_psf
+from imagereg.detection.stamps import Stamps
+
+FWHM, SKY, NOISE, HALF, EXPOSURES = 1.3, 30.0, 8.0, 4, 4
+ROLLS = np.deg2rad([0.0, 0.3, 20.0, 90.0])
+
+
+def light(distance, fwhm):
+    """Return the share of a Gaussian's light in pixels at a distance from its centre, along one axis."""
+    edges = 2 * np.sqrt(np.log(2)) / fwhm * (np.asarray(distance)[..., None] + [-0.5, 0.5])
+    return np.diff(erf(edges))[..., 0] / 2
+
+
+def star(x, y):
+    """Return a lopsided star (N, s, s) in pixels at distances x and y (N, s) from its centre."""
+    core, halo = (light(y - shift, width)[:, :, None] * light(x - shift, width)[:, None, :]
+                  for shift, width in ((-0.06, FWHM), (0.2, 2 * FWHM)))
+    return 0.8 * core + 0.2 * halo
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Visit:
+    """Stars as several exposures show them, with where they truly are."""
+
+    stamps: Stamps
+    true_offset: np.ndarray
+    dithers: Dithers
+
+    @functools.cached_property
+    def first_psf(self):
+        """The PSF by turns with positions."""
+        return measure_psf(self.stamps, 2.5)
+
+    def errors(self, psf):
+        """Return the errors (N, 2) of the positions that a PSF gives, pixels, without their mean."""
+        catalog = SourceCatalog(self.stamps.centre, xy_error=np.full((len(self.stamps), 2), 0.1), flux=1.0,
+                                flux_error=1.0)
+        found = refine_positions(catalog, self.stamps, psf).xy - self.stamps.centre
+        error = found - self.true_offset
+        return error - error.mean(axis=0)
+
+
+@functools.cache
+def visit(count=150, seed=5, exposures=EXPOSURES):
+    """Return a visit of `count` stars, its exposures rolled and its dithers known to 0.003 pixel."""
+    random = np.random.default_rng(seed)
+    flux = np.tile(10 ** random.uniform(3.7, 5.2, count), exposures)
+    offset = random.uniform(-0.5, 0.5, (exposures * count, 2))
+    pixel = np.arange(-HALF, HALF + 1.0)
+    model = star(pixel - offset[:, :1], pixel - offset[:, 1:]) * flux[:, None, None]
+    pixels = random.poisson(model + SKY) + random.normal(0, np.sqrt(NOISE**2 - SKY), model.shape)
+    n = len(pixels)
+    stamps = Stamps(pixels, np.ones(pixels.shape, bool), np.full((n, 2), 100), np.full(n, SKY), np.full(n, NOISE),
+                    np.ones(n))
+    frame = np.repeat(np.arange(exposures), count)
+    sine, cosine = np.sin(ROLLS[:exposures]), np.cos(ROLLS[:exposures])
+    to_pixels = np.moveaxis(np.array([[cosine, -sine], [sine, cosine]]), 2, 0)[frame]
+    to_plane = to_pixels.swapaxes(1, 2)
+    place = np.tile(random.uniform(0, 1000, (count, 2)), (exposures, 1))
+    middle = place - (to_plane @ offset[..., None])[..., 0] + random.normal(0, 0.003, (exposures, 2))[frame]
+    return Visit(stamps, offset, Dithers(np.tile(np.arange(count), exposures), frame, middle, to_pixels))
+
+
+def wave(visit, psf):
+    """Return the amplitude of the errors that repeat in every pixel."""
+    errors = visit.errors(psf)
+    phase = 2 * np.pi * visit.true_offset
+    return max(np.hypot((errors * np.sin(phase)).mean(axis=0), (errors * np.cos(phase)).mean(axis=0)) * 2)
+
+
+def test_dithers_take_away_the_error_with_the_pixel_phase():
+    field = visit()
+    better = measure_dithered_psf(field.stamps, field.dithers, field.first_psf)
+    before, after = (field.errors(psf).std() for psf in (field.first_psf, better))
+    assert after < 0.9 * before
+    assert wave(field, better) < 0.002 < wave(field, field.first_psf)
+
+
+def test_surface_is_that_of_the_stars():
+    field = visit()
+    better = measure_dithered_psf(field.stamps, field.dithers, field.first_psf)
+    bright = field.stamps[np.argsort(-field.stamps.pixels.max(axis=(1, 2)))[:20]]
+    catalog = SourceCatalog(bright.centre, xy_error=np.full((20, 2), 0.1), flux=1.0, flux_error=1.0)
+    assert (refine_positions(catalog, bright, better).flags == 0).all()
+    assert better.error < 0.01
+
+
+def test_too_few_stars_change_nothing():
+    field = visit(count=10)
+    psf = EffectivePSF.gaussian(FWHM, 2)
+    assert measure_dithered_psf(field.stamps, field.dithers, psf) is psf
+
+
+def test_stars_are_what_several_exposures_show_alone():
+    place = np.array([(1, 1), (5, 5), (9, 9), (9.1, 9), (1.1, 1), (9, 9.1), (20, 20.0)])
+    exposure = np.array([0, 0, 0, 0, 1, 1, 1])
+    dithers, rows = Dithers.among(place, exposure, exposure, np.tile(np.eye(2), (7, 1, 1)))
+    assert rows.tolist() == [0, 4]  # 9, 9 has two of one exposure; the others are seen once
+    assert len(np.unique(dithers.star)) == 1
+
+
+def test_no_stars_at_all():
+    none = np.empty(0, int)
+    dithers, rows = Dithers.among(np.empty((0, 2)), none, none, np.empty((0, 2, 2)))
+    assert len(dithers.star) == len(rows) == 0
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.05])
+def test_scatter_is_what_errors_do_not_explain(scatter):
+    field = visit()
+    psf = measure_dithered_psf(field.stamps, field.dithers, field.first_psf)
+    moved = np.random.default_rng(2).normal(0, scatter, field.dithers.place.shape)
+    dithers = dataclasses.replace(field.dithers, place=field.dithers.place + moved)
+    stamps = field.stamps.cropped(psf.half)
+    _, found = dithers.shared(fit_stars(stamps, psf, psf.error))
+    assert found == pytest.approx(scatter, abs=0.004, rel=0.15)
