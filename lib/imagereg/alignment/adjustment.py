@@ -22,7 +22,8 @@ _SETTLED_VARIANCE = 0.01  # relative
 _STARS_AT_ONCE = 2048  # whose equations are dense in memory: 16 MB for 1,000 parameters
 _LEAST_SHARE = 0.1  # of its variance in a residual; one with less says little of its own list
 _ALONE = 1e-6  # share of a measurement that is its star's only one
-_LEAST_ERROR = 1e-6  # pixels; lists without errors that agree to the last digit have some
+_FEWEST_TELL = 5  # measurements; fewer leave the error model of their list as it was
+_LEAST_ERROR = 1e-4  # pixels; no position is better, not even where copies agree to the last digit
 # Least eigenvalue of the normal equations with unit diagonal that determines a direction: rounding
 # gives 1e-15 times their number, the shift and rotation of a field far from the centre 1e-6.
 _LEAST_EIGENVALUE = 1e-10
@@ -128,7 +129,8 @@ def adjust(measured: Measurements, design: tuple[sparse.csr_array, sparse.csr_ar
         xy = measured.xy + np.column_stack([axis @ parameters for axis in design])
         stars, share = _stars(measured, xy, weight, variance)
         square = (xy - stars[measured.star]) ** 2
-        variance = _modelled(measured, square, share, kept)
+        counted = np.where(kept[:, None], square, np.nan)
+        variance = _modelled(measured, counted, share, variance)
         pull = np.sqrt((square / (share * variance)).sum(axis=1) / 2)
         kept = _kept(measured, pull, kept, limit)
         robust = LOSSES[loss](pull)
@@ -209,14 +211,16 @@ def _stars(measured, xy, weight, variance):
     return stars, np.maximum(1 + change, _ALONE)
 
 
-def _modelled(measured, square, share, kept):
+def _modelled(measured, square, share, before):
     """Return the variance of all measurements (N, 2), from scale and floor of each list's errors.
 
-    `square` (N, 2) are the squares of the residuals, see `_stars` for `share` (N, 2).
+    `square` (N, 2) are the squares of the residuals of measurements that count, NaN for others; see
+    `_stars` for `share` (N, 2). A list that has drawn nearly all its stars to itself, as an exact
+    catalog does, keeps the variance that it had `before`: its residuals tell no more.
     """
     known = measured.error**2
-    variance = np.empty_like(known)
-    tells = kept & (share > _LEAST_SHARE).all(axis=1)
+    variance = before.copy()
+    tells = (np.isfinite(square) & (share > _LEAST_SHARE)).all(axis=1)
     size = (square / share).sum(axis=1)
     for number in range(len(measured.kind)):
         own = measured.list_index == number
@@ -224,6 +228,8 @@ def _modelled(measured, square, share, kept):
         if (own & tells).sum() < MANY_PAIRS:
             alike = measured.kind[measured.list_index] == measured.kind[number]
         some = alike & tells
+        if some.sum() < _FEWEST_TELL:
+            continue
         scale, floor = error_model(size[some], known[some].mean(axis=1))
         variance[own] = scale**2 * known[own] + floor**2
     return np.maximum(variance, _LEAST_ERROR**2)

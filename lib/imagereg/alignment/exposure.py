@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.alignment.fit import LinearFit, fit_linear
+from imagereg.alignment.fit import LinearFit, fit_linear, pair_errors
 from imagereg.alignment.match import Candidate
 from imagereg.alignment.significance import Judge, probability
 from imagereg.catalogs import SourceCatalog
@@ -381,7 +381,7 @@ class Alignment:
         rows = self.rows[self.fit.used]
         ref_rows = self.ref_rows[self.fit.used]
         moved = Exposure.measured(self.name, chips, self.exposure.sources[rows]).sources
-        errors = np.hypot(moved.sky_error, self.reference.sky_error[ref_rows])
+        errors = pair_errors(moved.sky_error, self.reference.sky_error[ref_rows])
         return fit_linear(self.plane.sky_to_plane(moved.sky), self.ref_xy[self.fit.used],
                           geometry=self.fit.geometry, errors=errors / self.plane.pixel_scale,
                           nclip=0, sigma=None, loss="linear", centre=self.plane.centre)

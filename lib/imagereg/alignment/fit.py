@@ -59,6 +59,8 @@ class LinearFit:
         The pairs that were left after rejection.
     scatter : float
         Scatter beyond the errors of the positions, pixels; it is part of the weights.
+    error_scale : float
+        By which the stated errors of the positions are multiplied in the weights.
     """
 
     geometry: str
@@ -69,6 +71,7 @@ class LinearFit:
     residuals: np.ndarray
     used: np.ndarray
     scatter: float
+    error_scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
@@ -185,12 +188,14 @@ class _Pairs:
     rounding: float
     loss: str
 
-    def variance(self, scatter):
-        return self.errors**2 + scatter**2 + self.rounding**2
+    def variance(self, model):
+        """Variance (N, 2) of the pairs for a scale of their errors and a floor."""
+        scale, floor = model
+        return (scale * self.errors)**2 + floor**2 + self.rounding**2
 
-    def pull(self, residuals, scatter):
+    def pull(self, residuals, model):
         """Length of residuals in units of what is expected, per axis (N,)."""
-        return np.sqrt((residuals**2 / self.variance(scatter)).sum(axis=1) / 2)
+        return np.sqrt((residuals**2 / self.variance(model)).sum(axis=1) / 2)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -201,7 +206,7 @@ class _Solution:
     coefficients: np.ndarray
     covariance: np.ndarray
     residuals: np.ndarray
-    scatter: float
+    model: tuple[float, float]
 
     def as_fit(self, used, centre):
         family = families.GEOMETRIES[self.geometry]
@@ -209,7 +214,7 @@ class _Solution:
             geometry=self.geometry, matrix=family.matrix(self.coefficients),
             shift=self.coefficients[:2], centre=centre.copy(),
             covariance=family.covariance(self.covariance), residuals=self.residuals, used=used,
-            scatter=self.scatter)
+            error_scale=self.model[0], scatter=self.model[1])
 
 
 def fit_linear(image_xy: ArrayLike, ref_xy: ArrayLike, *, geometry: str, nclip: int,
@@ -219,8 +224,9 @@ def fit_linear(image_xy: ArrayLike, ref_xy: ArrayLike, *, geometry: str, nclip: 
 
     Weights are those of the positions' errors with a common scatter added in quadrature, which is
     chosen such that the median residual is what these errors let one expect; so neither bright
-    stars with tiny errors nor outliers rule the fit. Residuals are rejected when longer than
-    `sigma` times their expected error per axis.
+    stars with tiny errors nor outliers rule the fit. From 50 pairs on the errors have a scale
+    too, see `error_model`, so that those stated too small or too large change nothing. Residuals
+    are rejected when longer than `sigma` times their expected error per axis.
 
     Parameters
     ----------
@@ -357,6 +363,15 @@ def _check(image_xy, ref_xy, geometry, loss):
                                f"there are {len(image_xy)}")
 
 
+def pair_errors(image_error: np.ndarray, ref_error: np.ndarray) -> np.ndarray:
+    """Return the errors (N, 2) of the differences of pairs of positions.
+
+    Where a list states none at all, those of the other one are taken, and the scatter that a fit
+    finds has the rest.
+    """
+    return np.hypot(known_errors(image_error), known_errors(ref_error))
+
+
 def known_errors(errors: np.ndarray) -> np.ndarray:
     """Give positions of unknown error the largest one that is known, 0 where none is."""
     known = np.isfinite(errors)
@@ -382,7 +397,7 @@ def _is_loose(pairs, solution, used):
     xy = pairs.image_xy[used]
     x, y = np.array([xy.min(axis=0), xy.max(axis=0)]).T
     corners = np.array([(x[0], y[0]), (x[0], y[1]), (x[1], y[0]), (x[1], y[1])])
-    one = np.median(np.sqrt(pairs.variance(solution.scatter)[used]), axis=0)
+    one = np.median(np.sqrt(pairs.variance(solution.model)[used]), axis=0)
     return (solution.as_fit(used, np.zeros(2)).errors_at(corners) > _LOOSE_CORNER * one).any()
 
 
@@ -394,13 +409,13 @@ def _is_better(pairs, poorer, richer):
     n_free = 2 * int(common.sum()) - n_richer
     if n_free < n_richer:
         return False
-    variance = pairs.variance(richer[0].scatter)
+    variance = pairs.variance(richer[0].model)
     weighted = np.where(common[:, None], variance, np.inf)
     poorer_sum = _sum_of_squares(pairs, poorer[0].geometry, weighted)
     richer_sum = _sum_of_squares(pairs, richer[0].geometry, weighted)
     if poorer_sum is None or richer_sum is None:
         return False
-    least = (pairs.variance(0.0) / variance)[common].mean()
+    least = (pairs.variance((richer[0].model[0], 0.0)) / variance)[common].mean()
     return is_significantly_better(poorer_sum, richer_sum, n_extra=n_richer - n_poorer,
                                    n_free=n_free, least_variance=least)
 
@@ -426,7 +441,7 @@ def _clipped(pairs, geometry, *, nclip, sigma):
         solution = _solve(pairs, used, geometry)
         if not remaining or solution is None:
             break
-        keep = pairs.pull(solution.residuals, solution.scatter) <= limit
+        keep = pairs.pull(solution.residuals, solution.model) <= limit
         if (keep == used).all() or keep.sum() <= min_pairs:
             break
         used = keep
@@ -438,27 +453,36 @@ def _solve(pairs, used, geometry):
     family = families.GEOMETRIES[geometry]
     design = family.design(pairs.image_xy)
     target = family.target(pairs.image_xy, pairs.ref_xy)
-    scatter = float(np.median(np.hypot(*(target - np.median(target, axis=0)).T)))
+    model = 1.0, float(np.median(np.hypot(*(target - np.median(target, axis=0)).T)))
     weight = np.ones(len(used))
     for _ in range(20 if pairs.loss == "linear" else 100):  # robust weights settle more slowly
-        variance = (pairs.errors**2 + scatter**2 + 1e-24) / weight[:, None]
+        variance = (pairs.variance(model) + 1e-24) / weight[:, None]
         variance = np.where(used[:, None], variance, np.inf)
         found = families.weighted_solution(family, design, target, variance)
         if found is None:
             return None
         coefficients, covariance = found
         residuals = target - (design @ coefficients).T
-        scatter_before = scatter
+        model_before = model
         weight_before = weight
-        scatter = _scatter(residuals[used], pairs.errors[used], family.n_parameters)
-        weight = LOSSES[pairs.loss](pairs.pull(residuals, scatter))
-        is_settled = abs(scatter - scatter_before) <= 1e-3 * scatter_before
+        model = _model(residuals[used], pairs.errors[used], family.n_parameters)
+        weight = LOSSES[pairs.loss](pairs.pull(residuals, model))
+        is_settled = np.allclose(model, model_before, rtol=1e-3, atol=0)
         if is_settled and np.abs(weight - weight_before).max() < 1e-4:
             break
     nothing_left = 2 * used.sum() == family.n_parameters
     if nothing_left and not pairs.errors[used].any():  # nothing says how well pairs are known
         covariance = np.full_like(covariance, np.inf)
-    return _Solution(geometry, coefficients, covariance, residuals, scatter_before)
+    return _Solution(geometry, coefficients, covariance, residuals, model_before)
+
+
+def _model(residuals, errors, n_parameters):
+    """Return scale and floor of the errors for residuals (N, 2) of a fit."""
+    n = len(residuals)
+    if n < MANY_PAIRS or not errors.any():
+        return 1.0, _scatter(residuals, errors, n_parameters)
+    square = (residuals**2).sum(axis=1) * (2 * n / (2 * n - n_parameters))
+    return error_model(square, (errors**2).mean(axis=1))
 
 
 def _scatter(residuals, errors, n_parameters):

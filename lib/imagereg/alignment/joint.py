@@ -69,11 +69,12 @@ def solve_jointly(alignments: Sequence[Alignment], reference: Reference, plane: 
         apart = overlap.blocks_apart()
         if not apart:
             try:
-                results_of = dict(_Joint.of(overlap, alignments, rules).results())
-            except np.linalg.LinAlgError as error:
-                log.info("no joint solution, the shared stars do not determine it: %s", error)
+                joint = _Joint.of(overlap, alignments, rules)
+            except np.linalg.LinAlgError:
+                log.warning("the stars that are left do not determine a joint solution: each image "
+                            "keeps the fit to its reference")
                 break
-            for number, alignment in results_of.items():
+            for number, alignment in joint.results():
                 results[number] = alignment
             break
         names = ", ".join(one.name[0] for one in lists if one.block in apart)

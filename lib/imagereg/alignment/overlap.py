@@ -147,16 +147,25 @@ def _exposure_list(number, alignment, plane, rules):
     rows = _usable(exposure.sources, alignment.rows)
     chips = alignment.corrected_chips() if alignment.changes else exposure.chips
     xy, error = placed(exposure, chips, rows, plane)
-    if alignment.changes and not chips:
-        xy = fit(xy)
+    if alignment.changes:
+        lost = _without_pixels(exposure, chips, rows)
+        xy[lost] = fit(xy[lost])
     one = StarList((exposure.name, exposure.path), exposure.metadata.optics, rows, xy, error,
                 _size(error), alignment=number, chips=chips,
                 chip=exposure.sources.chip[rows], detector=detector_of(exposure))
     if fit is None:
         return one
-    reach = np.sqrt(one.reach**2 + fit.scatter**2 + _size(fit.errors_at(xy))**2)
+    stated = fit.error_scale * one.reach
+    reach = np.sqrt(stated**2 + fit.scatter**2 + _size(fit.errors_at(xy))**2)
     return dataclasses.replace(one, reach=reach, scatter=fit.scatter, geometry=fit.geometry,
                                block=visit or number)
+
+
+def _without_pixels(exposure, chips, rows):
+    """Tell the sources whose sky positions do not follow chips: from lists of the user's."""
+    if not chips:
+        return np.ones(len(rows), bool)
+    return ~np.isfinite(exposure.sources.xy[rows]).all(axis=1)
 
 
 def placed(exposure: Exposure, chips: Sequence[Chip], rows: np.ndarray,
@@ -358,7 +367,10 @@ class Overlap:
         for one in self.lists:
             chips = shifted(one.chips, one.detector, shifts)
             if one.detector in detectors:
-                xy, error = placed(alignments[one.alignment].exposure, chips, one.rows, self.plane)
+                exposure = alignments[one.alignment].exposure
+                xy, error = placed(exposure, chips, one.rows, self.plane)
+                lost = _without_pixels(exposure, chips, one.rows)
+                xy[lost] = one.xy[lost]
                 one = dataclasses.replace(one, chips=chips, xy=xy, error=error)
             lists.append(one)
         return dataclasses.replace(self, lists=lists)

@@ -22,7 +22,7 @@ from imagereg.alignment.evidence import (
     repetition,
 )
 from imagereg.alignment.exposure import Rules
-from imagereg.alignment.fit import fit_linear
+from imagereg.alignment.fit import fit_linear, pair_errors
 from imagereg.alignment.match import (
     Candidate,
     PointSet,
@@ -402,7 +402,7 @@ class _Search:
             alike = _alike(self.image.flux[i], self.reference.flux[r], rules.magclip)
             i = i[alike]
             r = r[alike]
-            errors = np.hypot(self.image.error[i], self.reference.error[r])
+            errors = pair_errors(self.image.error[i], self.reference.error[r])
             fit = fit_linear(self.image.xy[i], self.reference.xy[r], geometry=rules.fitgeometry,
                              nclip=rules.nclip, sigma=rules.sigma, errors=errors,
                              centre=self.plane.centre, loss=rules.loss)

@@ -142,7 +142,7 @@ def test_accurate_pairs_decide():
 
 def test_weights_of_a_shift_are_inverse_variances():
     random = np.random.default_rng(6)
-    image, error = scattered(50), random.uniform(0.02, 0.3, (50, 2))
+    image, error = scattered(40), random.uniform(0.02, 0.3, (40, 2))
     ref = image + random.normal(0, 0.8, image.shape) * error  # errors that suffice: no scatter is added
     fit = fit_linear(image, ref, geometry="shift", errors=error, sigma=None)
     assert fit.scatter == 0
