@@ -158,9 +158,9 @@ class _Layout:
 
     def _record(self, order: str) -> np.dtype:
         """Return the type of a group in a byte order, ``<`` or ``>``."""
-        fields = [("pixels", order + self.pixel, self.shape)]
-        fields += [(name, order + kind) for name, kind, _ in self.keywords]
-        return np.dtype([*fields, ("spare", f"V{self.n_spare}")])
+        keywords = [(name, order + kind) for name, kind, _ in self.keywords]
+        return np.dtype([("pixels", order + self.pixel, self.shape), *keywords,
+                         ("spare", f"V{self.n_spare}")])
 
     def byte_order(self, content: bytes) -> str:
         """Return the byte order in which more of the keywords have sensible values; ``>`` if same.
