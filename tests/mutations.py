@@ -185,8 +185,8 @@ MUTATIONS = (
         "unit/alignment/test_alignment_details.py"),
     Mutation(
         "clip asked of one axis", "alignment/fit.py",
-        "return np.sqrt((residuals**2 / self.variance(scatter)).sum(axis=1) / 2)",
-        "return np.sqrt((residuals**2 / self.variance(scatter)).sum(axis=1))",
+        "return np.sqrt((residuals**2 / self.variance(model)).sum(axis=1) / 2)",
+        "return np.sqrt((residuals**2 / self.variance(model)).sum(axis=1))",
         "unit/alignment/test_fit.py::test_outliers_are_rejected"),
     Mutation(
         "constant of the cauchy loss", "alignment/fit.py",
@@ -204,12 +204,12 @@ MUTATIONS = (
         "-xy, xx]) / self.scale)",
         "unit/alignment/test_alignment_details.py"),
     Mutation(
-        "scatter without the degrees of freedom", "alignment/fit.py",
+        "scatter without the degrees of freedom", "alignment/weights.py",
         "residuals = residuals * np.sqrt(2 * n / max(2 * n - n_parameters, 1))",
         "residuals = residuals * 1.0",
         "unit/alignment/test_fit.py::test_scatter_of_few_pairs"),
     Mutation(
-        "unknown errors count as the least", "alignment/fit.py",
+        "unknown errors count as the least", "alignment/weights.py",
         "errors[known].max(initial=0.0)",
         "errors[known].min(initial=np.inf)",
         "unit/alignment/test_fit.py::test_all_errors_unknown_are_equal_errors"),
@@ -317,7 +317,7 @@ MUTATIONS = (
         "unit/alignment/test_alignment_details.py"),
     Mutation(
         "errors of the reference not in the weights", "alignment/solve.py",
-        "np.hypot(self.image.error[i], self.reference.error[r])",
+        "pair_errors(self.image.error[i], self.reference.error[r])",
         "self.image.error[i]",
         "unit/alignment/test_alignment_details.py"),
     Mutation(

@@ -10,14 +10,9 @@ from numpy.typing import ArrayLike
 
 from imagereg.alignment import geometry as families
 from imagereg.alignment.significance import is_significantly_better, p_value_unchanged
+from imagereg.alignment.weights import MANY_PAIRS, error_model, extra_scatter, known_errors
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
-_MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
-# Pairs that tell a scale of the errors besides their floor: the medians of two halves are known to
-# a quarter.
-MANY_PAIRS = 50
-_PAIRS_A_BIN = 25
-_MOST_BINS = 12
 _ROUNDING = 1e-10  # of positions, relative to the largest
 # Weight of a pair by its residual in units of what is expected. The constants give 95 % efficiency
 # (Holland & Welsch 1977, Commun. Stat. A6, 813).
@@ -300,54 +295,6 @@ def fit_linear(image_xy: ArrayLike, ref_xy: ArrayLike, *, geometry: str, nclip: 
     return solution.as_fit(used, centre)
 
 
-def error_model(square: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
-    """Return scale and floor of errors, such that residuals are what these let one expect.
-
-    ``scale**2 * variance + floor**2`` is compared with the medians of the squares in bins of equal
-    numbers, so that neither outliers nor the few best positions rule. Few pairs tell a floor only.
-
-    Parameters
-    ----------
-    square : (N,) ndarray
-        Squares of the lengths of residuals, x and y together, pixels.
-    variance : (N,) ndarray
-        Of each along one axis, as stated.
-
-    Returns
-    -------
-    scale, floor : float
-        The floor in pixels.
-    """
-    n = len(square)
-    if n == 0:
-        return 1.0, 0.0
-    if n < MANY_PAIRS:
-        return 1.0, _scatter(np.sqrt(square / 2)[:, None].repeat(2, axis=1),
-                             np.sqrt(variance)[:, None].repeat(2, axis=1), 0)
-    order = np.argsort(variance, kind="stable")
-    bins = np.array_split(order, min(n // _PAIRS_A_BIN, _MOST_BINS))
-    found = np.array([np.median(square[rows]) / _MEDIAN_CHI2 for rows in bins])
-    stated = np.array([np.median(variance[rows]) for rows in bins])
-    found = np.maximum(found, 1e-12 * found.max(initial=1e-300))
-    # Errors of the medians are in proportion to what is expected.
-    expected = found
-    for _ in range(3):
-        slope, level = _non_negative(stated / expected, 1 / expected, found / expected)
-        expected = np.maximum(slope * stated + level, 1e-3 * found)
-    return float(np.sqrt(slope)), float(np.sqrt(level))
-
-
-def _non_negative(first, second, target):
-    """Return the two factors, neither negative, whose sum of columns is nearest to a target."""
-    norms = np.maximum([first @ first, second @ second], 1e-300)
-    alone = [(first @ target / norms[0], 0.0), (0.0, second @ target / norms[1])]
-    unit = np.sqrt(norms)
-    both = np.linalg.lstsq(np.column_stack([first, second]) / unit, target, rcond=1e-9)[0] / unit
-    if (both >= 0).all():
-        return float(both[0]), float(both[1])
-    return min(alone, key=lambda pair: ((pair[0] * first + pair[1] * second - target)**2).sum())
-
-
 def _check(image_xy, ref_xy, geometry, loss):
     """Raise where the arguments of `fit_linear` are wrong, or the pairs too few."""
     if image_xy.shape != ref_xy.shape or image_xy.ndim != 2 or image_xy.shape[1] != 2:
@@ -361,21 +308,6 @@ def _check(image_xy, ref_xy, geometry, loss):
     if len(image_xy) < min_pairs:
         raise NotEnoughMatches(f"fitgeometry={geometry} needs {min_pairs} matches, "
                                f"there are {len(image_xy)}")
-
-
-def pair_errors(image_error: np.ndarray, ref_error: np.ndarray) -> np.ndarray:
-    """Return the errors (N, 2) of the differences of pairs of positions.
-
-    Where a list states none at all, those of the other one are taken, and the scatter that a fit
-    finds has the rest.
-    """
-    return np.hypot(known_errors(image_error), known_errors(ref_error))
-
-
-def known_errors(errors: np.ndarray) -> np.ndarray:
-    """Give positions of unknown error the largest one that is known, 0 where none is."""
-    known = np.isfinite(errors)
-    return np.where(known, errors, errors[known].max(initial=0.0))
 
 
 def _richest(pairs, *, nclip, sigma):
@@ -480,31 +412,6 @@ def _model(residuals, errors, n_parameters):
     """Return scale and floor of the errors for residuals (N, 2) of a fit."""
     n = len(residuals)
     if n < MANY_PAIRS or not errors.any():
-        return 1.0, _scatter(residuals, errors, n_parameters)
+        return 1.0, extra_scatter(residuals, errors, n_parameters)
     square = (residuals**2).sum(axis=1) * (2 * n / (2 * n - n_parameters))
     return error_model(square, (errors**2).mean(axis=1))
-
-
-def _scatter(residuals, errors, n_parameters):
-    """Return what added to the errors makes the median residual as expected; 0 if they suffice."""
-    n = len(residuals)
-    residuals = residuals * np.sqrt(2 * n / max(2 * n - n_parameters, 1))
-    square = residuals.T**2
-    known = errors.T**2
-    ranks = [(n - 1) // 2, n // 2]  # of the median; np.median takes four times longer
-
-    def excess(scatter):
-        in_x, in_y = square / np.maximum(known + scatter**2, 1e-300)
-        return np.partition(in_x + in_y, ranks)[ranks].sum() / 2 - _MEDIAN_CHI2
-
-    if excess(1e-12) <= 0:
-        return 0.0
-    low = 0.0
-    high = float(np.abs(residuals).max()) * 2 + 1e-12
-    for _ in range(40):  # to 1e-12 of the largest residual
-        middle = (low + high) / 2
-        if excess(middle) > 0:
-            low = middle
-        else:
-            high = middle
-    return high

@@ -22,7 +22,7 @@ from imagereg.alignment.evidence import (
     repetition,
 )
 from imagereg.alignment.exposure import Rules
-from imagereg.alignment.fit import fit_linear, pair_errors
+from imagereg.alignment.fit import fit_linear
 from imagereg.alignment.match import (
     Candidate,
     PointSet,
@@ -39,6 +39,7 @@ from imagereg.alignment.significance import (
     n_trials_of_offset,
     pairs_on_same_pixel,
 )
+from imagereg.alignment.weights import pair_errors
 from imagereg.errors import (
     AlignmentError,
     AmbiguousMatch,
