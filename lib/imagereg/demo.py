@@ -95,6 +95,10 @@ class PointingError:
         """Rotation and scale, which act on a column (xi, eta); (2, 2)."""
         return self.scale * _rotation(self.roll)
 
+    def apply(self, nominal: np.ndarray) -> np.ndarray:
+        """Return the true plane positions of nominal ones, (N, 2), arcsec."""
+        return np.asarray(nominal) @ self.matrix.T + (self.dx, self.dy)
+
     def invert(self, true: np.ndarray) -> np.ndarray:
         """Return the nominal plane positions of true ones, (N, 2), arcsec."""
         return (np.asarray(true) - (self.dx, self.dy)) @ np.linalg.inv(self.matrix).T

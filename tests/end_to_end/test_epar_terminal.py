@@ -139,7 +139,7 @@ def test_help_and_keys(editing):
 
 def test_larger_and_smaller(editing):
     editing.tmux("resize-window", "-x", "120", "-y", "40")
-    lines = editing.see("(xcol ")
+    lines = editing.see("(outwcs ")
     assert any(line.endswith(") File that lists the region files of each image") for line in lines)
     editing.tmux("resize-window", "-x", "80", "-y", "24")
     editing.until(lambda lines: lines[23].endswith("ESC-? for HELP") and max(map(len, lines)) < 80)
@@ -148,9 +148,9 @@ def test_larger_and_smaller(editing):
 def test_a_tiny_screen_and_back(editing):
     """Nothing is lost on 20 x 5, and all is as before on 80 x 24."""
     before = editing.see("ESC-? for HELP")
-    editing("resize-window", "-x", "20", "-y", "5")
+    editing.tmux("resize-window", "-x", "20", "-y", "5")
     editing.until(lambda lines: len(lines) < 8 and any("= " in line for line in lines))
-    editing("resize-window", "-x", "80", "-y", "24")
+    editing.tmux("resize-window", "-x", "80", "-y", "24")
     editing.until(lambda lines: lines == before)
 
 
@@ -159,8 +159,8 @@ def test_colours(terminal):
     for setting, coloured in (("", True), ("NO_COLOR=1", False)):
         terminal.run(f"clear; TERM=screen-256color {setting} {TWEAKREG} --epar a.fits; echo status=$?")
         terminal.see("= ", "a.fits", "ESC-? for HELP")
-        assert ("\x1b[35m" in terminal("capture-pane", "-p", "-e")) is coloured
-        terminal.keys("C-c")
+        assert ("\x1b[35m" in terminal.tmux("capture-pane", "-p", "-e")) is coloured
+        terminal.type("C-c")
         terminal.see("status=0")
 
 
@@ -169,7 +169,7 @@ def test_mouse(editing):
     for y, seen in ((16, "Tell more while running?"), (4, "TAB or :e opens it."), (4, "of tweakreg")):
         click(editing, 10, y)
         editing.see(seen)
-    editing("send-keys", "-H", *(f"{byte:02x}" for byte in b"\x1b[<65;5;5M"))
+    editing.tmux("send-keys", "-H", *(f"{byte:02x}" for byte in b"\x1b[<65;5;5M"))
     editing.until(lambda lines: "Not used while computesig = yes." in lines[22])
 
 
@@ -177,16 +177,16 @@ def click(terminal, x, y):
     """Press and release the mouse, as xterm tells it."""
     for kind in "Mm":
         event = f"\x1b[<0;{x + 1};{y + 1}{kind}".encode()
-        terminal("send-keys", "-H", *(f"{byte:02x}" for byte in event))
+        terminal.tmux("send-keys", "-H", *(f"{byte:02x}" for byte in event))
 
 
 def test_the_last_line_says_how_to_run(editing):
     editing.command("/threshold")
     editing.see("TASK = imagefindpars of tweakreg")
     editing.type("77")
-    editing.keys("C-d")
+    editing.type("C-d")
     editing.see("TASK = tweakreg")
-    editing.keys("C-d")
+    editing.type("C-d")
     left(editing)
     editing.see("Run with it: tweakreg --pars defaults, or TweakReg(configobj='defaults')")
     editing.run(f"clear; {TWEAKREG} --dpar --pars defaults | grep imagefindpars.threshold")

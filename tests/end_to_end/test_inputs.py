@@ -153,7 +153,7 @@ def test_other_kinds_of_files(single_chip, change, packed):
 def test_more_chips(tmp_path, monkeypatch):
     """A mosaic camera: four SCI extensions, numbered out of order, with gaps."""
     monkeypatch.chdir(tmp_path)
-    visits = [simulate_visit(tmp_path / str(i), seed=4, n_exposures=2, chip_shape=(200, 300), n_stars=60,
+    visits = [simulate_visit(tmp_path / str(i), seed=4 + i, n_exposures=2, chip_shape=(200, 300), n_stars=60,
                              center=(150 + i * 0.01, 30), dither=2.0,
                              pointing_errors=[PointingError(), PointingError(dx=0.15, dy=0.1)]) for i in (0, 1)]
     names = []
