@@ -68,15 +68,20 @@ def _write(changes, claim):
     An interrupt lets those in work be finished. Where these are all, it comes too late to
     interrupt anything: to say so would invite to repeat the command, which would take it back.
     """
+    finished = []
+
+    def write(path):
+        rewrite.rewrite(path, changes[path], claim=claim)
+        finished.append(path)
+
     pool = ThreadPoolExecutor(atomic.WRITERS)
     futures = []
     try:
-        for path, change in changes.items():
-            futures.append(pool.submit(rewrite.rewrite, path, change, claim=claim))
+        futures = [pool.submit(write, path) for path in changes]
         wait(futures, return_when=FIRST_EXCEPTION)
     except KeyboardInterrupt:
         pool.shutdown(cancel_futures=True)
-        if len(futures) < len(changes) or any(future.cancelled() for future in futures):
+        if len(finished) < len(changes):
             raise
     finally:
         pool.shutdown(cancel_futures=True)
