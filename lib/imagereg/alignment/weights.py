@@ -10,6 +10,7 @@ _MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
 MANY_PAIRS = 50
 _PAIRS_A_BIN = 25
 _MOST_BINS = 12
+_LEAST_SQUARE = 1e-40  # square pixels, far below rounding; exact pairs leave nothing
 
 
 def error_model(square: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
@@ -40,7 +41,7 @@ def error_model(square: np.ndarray, variance: np.ndarray) -> tuple[float, float]
     bins = np.array_split(order, min(n // _PAIRS_A_BIN, _MOST_BINS))
     found = np.array([np.median(square[rows]) / _MEDIAN_CHI2 for rows in bins])
     stated = np.array([np.median(variance[rows]) for rows in bins])
-    found = np.maximum(found, 1e-12 * found.max(initial=1e-300))
+    found = np.maximum(found, max(1e-12 * found.max(), _LEAST_SQUARE))
     # Errors of the medians are in proportion to what is expected.
     expected = found
     for _ in range(3):
