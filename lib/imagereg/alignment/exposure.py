@@ -125,8 +125,8 @@ class Exposure:
 
     @property
     def outlines(self):
-        """Pairs of WCS and shape of all chips."""
-        return [(chip.wcs, chip.shape) for chip in self.chips]
+        """Pairs of WCS and shape of all chips that have a WCS."""
+        return [(chip.wcs, chip.shape) for chip in self.chips if chip.wcs is not None]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
@@ -147,8 +148,7 @@ def _coverage(exposures, plane):
     """Sample on a grid over all footprints which exposure covers what: (N, grid points) bool."""
     footprints = []
     for exposure in exposures:
-        borders = [pixel_to_sky(wcs, border(shape)) for wcs, shape in exposure.outlines
-                   if wcs is not None]
+        borders = [pixel_to_sky(wcs, border(shape)) for wcs, shape in exposure.outlines]
         footprints.append([plane.sky_to_plane(sky) for sky in borders])
     corners = [outline for outlines in footprints for outline in outlines]
     corners = np.concatenate(corners or [np.zeros((1, 2))])
@@ -293,9 +293,7 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
         if len(usable) == 1 and np.array_equal(image.xy, ref.xy):
             raise AlignmentError(f"its sources are those of {reference.name} to the last digit: "
                                  "the same exposure")
-        everything = (_points([e.sources for e in usable],
-                              [np.arange(len(e.sources)) for e in usable], plane),
-                      _points([catalog], [np.arange(len(catalog))], plane))
+        everything = functools.partial(_all_points, [e.sources for e in usable], catalog, plane)
         names = ", ".join(exposure.name for exposure in usable)
         found = solve(image, ref, plane, rules, name=names, everything=everything)
         if pattern:
@@ -317,6 +315,12 @@ def _image_points(exposures, plane, rules):
         rows = [_stars(e.sources, rules.minobj) for e in exposures]
         _check_number(sum(map(len, rows)), rules)
     return _points([e.sources for e in exposures], rows, plane)
+
+
+def _all_points(catalogs, ref_catalog, plane):
+    """Return the sources of exposures and of the reference, unreliable ones among them."""
+    image = _points(catalogs, [np.arange(len(catalog)) for catalog in catalogs], plane)
+    return image, _points([ref_catalog], [np.arange(len(ref_catalog))], plane)
 
 
 def _points(catalogs, rows, plane):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -70,7 +70,7 @@ log = logging.getLogger(__name__)
 
 
 def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rules, *, name: str,
-          everything: tuple[PointSet, PointSet] | None = None) -> FittedCandidate:
+          everything: Callable[[], tuple[PointSet, PointSet]] | None = None) -> FittedCandidate:
     """Find the transform from an image to its reference.
 
     Parameters
@@ -83,9 +83,9 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rule
         How to match and fit.
     name : str
         Of the image, for the log.
-    everything : pair of PointSet, optional
-        Both lists with their unreliable sources, which are asked where the others stay on their
-        pixels: a point-spread function made of hot pixels fits no star.
+    everything : callable, optional
+        Returns both lists with their unreliable sources, which are asked where the others stay on
+        their pixels: a point-spread function made of hot pixels fits no star.
 
     Raises
     ------
@@ -107,7 +107,8 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rule
             f"that the telescope moved by {dither:.1f} pixels: defects, not stars", found)
     except AmbiguousMatch as error:
         failure = error
-    moving, ref_moving, n_fixed = _without_fixed(*(everything or (image, reference)), least_dither)
+    lists = everything() if everything else (image, reference)
+    moving, ref_moving, n_fixed = _without_fixed(*lists, least_dither)
     if n_fixed:
         try:
             other = _Search(moving, ref_moving, plane, rules, name).run()

@@ -238,6 +238,9 @@ def _frame_of_catalog(task, exposures, dry_run):
     usable = [exposure for exposure in exposures if not exposure.problem]
     located = [exposure for exposure in usable if not exposure.lacks_wcs]
     if usable and not located:
+        if footprint.survey_of(task):
+            raise InputError(f"refcat = {task.refcat}: no image has a WCS, which tells what part "
+                             "of the sky to ask for: give a catalog of the field as refcat")
         stars = _read_refcat(task, None)
         return _Frame(TangentPlane.around_stars(stars.sky, usable[0].chips[0].shape))
     first = located[0] if located else exposures[0]
