@@ -23,3 +23,10 @@ def edit(path, **cards):
         for hdu in hdus["SCI", 1], hdus["SCI", 2]:
             for keyword, card in cards.items():
                 hdu.header[keyword] = card
+
+
+def fill(path, value):
+    """Give all pixels of both chips one value."""
+    with fits.open(path, mode="update") as hdus:
+        for extver in (1, 2):
+            hdus["SCI", extver].data[:] = value

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from images import sky
+from images import fill, sky
 
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.interfaces.cli import main
@@ -84,19 +84,13 @@ def test_shiftfile_says_what_it_cannot_hold(visit):
     assert all(SOLUTION in line for line in comments[4:])
 
 
-def blank(name):
-    with fits.open(name, mode="update") as hdus:
-        for extver in (1, 2):
-            hdus["SCI", extver].data[:] = 0
-
-
 def test_failed_image_is_skipped_and_named(visit, capsys):
-    blank(visit.names[2])
+    fill(visit.names[2], 0)
     TweakReg(visit.names, shiftfile=True, **QUIET)
     for found in (SOLUTION, "shifts.txt"):
         for name in visit.names:
             shutil.copy(visit.originals[name], name)
-        blank(visit.names[2])
+        fill(visit.names[2], 0)
         before = Path(visit.names[2]).read_bytes()
         assert main(["--apply", found]) == 1
         lines = capsys.readouterr().out.splitlines()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from images import fill
 
 from imagereg.alignment import exposure as exposures
 from imagereg.demo import simulate_visit
@@ -57,12 +58,6 @@ def spoil_wcs(path):
     with fits.open(path, mode="update") as hdus:
         for hdu in hdus["SCI", 1], hdus["SCI", 2]:
             hdu.header["CD1_1"] = hdu.header["CD1_2"] = hdu.header["CD2_1"] = hdu.header["CD2_2"] = 0.0
-
-
-def fill(path, value):
-    with fits.open(path, mode="update") as hdus:
-        for extver in (1, 2):
-            hdus["SCI", extver].data[:] = value
 
 
 def blank(path):
