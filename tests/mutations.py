@@ -242,8 +242,8 @@ MUTATIONS = (
         "of_its_visit_fails"),
     Mutation(
         "depth not cut to the shallower list", "alignment/evidence.py",
-        "(count >= _FEWEST) & (depth <= n_common)",
-        "(count >= _FEWEST) & (depth >= n_common)",
+        "(count >= FEWEST_MATCHES) & (depth <= n_common)",
+        "(count >= FEWEST_MATCHES) & (depth >= n_common)",
         "unit/alignment/test_evidence.py"),
     Mutation(
         "repetition counted", "alignment/solve.py",

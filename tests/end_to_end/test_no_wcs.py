@@ -88,3 +88,8 @@ def test_catalog_places_frames_of_which_none_has_a_wcs(frames):
     result = TweakReg(["b.fits"], matching="triangles", refcat="a_sky_catalog.coo", **QUIET)
     assert result.alignments[0].status.value == "aligned", result.alignments[0].reason
     assert fits.getheader("b.fits")["CTYPE2"] == "DEC--TAN"
+
+
+def test_survey_needs_to_know_the_field(frames):
+    with pytest.raises(InputError, match="refcat = GAIADR3: no image has a WCS"):
+        TweakReg(["b.fits"], matching="triangles", refcat="GAIADR3", rfluxunits="mag", **QUIET)

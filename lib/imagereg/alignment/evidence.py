@@ -13,14 +13,12 @@ import itertools
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
-from scipy.special import gammainc
 
-from imagereg.alignment.exposure import Rules
+from imagereg.alignment.exposure import FEWEST_MATCHES, Rules
 from imagereg.alignment.fit import LinearFit
 from imagereg.alignment.match import Candidate, PointSet
-from imagereg.alignment.significance import detector_fixed_shift, probability
+from imagereg.alignment.significance import detector_fixed_shift, log10_poisson, probability
 
-_FEWEST = 4  # matches by which a depth is judged; three are soon together by chance
 # Repetition is looked for in so many matched sources around the middle, fewer in long lists.
 _SMALLEST_CORE, _LARGEST_CORE = 50, 200
 _N_AROUND = 3  # neighbours, by whose distance crowded sources are told; a pair is no crowd
@@ -92,7 +90,7 @@ def explained(image: PointSet, reference: PointSet, image_index: np.ndarray,
                       _ranks(reference.flux, in_ref)[ref_index])
     depth = np.sort(rank) + 1
     count = np.arange(1, len(depth) + 1)
-    is_depth = (count >= _FEWEST) & (depth <= n_common)
+    is_depth = (count >= FEWEST_MATCHES) & (depth <= n_common)
     if is_depth.any():
         share = np.where(is_depth, count / depth, 0)
         deepest = int(np.flatnonzero(share == share.max())[-1])
@@ -186,8 +184,8 @@ def _repetition(matched, others, tolerance):
     n_core = int(np.clip(_MOST_DIFFERENCES // max(len(others), 1), _SMALLEST_CORE, _LARGEST_CORE))
     core = matched[np.argsort(to_middle, kind="stable")[:n_core]]
     steps = others - core[:, None]
-    is_other = np.abs(steps).max(axis=2) > _APART * tolerance
-    is_other &= np.abs(steps).max(axis=2) < np.sqrt(_MOST_CELLS) * tolerance
+    length = np.abs(steps).max(axis=2)
+    is_other = (length > _APART * tolerance) & (length < np.sqrt(_MOST_CELLS) * tolerance)
     owner = np.nonzero(is_other)[0]
     steps = steps[is_other]
     left = np.ones(len(core), bool)
@@ -222,7 +220,8 @@ def _heap(steps, owner, size):
             corner = np.array([fullest % n_columns, fullest // n_columns]) - phase
             where = low + (corner + 0.5) * size
     n_cells = n_columns * n_rows
-    if 4 * n_cells * gammainc(max(len(members), 1), len(steps) / n_cells) > _BY_CHANCE:
+    log10_chance = np.log10(4 * n_cells) + log10_poisson(len(members), len(steps) / n_cells)
+    if log10_chance > np.log10(_BY_CHANCE):
         return np.empty(0, int), where
     return members, where
 

@@ -171,10 +171,11 @@ class _Search:
         """
         found = []
         failures = []
-        for search in (self, *self._among_some()):
-            found += search._by_offsets(failures)
-            if found:
-                break
+        if self.rules.matching != "triangles":
+            for search in (self, *self._among_some()):
+                found += search._by_offsets(failures)
+                if found:
+                    break
         share = max((fitted.share for fitted in found), default=0)
         if self.rules.matching != "tolerance" and share < _FEW_EXPLAINED:
             if failures:
@@ -200,8 +201,6 @@ class _Search:
         The search goes on until a fit explains most of what should match.
         """
         found = []
-        if self.rules.matching == "triangles":
-            return found
         for searchrad in self._search_radii():
             box = searchrad * self.plane.pixel_scale
             try:

@@ -132,7 +132,7 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     catalogs = lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
     exclusions = _exclusions(task)
-    psfs = psf.read_psfs(task.psf) if task.psf and os.path.exists(task.psf) else {}
+    psfs = psf.read_psfs(task.psf) if task.psf and not footprint.writes_psf(task) else {}
     measured = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
                                  catalogs=catalogs, psfs=psfs, needs_wcs=False)
     if task.matching != "triangles" or task.headerlet:

@@ -68,24 +68,35 @@ def _listed(name):
 def files_written(images: Sequence[InputFile], task: ParameterSet, *,
                   dry_run: bool = False) -> list[Role]:
     """Return all files that a run may make, but for the images that it updates."""
-    found = [] if dry_run else [(product(task, "solution.ecsv"), "the solution file")]
-    if task.runfile:
-        found.append((task.runfile, "runfile"))
-    if task.psf and not dry_run and not os.path.exists(task.psf):
-        found.append((task.psf, "psf"))
-    if task.report:
-        found.append((product(task, "report.html"), "the page"))
-    if task.shiftfile:
-        found += [(task.outshifts, "outshifts"), (task.outwcs, "outwcs"),
-                  (product(task, "geomap.db"), "the geomap database")]
-    if survey_of(task) and not dry_run:
-        found.append((star_table(task), "the table of stars"))
+    found = files_of_run(task, dry_run=dry_run)
     for image in images:
         found += _catalogs_written(image, task)
         found += _plots_written(image, task)
         if task.headerlet:
             found.append((headerlets.file_name(image.path, task.hdrfile), "the headerlet"))
     return found
+
+
+def files_of_run(task: ParameterSet, *, dry_run: bool = False) -> list[Role]:
+    """Return the files that a run makes once, and not for each image."""
+    found = [(task.runfile, "runfile")] if task.runfile else []
+    if not dry_run:
+        found.append((product(task, "solution.ecsv"), "the solution file"))
+        if writes_psf(task):
+            found.append((task.psf, "psf"))
+        if survey_of(task):
+            found.append((star_table(task), "the table of stars"))
+    if task.report:
+        found.append((product(task, "report.html"), "the page"))
+    if task.shiftfile:
+        found += [(task.outshifts, "outshifts"), (task.outwcs, "outwcs"),
+                  (product(task, "geomap.db"), "the geomap database")]
+    return found
+
+
+def writes_psf(task: ParameterSet) -> bool:
+    """Whether point-spread functions are to be written, and not read."""
+    return bool(task.psf) and not os.path.exists(task.psf)
 
 
 def chip_catalog(root: str, number: int) -> str:

@@ -79,15 +79,7 @@ def check_outputs(images: Sequence[InputFile], task: ParameterSet, *findings: Pa
 
 def _new_files(task, dry_run):
     """Return names of the files that a run makes; one stands for all in the working directory."""
-    names = [] if dry_run else [footprint.product(task, "solution.ecsv")]
-    if task.runfile:
-        names.insert(0, task.runfile)
-    if task.psf and not dry_run and not os.path.exists(task.psf):
-        names.append(task.psf)
-    if task.report:
-        names.append(footprint.product(task, "report.html"))
-    if task.shiftfile:
-        names += [task.outshifts, task.outwcs, footprint.product(task, "geomap.db")]
+    names = [name for name, _ in footprint.files_of_run(task, dry_run=dry_run)]
     if footprint.writes_catalogs(task) or task.see2dplot or task.residplot != "No plot":
         names.append("tweakreg")
     return names

@@ -95,7 +95,7 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             review = Review(output.redraw) if task.interactive else None
             measured, alignments, reference = _aligned(measured, rules_of(task, plane), plane,
                                                        reference=reference, review=review)
-            if task.psf and not dry_run and not os.path.exists(task.psf):
+            if footprint.writes_psf(task) and not dry_run:
                 _write_psfs(task.psf, measured)
             result = output.write(alignments, plane, reference)
             log.info("\n%s", result)
