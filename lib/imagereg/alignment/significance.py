@@ -248,12 +248,11 @@ def chance_of_pattern(distance: np.ndarray, n_expected: float, *, tolerance: flo
     n_trials : float
         Number of transforms tried.
     """
-    probabilities = []
+    log10_chances = []
     for radius in _PATTERN_RADII:
         n_free = max((distance <= radius * tolerance).sum() - 2, 1)
-        one = float(gammainc(n_free, n_expected * radius**2))
-        probabilities.append(n_trials * len(_PATTERN_RADII) * one)
-    return min(probabilities)
+        log10_chances.append(log10_poisson(n_free, n_expected * radius**2))
+    return probability(min(log10_chances) + log10(n_trials * len(_PATTERN_RADII)))
 
 
 def pairs_expected_of_pattern(image_xy: np.ndarray, ref_tree: cKDTree, area: float,

@@ -76,3 +76,10 @@ def test_matches_that_stay_on_their_pixels():
     assert significance.detector_fixed_shift(pixel, np.full((10, 3), np.nan), step) == 0.0
     i, r = significance.pairs_on_same_pixel(pixel, np.concatenate([other_chip, pixel[3:5] + (0, 1, 0)]))
     assert (i.tolist(), r.tolist()) == ([3, 4], [10, 11])
+
+
+def test_odds_of_a_pattern_are_never_zero():
+    chance = significance.chance_of_pattern(np.zeros(500), 0.01, tolerance=1.0, n_trials=1e6)
+    assert 0 < chance <= 1e-299
+    few = significance.chance_of_pattern(np.zeros(6), 0.01, tolerance=1.0, n_trials=1e6)
+    assert few == pytest.approx(2e6 * 0.0025**4 / 24, rel=0.01)  # four of them at half the tolerance
