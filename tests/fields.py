@@ -6,9 +6,11 @@ import functools
 import defaults
 import numpy as np
 
-from imagereg.alignment import fit, pattern, significance
-from imagereg.alignment import match as matching
-from imagereg.alignment.match import PointSet
+from imagereg.alignment import significance
+from imagereg.alignment.fitting import fit
+from imagereg.alignment.matching import match as matching
+from imagereg.alignment.matching import pattern
+from imagereg.alignment.matching.match import PointSet
 
 
 def rotated(degrees, scale=1.0):

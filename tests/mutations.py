@@ -50,22 +50,22 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
-        "stars not eliminated from the joint solution", "alignment/adjustment.py",
+        "stars not eliminated from the joint solution", "alignment/fitting/adjustment.py",
         "normal[np.ix_(columns, columns)] -= dense.T @ dense",
         "pass",
         "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
     Mutation(
-        "errors of lists as stated", "alignment/adjustment.py",
+        "errors of lists as stated", "alignment/fitting/adjustment.py",
         "scale, floor = error_model(size[some], known[some].mean(axis=1))",
         "scale, floor = 1.0, 0.0",
         "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
     Mutation(
-        "lists in the order of the input", "alignment/overlap.py",
+        "lists in the order of the input", "alignment/matching/overlap.py",
         "one.block is not None, one.name))",
         "one.block is not None))",
         "unit/alignment/test_joint.py::test_result_does_not_depend_on_the_order"),
     Mutation(
-        "stars of a catalog at rest in the joint solution", "alignment/overlap.py",
+        "stars of a catalog at rest in the joint solution", "alignment/matching/overlap.py",
         "xy[moving] -= one.shifts[is_reference[moving]]",
         "pass",
         "unit/alignment/test_joint.py::test_stars_that_move_are_where_they_were_on_the_date_of_each_exposure"),
@@ -75,7 +75,7 @@ MUTATIONS = (
         "if True:",
         "unit/alignment/test_joint.py::test_images_that_a_poor_catalog_leaves_unchanged_agree_in_the_end"),
     Mutation(
-        "shift of a chip with the wrong sign", "alignment/overlap.py",
+        "shift of a chip with the wrong sign", "alignment/matching/overlap.py",
         "columns[rows, :, 2 * place:2 * place + 2] = -steps",
         "columns[rows, :, 2 * place:2 * place + 2] = steps",
         "unit/alignment/test_joint.py::test_chip_that_is_shifted_is_put_right_in_all_images"),
@@ -95,7 +95,7 @@ MUTATIONS = (
         "super().__init__(_shortened(str(text)))",
         "unit/test_errors.py"),
     Mutation(
-        "digits of a cell matched in many ways", "catalogs/columns.py",
+        "digits of a cell matched in many ways", "catalogs/formats/columns.py",
         r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE]",
         r"[+-]?(\d+\.?\d*|\.\d+)([eE]",
         "unit/test_long_lines.py"),
@@ -115,7 +115,7 @@ MUTATIONS = (
         "area[0]",
         "unit/files/test_lists.py::test_each_chip_has_its_own_mask"),
     Mutation(
-        "the history of HST images has no table", "files/rewrite.py",
+        "the history of HST images has no table", "files/images/rewrite.py",
         "parts[place:place + 1] = [table]",
         "pass",
         "end_to_end/test_header_updates.py::test_history_of_hst_images"),
@@ -125,24 +125,24 @@ MUTATIONS = (
         'primary["NEXTEND"] = len(hdus) - 1',
         "end_to_end/test_header_updates.py::test_history_of_hst_images"),
     Mutation(
-        "alternates of the image in its headerlet", "tasks/headerlets.py",
+        "alternates of the image in its headerlet", "tasks/solutions/headerlets.py",
         "plain = alternates.without_alternates(hdu.header)",
         "plain = hdu.header",
         "end_to_end/test_headerlets.py"
         "::test_a_headerlet_of_an_image_whose_letters_are_all_taken"),
     Mutation(
-        "a restore without a note", "tasks/restore.py",
+        "a restore without a note", "tasks/solutions/restore.py",
         "names = unfinished.noted_names(paths) or _last_archived(paths)",
         "names = _last_archived(paths)",
         "end_to_end/test_interrupted.py::test_restore_killed_after_its_last_file"),
     Mutation(
-        "a note that holds for ever", "tasks/unfinished.py",
+        "a note that holds for ever", "tasks/solutions/unfinished.py",
         "return names if expected else {}",
         "return names",
         "end_to_end/test_interrupted.py"
         "::test_a_note_of_files_that_were_changed_since_does_not_count"),
     Mutation(
-        "the reference WCS of --apply updated", "tasks/apply.py",
+        "the reference WCS of --apply updated", "tasks/solutions/apply.py",
         'read.append((solutions.outwcs, "the reference WCS"))',
         "pass",
         "unit/tasks/test_apply_shiftfile.py"),
@@ -184,42 +184,42 @@ MUTATIONS = (
         "return np.sqrt((self.residuals**2).mean(axis=0))",
         "unit/alignment/test_alignment_details.py"),
     Mutation(
-        "clip asked of one axis", "alignment/fit.py",
+        "clip asked of one axis", "alignment/fitting/fit.py",
         "return np.sqrt((residuals**2 / self.variance(model)).sum(axis=1) / 2)",
         "return np.sqrt((residuals**2 / self.variance(model)).sum(axis=1))",
         "unit/alignment/test_fit.py::test_outliers_are_rejected"),
     Mutation(
-        "constant of the cauchy loss", "alignment/fit.py",
+        "constant of the cauchy loss", "alignment/fitting/fit.py",
         "(pull / 2.385) ** 2",
         "(pull * 2.385) ** 2",
         "unit/alignment/test_fit.py::test_robust_loss_costs_little_where_all_is_well"),
     Mutation(
-        "rotation error in radians", "alignment/fit.py",
+        "rotation error in radians", "alignment/fitting/fit.py",
         "return float(np.rad2deg(self._error(slope)))",
         "return float(self._error(slope))",
         "unit/alignment/test_alignment_details.py"),
     Mutation(
-        "scale error twice as large", "alignment/fit.py",
+        "scale error twice as large", "alignment/fitting/fit.py",
         "-xy, xx]) / (2 * self.scale))",
         "-xy, xx]) / self.scale)",
         "unit/alignment/test_alignment_details.py"),
     Mutation(
-        "scatter without the degrees of freedom", "alignment/weights.py",
+        "scatter without the degrees of freedom", "alignment/fitting/weights.py",
         "residuals = residuals * np.sqrt(2 * n / max(2 * n - n_parameters, 1))",
         "residuals = residuals * 1.0",
         "unit/alignment/test_fit.py::test_scatter_of_few_pairs"),
     Mutation(
-        "unknown errors count as the least", "alignment/weights.py",
+        "unknown errors count as the least", "alignment/fitting/weights.py",
         "errors[known].max(initial=0.0)",
         "errors[known].min(initial=np.inf)",
         "unit/alignment/test_fit.py::test_all_errors_unknown_are_equal_errors"),
     Mutation(
-        "match not mutual", "alignment/match.py",
+        "match not mutual", "alignment/matching/match.py",
         "mutual = back == image_index",
         "mutual = np.ones(len(back), bool)",
         "unit/alignment/test_match.py::test_pairs_are_mutual_nearest_neighbours"),
     Mutation(
-        "separation asked the wrong way", "alignment/match.py",
+        "separation asked the wrong way", "alignment/matching/match.py",
         "finite[nearest >= separation]",
         "finite[nearest <= separation]",
         "unit/alignment/test_match.py::test_separation_leaves_out_close_pairs_of_either_lis"
@@ -346,7 +346,7 @@ MUTATIONS = (
         "max(np.median(deviation[known])",
         "unit/alignment/test_verdicts.py::test_exposures_of_a_visit_share_a_correction"),
     Mutation(
-        "counts per second divided", "catalogs/columns.py",
+        "counts per second divided", "catalogs/formats/columns.py",
         "return values * exposure_time",
         "return values / exposure_time",
         "unit/catalogs/test_user.py::test_limits_in_counts"),
@@ -482,27 +482,27 @@ MUTATIONS = (
         '"+": True, "-": False',
         "unit/detection/test_exclusions.py::test_only_excluding_regions_leave_the_rest_good"),
     Mutation(
-        "errors not inflated", "detection/epsf_fit.py",
+        "errors not inflated", "detection/psf/epsf_fit.py",
         "np.sqrt(np.maximum(fit.chi2, 1))[:, None]",
         "1.0",
         "unit/detection/test_epsf.py::test_errors_grow_with_the_residuals"),
     Mutation(
-        "flux error of counts", "detection/epsf_fit.py",
+        "flux error of counts", "detection/psf/epsf_fit.py",
         "light / stamps.gain[:, None, None]",
         "light * stamps.gain[:, None, None]",
         "unit/detection/test_epsf.py::test_gain_is_that_of_the_photons"),
     Mutation(
-        "poor fits stay unreliable", "detection/epsf_fit.py",
+        "poor fits stay unreliable", "detection/psf/epsf_fit.py",
         "catalog.flags & ~Flag.UNRELIABLE, catalog.flags | Flag.POOR_FIT",
         "catalog.flags, catalog.flags | Flag.POOR_FIT",
         "unit/detection/test_epsf.py::test_good_fit_makes_a_position_reliable_again"),
     Mutation(
-        "stamps from zero", "detection/stamps.py",
+        "stamps from zero", "detection/psf/stamps.py",
         "y = centre[:, 1, None, None] - 1 + offset[:, None]",
         "y = centre[:, 1, None, None] + offset[:, None]",
         "unit/detection/test_epsf.py::test_measured_surface_is_that_of_the_stars"),
     Mutation(
-        "stars are not told from hits", "detection/epsf_fit.py",
+        "stars are not told from hits", "detection/psf/epsf_fit.py",
         "good = fit.good & (tolerant_chi2 / np.maximum(stamps.n_good - 4, 1) < POOR_CHI2)",
         "good = fit.good",
         "unit/detection/test_epsf.py::test_hits_are_flagged_and_stars_are_not"),
@@ -552,17 +552,17 @@ MUTATIONS = (
         "mean(axis=-1).max(axis=1)",
         "unit/detection/test_trails.py::test_light_on_one_side_is_no_direction"),
     Mutation(
-        "dqbits reject what they should keep", "files/fits.py",
+        "dqbits reject what they should keep", "files/images/fits.py",
         "good_mask_value=False)",
         "good_mask_value=True)",
         "end_to_end/test_inputs.py::test_dqbits_name_what_is_good"),
     Mutation(
-        "rows and columns of the reference WCS swapped", "files/fits.py",
+        "rows and columns of the reference WCS swapped", "files/images/fits.py",
         'header["NPIX1"] = (plane.shape[1], "length of axis 1")',
         'header["NPIX1"] = (plane.shape[0], "length of axis 1")',
         "end_to_end/test_run.py::test_headers_move_every_pixel_as_the_shiftfile_says"),
     Mutation(
-        "headerlet without the new WCS", "tasks/headerlets.py",
+        "headerlet without the new WCS", "tasks/solutions/headerlets.py",
         "corrected_header(plain, wcs, solution,",
         "corrected_header(plain, None, solution,",
         "end_to_end/test_headerlets.py::test_stwcs_applies_it_as_primary"),
@@ -592,27 +592,27 @@ MUTATIONS = (
         "paths = sorted(glob.glob(path), reverse=True)",
         "unit/files/test_expand_inputs.py::test_combinations"),
     Mutation(
-        "epoch of the start", "files/instruments.py",
+        "epoch of the start", "files/images/instruments.py",
         "mjd = (start + end) / 2",
         "mjd = start",
         "unit/tasks/test_image_files.py"),
     Mutation(
-        "gain of counts a second divided", "files/instruments.py",
+        "gain of counts a second divided", "files/images/instruments.py",
         "gain *= float(exptime)",
         "gain /= float(exptime)",
         "unit/tasks/test_image_files.py"),
     Mutation(
-        "gain of electrons from the header", "files/instruments.py",
+        "gain of electrons from the header", "files/images/instruments.py",
         'if unit.startswith("ELECTRON"):',
         'if not unit.startswith("ELECTRON"):',
         "unit/tasks/test_image_files.py"),
     Mutation(
-        "half the exposure before its start", "files/instruments.py",
+        "half the exposure before its start", "files/images/instruments.py",
         'mjd = header["MJD-OBS"] + half',
         'mjd = header["MJD-OBS"] - half',
         "unit/tasks/test_image_files.py"),
     Mutation(
-        "visit of the whole root", "files/instruments.py",
+        "visit of the whole root", "files/images/instruments.py",
         'visit=words["VISIT_ID"] or visit_of(root),',
         'visit=words["VISIT_ID"] or root,',
         "unit/tasks/test_image_files.py"),
@@ -622,7 +622,7 @@ MUTATIONS = (
         'plain = "include"',
         "end_to_end/test_references.py::test_meaning_of_regions"),
     Mutation(
-        "checksum left as it was", "files/rewrite.py",
+        "checksum left as it was", "files/images/rewrite.py",
         'if "CHECKSUM" in header:',
         "if False:",
         "end_to_end/test_header_updates.py::test_checksums_are_right"),
@@ -702,7 +702,7 @@ MUTATIONS = (
         "np.linalg.inv(alignment.fit.matrix)",
         "unit/files/test_directions.py"),
     Mutation(
-        "exit status of apply", "interfaces/cli.py",
+        "exit status of apply", "interfaces/shell/cli.py",
         "return 0 if all(applied.wcsname for applied in report) else 1",
         "return 0 if any(applied.wcsname for applied in report) else 1",
         "end_to_end/test_apply.py::test_failed_image_is_skipped_and_named"),

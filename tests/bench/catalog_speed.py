@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.formats.readers import read_table
 from imagereg.catalogs.surveys import reference_catalog
 
 _SECONDS, _TIMES_FILE = 5.0, 12.0

@@ -23,8 +23,8 @@ _IMAGES, _SHAPE = 6, (512, 1024)
 
 def update(paths):
     """Update the headers of files; run in a process of its own."""
-    from imagereg.files.fits import read_image
-    from imagereg.files.rewrite import update_header
+    from imagereg.files.images.fits import read_image
+    from imagereg.files.images.rewrite import update_header
     from imagereg.wcs.correction import Solution
 
     exposures = []

@@ -14,8 +14,8 @@ import time
 
 import numpy as np
 
-from imagereg.alignment.adjustment import adjust
-from imagereg.alignment.overlap import Overlap, StarList
+from imagereg.alignment.fitting.adjustment import adjust
+from imagereg.alignment.matching.overlap import Overlap, StarList
 from imagereg.wcs import TangentPlane
 
 _SIDE = 4000.0  # pixels of an exposure

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from imagereg.alignment.match import PointSet, match_offsets
+from imagereg.alignment.matching.match import PointSet, match_offsets
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.tweakreg import align_catalogs
 

@@ -27,7 +27,7 @@ def make_chip(stars, folder):
     import numpy as np
 
     from imagereg import demo
-    from imagereg.files.fits import read_image
+    from imagereg.files.images.fits import read_image
 
     visit = demo.simulate_visit(folder, n_exposures=1, n_stars=stars, n_chips=1, chip_shape=_SHAPE)
     with read_image(str(visit.files[0])) as image:

@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
-from imagereg.alignment.match import PointSet
-from imagereg.alignment.pattern import match_patterns
+from imagereg.alignment.matching.match import PointSet
+from imagereg.alignment.matching.pattern import match_patterns
 from imagereg.alignment.significance import Judge
 from imagereg.errors import AlignmentError
 

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-_MAIN = ("try:\n    from imagereg.interfaces.cli import main\nexcept ImportError:\n    from imagereg.cli import main\n"
+_MAIN = ("try:\n    from imagereg.interfaces import main\nexcept ImportError:\n    from imagereg.cli import main\n"
          "import sys\nsys.exit(main(sys.argv[1:]))")
 _WORDS = ("updatehdr=yes", "headerlet=yes", "shiftfile=yes", "interactive=no", "expand_refcat=yes", "verbose=no")
 _SETTINGS = {  # of the simulated cases, as in accuracy.py

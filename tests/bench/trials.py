@@ -30,7 +30,7 @@ PLAIN = ("threshold=10", "minobj=10", "see2dplot=no", "residplot=No plot", "inte
 LONGEST_LINE = 300  # characters that a message may have
 _MODULES = (
     "imagereg.tweakreg",
-    "imagereg.interfaces.cli",
+    "imagereg.interfaces.shell.cli",
     "astropy.io.ascii",
     "astropy.io.fits",
     "astropy.table",

@@ -11,8 +11,8 @@ from astropy.table import Table
 from images import fill, sky
 
 from imagereg.demo import PointingError, simulate_visit
-from imagereg.interfaces.cli import main
-from imagereg.tasks.apply import apply_solution, read_solutions
+from imagereg.interfaces.shell.cli import main
+from imagereg.tasks.solutions.apply import apply_solution, read_solutions
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10}

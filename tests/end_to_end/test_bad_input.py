@@ -17,7 +17,7 @@ from imagereg.alignment import exposure as exposures
 from imagereg.demo import simulate_visit
 from imagereg.errors import DegenerateFit, InputError, ParameterError
 from imagereg.files import text as formats
-from imagereg.interfaces.cli import main
+from imagereg.interfaces.shell.cli import main
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10}

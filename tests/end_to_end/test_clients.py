@@ -21,9 +21,9 @@ from scipy.optimize import curve_fit
 from stwcs.wcsutil import altwcs
 
 from imagereg.demo import PointingError, simulate_visit
-from imagereg.files.fits import read_image
-from imagereg.files.rewrite import update_header
-from imagereg.tasks.apply import apply_solution
+from imagereg.files.images.fits import read_image
+from imagereg.files.images.rewrite import update_header
+from imagereg.tasks.solutions.apply import apply_solution
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.correction import Solution, corrected_wcs
 from imagereg.wcs.plane import TangentPlane

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from imagereg import tweakreg
-from imagereg.interfaces import cli
+from imagereg.interfaces.shell import cli
 
 QUIET = {"threshold": 10, "interactive": False, "see2dplot": False, "residplot": "No plot"}
 VERDICT = "none of 3 images aligned: "

@@ -18,11 +18,11 @@ from images import edit
 from imagereg.errors import InputError
 from imagereg.files import atomic
 from imagereg.files.atomic import Claim
-from imagereg.files.fits import read_image
-from imagereg.files.rewrite import update_header
-from imagereg.interfaces.cli import main
+from imagereg.files.images.fits import read_image
+from imagereg.files.images.rewrite import update_header
+from imagereg.interfaces.shell.cli import main
 from imagereg.tasks import outputs
-from imagereg.tasks.restore import restore_wcs
+from imagereg.tasks.solutions.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.alternates import wcs_names
 from imagereg.wcs.correction import Solution
@@ -375,7 +375,7 @@ def test_leftovers_are_swept(visit):
 
 def test_full_disk(visit):
     code = ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); import signal;"
-            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import sys; from imagereg.interfaces.cli import main;"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import sys; from imagereg.interfaces.shell.cli import main;"
             "sys.exit(main(sys.argv[1:]))").format(os.path.getsize(visit.names[0]) // 2)
     done = subprocess.run([sys.executable, "-c", code, *visit.names, "updatehdr=yes", "writecat=no", *WORDS],
                           capture_output=True, text=True, check=False)

@@ -14,10 +14,10 @@ from images import sky
 
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import Claim
-from imagereg.interfaces.cli import main
-from imagereg.tasks import headerlets
-from imagereg.tasks.compare import compare_solutions, stored_solutions
-from imagereg.tasks.restore import restore_wcs
+from imagereg.interfaces.shell.cli import main
+from imagereg.tasks.solutions import headerlets
+from imagereg.tasks.solutions.compare import compare_solutions, stored_solutions
+from imagereg.tasks.solutions.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.alternates import wcs_names
 

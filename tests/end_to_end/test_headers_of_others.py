@@ -6,7 +6,7 @@ import pytest
 from astropy.io import fits
 from images import edit
 
-from imagereg.interfaces.cli import main
+from imagereg.interfaces.shell.cli import main
 
 WORDS = ["threshold=10", "see2dplot=no", "residplot=No plot", "interactive=no", "writecat=no"]
 

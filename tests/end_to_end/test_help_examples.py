@@ -13,7 +13,7 @@ from astropy.io import fits
 
 from imagereg import tweakreg
 from imagereg.demo import simulate_visit
-from imagereg.interfaces.cli import main
+from imagereg.interfaces.shell.cli import main
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from geis_pairs import write_geis
 
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.errors import InputError
-from imagereg.files.fits import read_image
+from imagereg.files.images.fits import read_image
 from imagereg.files.inputs import expand_input
 from imagereg.tweakreg import TweakReg
 

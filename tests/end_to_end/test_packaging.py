@@ -87,7 +87,7 @@ def check_installed(python, where, cwd):
     entry = (
         "from importlib.metadata import entry_points as e; print(e(group='console_scripts', name='tweakreg'))"
     )
-    assert "imagereg.interfaces.cli:main" in run(python, "-c", entry, cwd=cwd)
+    assert "imagereg.interfaces.shell.cli:main" in run(python, "-c", entry, cwd=cwd)
 
 
 def test_every_folder_of_code_is_packaged():

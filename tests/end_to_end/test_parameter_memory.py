@@ -12,9 +12,9 @@ import pytest
 from sessions import environment
 
 from imagereg import tweakreg
-from imagereg.interfaces import cli
 from imagereg.interfaces.epar import Model
 from imagereg.interfaces.python import TweakReg
+from imagereg.interfaces.shell import cli
 from imagereg.parameters import gather_parameters
 
 PACKAGE = Path(tweakreg.__file__).parent

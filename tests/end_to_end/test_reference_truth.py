@@ -15,7 +15,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from imagereg.demo import PointingError, simulate_visit
-from imagereg.interfaces.cli import main
+from imagereg.interfaces.shell.cli import main
 from imagereg.tweakreg import TweakReg
 
 QUIET = {

@@ -17,7 +17,7 @@ from imagereg.catalogs.queries import SURVEYS
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.errors import InputError, ParameterError
-from imagereg.interfaces.cli import main
+from imagereg.interfaces.shell.cli import main
 from imagereg.tweakreg import TweakReg, align_catalogs
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10, "writecat": False}

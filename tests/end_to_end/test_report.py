@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.interfaces import cli
+from imagereg.interfaces.shell import cli
 
 WORDS = ["*flt.fits", "threshold=10", "interactive=no"]
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.interfaces import cli, python
+from imagereg.interfaces import python
+from imagereg.interfaces.shell import cli
 from imagereg.parameters.gather import gather_parameters
 from imagereg.parameters.spec import Spec
 
 COMMANDS = ("tweakreg", "imagefindpars", "refimagefindpars")
-PROGRAM = "import sys; from imagereg.interfaces.cli import main; sys.exit(main(sys.argv[2:], task=sys.argv[1]))"
+PROGRAM = "import sys; from imagereg.interfaces.shell.cli import main; sys.exit(main(sys.argv[2:], task=sys.argv[1]))"
 
 
 @pytest.fixture(autouse=True)
@@ -295,7 +296,7 @@ def test_completion_knows_all(shell, name):
 
 def test_bare_command_says_what_it_is(tmp_path):
     """In a folder without images, the module as the command; with an image that is taken, it is another matter."""
-    for command in (["-m", "imagereg"], ["-m", "imagereg.interfaces.cli"]):
+    for command in (["-m", "imagereg"], ["-m", "imagereg.interfaces.shell.cli"]):
         done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 2 and done.stdout.startswith("tweakreg aligns images with each other")
         assert "tweakreg --help" in done.stdout and "tweakreg --demo" in done.stdout and not done.stderr

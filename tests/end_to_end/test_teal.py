@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagereg import tweakreg
-from imagereg.interfaces import cli
+from imagereg.interfaces.shell import cli
 from imagereg.parameters.gather import gather_parameters
 
 PACKAGE = Path(tweakreg.__file__).parent

@@ -11,10 +11,10 @@ from astropy.table import Table
 
 from imagereg.demo import simulate_visit
 from imagereg.errors import InputError
-from imagereg.files import rewrite
-from imagereg.interfaces.cli import main
-from imagereg.tasks.restore import restore_wcs
+from imagereg.files.images import rewrite
+from imagereg.interfaces.shell.cli import main
 from imagereg.tasks.run import recompute
+from imagereg.tasks.solutions.restore import restore_wcs
 from imagereg.wcs import updatewcs as recompute_module
 from imagereg.wcs.alternates import wcs_names
 

@@ -6,7 +6,7 @@ from fields import fit_linear, rotated
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from imagereg.alignment.fit import GEOMETRIES
+from imagereg.alignment.fitting.fit import GEOMETRIES
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 seeds = st.integers(0, 10**6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fields import MATRICES, fit_linear, rotated, scattered
 
-from imagereg.alignment.fit import GEOMETRIES, LinearFit
+from imagereg.alignment.fitting.fit import GEOMETRIES, LinearFit
 
 # Errors
 

@@ -12,7 +12,7 @@ from defaults import of
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.formats.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.surveys import reference_catalog, sky_table_text
 from imagereg.catalogs.user import image_catalog

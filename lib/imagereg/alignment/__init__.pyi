@@ -3,9 +3,9 @@ from .exposure import Chip as Chip
 from .exposure import Exposure as Exposure
 from .exposure import Metadata as Metadata
 from .exposure import Rules as Rules
-from .fit import LinearFit as LinearFit
-from .fit import fit_linear as fit_linear
-from .match import Candidate as Candidate
+from .fitting.fit import LinearFit as LinearFit
+from .fitting.fit import fit_linear as fit_linear
+from .matching.match import Candidate as Candidate
 from .sequence import align as align
 
 __all__ = ["Alignment", "Candidate", "Chip", "Exposure", "LinearFit", "Metadata", "Rules", "align",

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.alignment.fit import LinearFit, fit_linear
-from imagereg.alignment.match import Candidate
+from imagereg.alignment.fitting.fit import LinearFit, fit_linear
+from imagereg.alignment.fitting.weights import pair_errors
+from imagereg.alignment.matching.match import Candidate
 from imagereg.alignment.significance import Judge, probability
-from imagereg.alignment.weights import pair_errors
 from imagereg.catalogs import SourceCatalog
 from imagereg.wcs import (
     Solution,

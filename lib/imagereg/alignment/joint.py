@@ -15,11 +15,11 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from imagereg.alignment import geometry as families
-from imagereg.alignment.adjustment import Adjustment, adjust, solve_once, undetermined
 from imagereg.alignment.exposure import Alignment, Rules
-from imagereg.alignment.fit import LinearFit
-from imagereg.alignment.overlap import (
+from imagereg.alignment.fitting import geometry as families
+from imagereg.alignment.fitting.adjustment import Adjustment, adjust, solve_once, undetermined
+from imagereg.alignment.fitting.fit import LinearFit
+from imagereg.alignment.matching.overlap import (
     Overlap,
     StarList,
     Term,

@@ -11,8 +11,8 @@ import numpy as np
 
 from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
 from imagereg.alignment.joint import CHIP_PIXELS, CHIP_SIGMA, solve_jointly
-from imagereg.alignment.match import Candidate, PointSet
-from imagereg.alignment.placement import description, placed, rules_once_placed
+from imagereg.alignment.matching.match import Candidate, PointSet
+from imagereg.alignment.matching.placement import description, placed, rules_once_placed
 from imagereg.alignment.significance import is_needless, log10
 from imagereg.alignment.solve import FittedCandidate, solve
 from imagereg.catalogs import Flag, Reference

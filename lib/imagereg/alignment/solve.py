@@ -22,8 +22,9 @@ from imagereg.alignment.evidence import (
     repetition,
 )
 from imagereg.alignment.exposure import Rules
-from imagereg.alignment.fit import fit_linear
-from imagereg.alignment.match import (
+from imagereg.alignment.fitting.fit import fit_linear
+from imagereg.alignment.fitting.weights import pair_errors
+from imagereg.alignment.matching.match import (
     Candidate,
     PointSet,
     match_given_offset,
@@ -31,7 +32,7 @@ from imagereg.alignment.match import (
     no_pairs,
     pair_at,
 )
-from imagereg.alignment.pattern import match_patterns
+from imagereg.alignment.matching.pattern import match_patterns
 from imagereg.alignment.significance import (
     SAME_PIXEL,
     chance_of_pairs,
@@ -39,7 +40,6 @@ from imagereg.alignment.significance import (
     n_trials_of_offset,
     pairs_on_same_pixel,
 )
-from imagereg.alignment.weights import pair_errors
 from imagereg.errors import (
     AlignmentError,
     AmbiguousMatch,

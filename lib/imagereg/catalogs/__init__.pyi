@@ -1,5 +1,5 @@
-from .columns import Table as Table
-from .readers import read_table as read_table
+from .formats.columns import Table as Table
+from .formats.readers import read_table as read_table
 from .reference import Reference as Reference
 from .sources import Flag as Flag
 from .sources import SourceCatalog as SourceCatalog

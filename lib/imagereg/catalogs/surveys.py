@@ -8,7 +8,7 @@ import typing
 
 import numpy as np
 
-from imagereg.catalogs.columns import Table
+from imagereg.catalogs.formats.columns import Table
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.stars import NO_MOTION, POOR_ASTROMETRY, ReferenceCatalog, julian_year
 from imagereg.errors import InputError

@@ -7,7 +7,7 @@ import typing
 
 import numpy as np
 
-from imagereg.catalogs.columns import Table, exposure_time
+from imagereg.catalogs.formats.columns import Table, exposure_time
 from imagereg.catalogs.sources import ColumnTable, SourceCatalog
 from imagereg.errors import ParameterError
 

@@ -2,9 +2,8 @@
 
 In come the pixels of one chip, which of them are bad or excluded, and how to find (`Finding`); out
 comes a `SourceCatalog`, its positions refined by the effective PSF of the exposure. Read `measure`
-first: it calls `daofind` (or `sextractor`) and cuts the `stamps`, from which `epsf_measure` gets
-the surface `epsf` that `epsf_fit` fits to them; `exclusions` makes masks of the region files that
-`ds9` reads.
+first: it calls `daofind` (or `sextractor`) and cuts the stamps from which `psf` measures the PSF
+that it fits to them; `exclusions` makes masks of the region files that `ds9` reads.
 """
 
 import lazy_loader

@@ -1,6 +1,4 @@
 from .ds9 import is_region_text as is_region_text
-from .epsf import EffectivePSF as EffectivePSF
-from .epsf_fit import refine_positions as refine_positions
 from .exclusions import RegionList as RegionList
 from .exclusions import mask_from_image as mask_from_image
 from .exclusions import parse_regions as parse_regions
@@ -9,7 +7,9 @@ from .measure import best_of_chip as best_of_chip
 from .measure import leave_out as leave_out
 from .measure import measure_chip as measure_chip
 from .measure import noise_from_inverse_variance as noise_from_inverse_variance
-from .stamps import Stamps as Stamps
+from .psf.epsf import EffectivePSF as EffectivePSF
+from .psf.epsf_fit import refine_positions as refine_positions
+from .psf.stamps import Stamps as Stamps
 
 __all__ = [
     "EffectivePSF",

@@ -10,9 +10,9 @@ import numpy as np
 from imagereg.catalogs import Flag, SourceCatalog
 from imagereg.detection.daofind import find_sources
 from imagereg.detection.kernel import Kernel
+from imagereg.detection.psf.stamps import Stamps
 from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.detection.sky import measure_sky
-from imagereg.detection.stamps import Stamps
 from imagereg.detection.trails import on_trails
 
 _log = logging.getLogger(__name__)

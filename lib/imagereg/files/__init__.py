@@ -2,7 +2,7 @@
 
 Names become paths (`expand_input`, `mef_inputs`), an image an open `ImageFile` (`read_image`) with
 metadata, chips and pixels; solutions and shifts become text and back; `rewrite` gives an image
-other headers. Read `fits` first, then `instruments` and `solution`.
+other headers. Read `images/fits.py` first, then `images/instruments.py` and `solution.py`.
 """
 
 import lazy_loader

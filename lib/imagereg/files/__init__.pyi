@@ -3,12 +3,12 @@ from .atomic import read_bytes as read_bytes
 from .atomic import read_text as read_text
 from .atomic import write_bytes as write_bytes
 from .atomic import write_text as write_text
-from .fits import read_image as read_image
+from .images.fits import read_image as read_image
+from .images.instruments import root_name as root_name
+from .images.rewrite import update_header as update_header
 from .inputs import InputFile as InputFile
 from .inputs import expand_input as expand_input
 from .inputs import mef_inputs as mef_inputs
-from .instruments import root_name as root_name
-from .rewrite import update_header as update_header
 from .solution import Solutions as Solutions
 
 __all__ = [

@@ -18,9 +18,9 @@ from astropy.io import fits
 
 from imagereg.errors import InputError
 from imagereg.files.atomic import read_text, write_bytes
-from imagereg.files.fits import opened, wcs_names
-from imagereg.files.geis import fits_name, is_geis, read_geis
-from imagereg.files.instruments import MEMBER_SUFFIXES, quality_file
+from imagereg.files.images.fits import opened, wcs_names
+from imagereg.files.images.geis import fits_name, is_geis, read_geis
+from imagereg.files.images.instruments import MEMBER_SUFFIXES, quality_file
 
 _FITS = r"\.(?:fits?|fts)(?:\.gz)?"
 _ASSOCIATION = re.compile(rf"_as[nc]{_FITS}$", re.IGNORECASE)

@@ -14,7 +14,7 @@ from imagereg.catalogs import SourceCatalog, Table, image_catalog, read_table
 from imagereg.detection import RegionList, is_region_text, mask_from_image, parse_regions
 from imagereg.errors import InputError
 from imagereg.files import atomic
-from imagereg.files import fits as files
+from imagereg.files.images import fits as files
 
 #: Names of files by image, one for each chip in order of EXTVER, None for a chip that has none.
 ChipFiles = dict[str, tuple[str | None, ...]]

@@ -11,7 +11,7 @@ from astropy.io import fits
 from imagereg.detection import EffectivePSF
 from imagereg.errors import InputError
 from imagereg.files.atomic import write_bytes
-from imagereg.files.fits import opened
+from imagereg.files.images.fits import opened
 
 _COMMENTS = {
     "SPACING": "distance of the knots (pixel)",

@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from imagereg.alignment import Alignment, Chip, Metadata
 from imagereg.errors import InputError
-from imagereg.files.instruments import root_of, visit_of
+from imagereg.files.images.instruments import root_of, visit_of
 from imagereg.files.text import Shift, quoted, unquoted
 from imagereg.version import __version__
 from imagereg.wcs import Solution, Status, TangentPlane, correction, pixel_to_sky

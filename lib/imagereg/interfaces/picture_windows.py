@@ -1,6 +1,6 @@
 """Windows that show PNG files, each in one of its own: ``python -m`` this module with their names.
 
-The task opens them while it asks what to do with an image, see `imagereg.tasks.review`.
+The task opens them while it asks what to do with an image, see `imagereg.tasks.feedback.review`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-from .apply import apply_solution as apply_solution
-from .compare import compare_solutions as compare_solutions
-from .compare import list_solutions as list_solutions
-from .compare import score_table as score_table
-from .page import report_solution as report_solution
-from .restore import restore_wcs as restore_wcs
+from .feedback.page import report_solution as report_solution
 from .run import align_catalogs as align_catalogs
 from .run import align_images as align_images
+from .solutions.apply import apply_solution as apply_solution
+from .solutions.compare import compare_solutions as compare_solutions
+from .solutions.compare import list_solutions as list_solutions
+from .solutions.compare import score_table as score_table
+from .solutions.restore import restore_wcs as restore_wcs
 
 __all__ = [
     "align_catalogs",

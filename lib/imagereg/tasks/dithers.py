@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from imagereg.alignment import Alignment, Exposure
 from imagereg.catalogs import Flag
-from imagereg.detection import Stamps, epsf_measure, refine_positions
+from imagereg.detection import Stamps, refine_positions
+from imagereg.detection.psf import epsf_measure
 from imagereg.tasks.exposures import Measured
 from imagereg.wcs import Status, pixel_to_sky
 

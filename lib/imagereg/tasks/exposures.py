@@ -27,19 +27,17 @@ from imagereg.detection import (
     Finding,
     Stamps,
     best_of_chip,
-    epsf_measure,
     leave_out,
     measure,
     measure_chip,
     noise_from_inverse_variance,
     refine_positions,
 )
+from imagereg.detection.psf import epsf_measure
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import (
     InputFile,
     expand_input,
-    fits,
-    instruments,
     lists,
     mef_inputs,
     psf,
@@ -48,9 +46,10 @@ from imagereg.files import (
     services,
     write_text,
 )
+from imagereg.files.images import fits, instruments
 from imagereg.parameters import ParameterSet, Spec
 from imagereg.tasks import footprint
-from imagereg.tasks.progress import progress
+from imagereg.tasks.feedback.progress import progress
 from imagereg.wcs import TangentPlane, border, pixel_to_sky
 
 # Degrees around the middle of all images: a query of Gaia that takes a service some minutes.

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from imagereg.catalogs import queries
 from imagereg.errors import InputError
-from imagereg.files import InputFile, expand_input, instruments, lists, root_name
+from imagereg.files import InputFile, expand_input, lists, root_name
+from imagereg.files.images import instruments
 from imagereg.parameters import ParameterSet
-from imagereg.tasks import headerlets
+from imagereg.tasks.solutions import headerlets
 
 CHIP_CATALOG = "the chip catalog"
 

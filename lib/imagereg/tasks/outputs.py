@@ -19,8 +19,6 @@ from imagereg.files import (
     InputFile,
     Solutions,
     atomic,
-    fits,
-    rewrite,
     root_name,
     solution,
     update_header,
@@ -28,10 +26,12 @@ from imagereg.files import (
     write_text,
 )
 from imagereg.files import text as formats
+from imagereg.files.images import fits, rewrite
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result, plots
-from imagereg.tasks import footprint, headerlets
-from imagereg.tasks.progress import progress
+from imagereg.tasks import footprint
+from imagereg.tasks.feedback.progress import progress
+from imagereg.tasks.solutions import headerlets
 from imagereg.wcs import Status, TangentPlane
 
 # What fonts, settings and missing libraries make matplotlib raise.

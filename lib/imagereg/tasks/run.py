@@ -17,25 +17,17 @@ from astropy.wcs import WCS
 from imagereg.alignment import Alignment, Chip, Exposure, Metadata, Rules, align
 from imagereg.catalogs import Reference, SourceCatalog
 from imagereg.errors import InputError
-from imagereg.files import (
-    Claim,
-    atomic,
-    expand_input,
-    fits,
-    instruments,
-    mef_inputs,
-    psf,
-    rewrite,
-)
+from imagereg.files import Claim, atomic, expand_input, mef_inputs, psf
+from imagereg.files.images import fits, instruments, rewrite
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
 from imagereg.tasks import footprint
 from imagereg.tasks.dithers import remeasured, share_psf
 from imagereg.tasks.exposures import measure_images, measure_reference
+from imagereg.tasks.feedback.page import page_text
+from imagereg.tasks.feedback.review import Review
+from imagereg.tasks.feedback.runlog import logged
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
-from imagereg.tasks.page import page_text
-from imagereg.tasks.review import Review
-from imagereg.tasks.runlog import logged
 from imagereg.wcs import TangentPlane, updatewcs
 
 _RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",

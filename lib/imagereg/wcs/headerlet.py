@@ -99,7 +99,7 @@ def attach(
     hdus : astropy.io.fits.HDUList
         The image.
     parts : list
-        The HDUs that its new file is going to have, see `files.rewrite`.
+        The HDUs that its new file is going to have, see `files.images.rewrite`.
     primary : astropy.io.fits.Header
         Its primary header as it stands in the file.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imagereg.alignment.evidence import explained, loneliest_half, repetition, within_hull
-from imagereg.alignment.match import PointSet
+from imagereg.alignment.matching.match import PointSet
 
 
 def field(count, seed=1):

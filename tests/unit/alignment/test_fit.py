@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fields import MATRICES, fit_linear, rotated, scattered
 
-from imagereg.alignment.fit import GEOMETRIES, LinearFit
+from imagereg.alignment.fitting.fit import GEOMETRIES, LinearFit
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 # x and y of the reference, x and y of the input: the rows of an input file of IRAF's immatch.geomap, and what

@@ -7,8 +7,8 @@ import pytest
 from planes import CHIP, ERROR, PLANE, SHAPE, chip_wcs, exposure_at, noise, rules_with, stars, verdicts
 
 from imagereg.alignment.exposure import Chip, Exposure, Metadata
-from imagereg.alignment.overlap import Overlap, StarList
-from imagereg.alignment.weights import error_model
+from imagereg.alignment.fitting.weights import error_model
+from imagereg.alignment.matching.overlap import Overlap, StarList
 from imagereg.catalogs import Reference, ReferenceCatalog, SourceCatalog
 from imagereg.wcs import Status, pixel_to_sky
 

@@ -115,7 +115,7 @@ def test_histogram_counts_every_difference_in_the_box_once():
 def test_histogram_does_not_depend_on_the_portions(monkeypatch):
     image, ref = scattered(300, 1, 100), scattered(300, 2, 100)
     whole = match(image, ref, searchrad=30, tolerance=1)
-    monkeypatch.setattr("imagereg.alignment.match._PAIRS_AT_ONCE", 500)
+    monkeypatch.setattr("imagereg.alignment.matching.match._PAIRS_AT_ONCE", 500)
     parts = match(image, ref, searchrad=30, tolerance=1)
     np.testing.assert_array_equal(parts.histogram, whole.histogram)
     np.testing.assert_allclose(parts.offset, whole.offset)
@@ -352,7 +352,7 @@ def test_more_pairs_than_are_counted_give_the_same_offset(monkeypatch):
     image = scattered(400)
     ref = image + (3.25, -8.5)
     whole = match(image, ref, searchrad=20, tolerance=1)
-    monkeypatch.setattr("imagereg.alignment.match._MOST_PAIRS", 300)
+    monkeypatch.setattr("imagereg.alignment.matching.match._MOST_PAIRS", 300)
     monkeypatch.setattr("imagereg.alignment.significance._MOST_COUNTED", 90)
     thinned = match(image, ref, searchrad=20, tolerance=1)
     np.testing.assert_allclose(thinned.offset, (3.25, -8.5), atol=1e-9)

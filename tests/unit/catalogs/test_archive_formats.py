@@ -8,7 +8,7 @@ import pytest
 from astropy.table import Table as AstropyTable
 from defaults import of
 
-from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.formats.readers import read_table
 from imagereg.catalogs.surveys import reference_catalog
 from imagereg.errors import InputError
 

@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.table import Table as AstropyTable
 from tables import from_table
 
-from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.formats.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.errors import InputError
 from imagereg.files import text as formats

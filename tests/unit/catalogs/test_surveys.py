@@ -15,7 +15,7 @@ from astropy.table import Table as AstropyTable
 from astropy.time import Time
 from defaults import of
 
-from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.formats.readers import read_table
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.catalogs.stars import NO_MOTION, POOR_ASTROMETRY, ReferenceCatalog, julian_year
 from imagereg.catalogs.surveys import reference_catalog, sky_table_text

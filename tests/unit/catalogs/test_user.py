@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tables import COLUMNS, from_table
 
-from imagereg.catalogs.readers import read_table
+from imagereg.catalogs.formats.readers import read_table
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.catalogs.user import limited
 from imagereg.errors import InputError, ParameterError

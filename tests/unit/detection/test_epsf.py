@@ -11,10 +11,10 @@ from scipy.special import erf
 
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.detection.daofind import sky_sigma
-from imagereg.detection.epsf import EffectivePSF
-from imagereg.detection.epsf_fit import refine_positions
-from imagereg.detection.epsf_measure import measure_psf
-from imagereg.detection.stamps import Stamps
+from imagereg.detection.psf.epsf import EffectivePSF
+from imagereg.detection.psf.epsf_fit import refine_positions
+from imagereg.detection.psf.epsf_measure import measure_psf
+from imagereg.detection.psf.stamps import Stamps
 
 SKY, READ_NOISE, CONV_WIDTH = 30.0, 5.0, 3.5
 HALF = max(make_kernel(CONV_WIDTH).half)

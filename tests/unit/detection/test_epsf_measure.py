@@ -8,10 +8,10 @@ import pytest
 from scipy.special import erf
 
 from imagereg.catalogs import SourceCatalog
-from imagereg.detection.epsf import EffectivePSF
-from imagereg.detection.epsf_fit import fit_stars, refine_positions
-from imagereg.detection.epsf_measure import Dithers, measure_dithered_psf, measure_psf
-from imagereg.detection.stamps import Stamps
+from imagereg.detection.psf.epsf import EffectivePSF
+from imagereg.detection.psf.epsf_fit import fit_stars, refine_positions
+from imagereg.detection.psf.epsf_measure import Dithers, measure_dithered_psf, measure_psf
+from imagereg.detection.psf.stamps import Stamps
 
 FWHM, SKY, NOISE, HALF, EXPOSURES = 1.3, 30.0, 8.0, 4, 4
 ROLLS = np.deg2rad([0.0, 0.3, 20.0, 90.0])

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from imagereg.catalogs import Flag
 from imagereg.detection import Finding, measure_chip, refine_positions
-from imagereg.detection.epsf_measure import measure_psf
+from imagereg.detection.psf.epsf_measure import measure_psf
 
 _SHAPE = (300, 400)
 

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from imagereg.errors import InputError
-from imagereg.files.blocks import check_structure
+from imagereg.files.images.blocks import check_structure
 
 
 def header(*cards):

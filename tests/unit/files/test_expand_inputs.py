@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagereg.errors import InputError
-from imagereg.files.fits import read_image, read_ivm
+from imagereg.files.images.fits import read_image, read_ivm
+from imagereg.files.images.instruments import MEMBER_SUFFIXES, quality_file
 from imagereg.files.inputs import (
     InputFile,
     ensure_mef,
@@ -19,7 +20,6 @@ from imagereg.files.inputs import (
     mef_inputs,
     parse_list,
 )
-from imagereg.files.instruments import MEMBER_SUFFIXES, quality_file
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from astropy.io import fits
 
 from imagereg.demo import simulate_visit
-from imagereg.files.fits import read_image
-from imagereg.files.instruments import INSTRUMENTS, electrons_per_count, instrument_of, metadata_of
+from imagereg.files.images.fits import read_image
+from imagereg.files.images.instruments import INSTRUMENTS, electrons_per_count, instrument_of, metadata_of
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10, "interactive": False}

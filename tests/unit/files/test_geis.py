@@ -9,8 +9,8 @@ from astropy.wcs import WCS
 from geis_pairs import write_geis
 
 from imagereg.errors import InputError
+from imagereg.files.images.instruments import quality_file
 from imagereg.files.inputs import InputFile, ensure_mef
-from imagereg.files.instruments import quality_file
 
 
 @pytest.mark.parametrize("pixel", ["REAL*4", "INTEGER*2", "UNSIGNED*2"])

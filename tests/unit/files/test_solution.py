@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagereg.errors import InputError
-from imagereg.files.instruments import metadata_of
+from imagereg.files.images.instruments import metadata_of
 from imagereg.files.solution import ExposureRecord, Solutions, SolvedExposure
 from imagereg.files.text import geomap_text
 from imagereg.wcs.plane import TangentPlane

@@ -8,10 +8,11 @@ import pytest
 
 from imagereg import imagefindpars, refimagefindpars, tweakreg
 from imagereg.errors import InputError, ParameterError
-from imagereg.interfaces import cli, python
 from imagereg.interfaces import epar as editor
+from imagereg.interfaces import python
 from imagereg.interfaces.epar.faces import _window_obstacle
 from imagereg.interfaces.epar.window import look
+from imagereg.interfaces.shell import cli
 from imagereg.parameters.gather import gather_parameters
 from imagereg.parameters.spec import ParameterSet
 

@@ -12,7 +12,7 @@ import pytest
 
 from imagereg import tweakreg
 from imagereg.errors import ParameterError
-from imagereg.interfaces.cli import main
+from imagereg.interfaces.shell.cli import main
 from imagereg.parameters import help as helptext
 from imagereg.parameters.spec import Spec, package_file
 

@@ -23,7 +23,7 @@ from matplotlib.image import imread
 from matplotlib.quiver import QuiverKey
 from planes import rules_with
 
-from imagereg.alignment.match import Candidate
+from imagereg.alignment.matching.match import Candidate
 from imagereg.alignment.sequence import Alignment, Chip, Exposure, Status, align
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.report import plots, residuals

@@ -8,7 +8,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from planes import CHIP, PLANE, as_drizzlepac
 
-from imagereg.interfaces.cli import main
+from imagereg.interfaces.shell.cli import main
 
 
 def write_image(name):

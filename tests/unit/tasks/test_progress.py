@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from imagereg.tasks import progress as module
-from imagereg.tasks.progress import progress
+from imagereg.tasks.feedback import progress as module
+from imagereg.tasks.feedback.progress import progress
 
 
 class Terminal(io.StringIO):

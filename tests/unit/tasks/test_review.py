@@ -13,8 +13,8 @@ from planes import rules_with
 from imagereg.alignment.exposure import Exposure, Metadata
 from imagereg.alignment.sequence import align
 from imagereg.catalogs.sources import SourceCatalog
-from imagereg.tasks import review as module
-from imagereg.tasks.review import Review, Windows, clipped
+from imagereg.tasks.feedback import review as module
+from imagereg.tasks.feedback.review import Review, Windows, clipped
 from imagereg.wcs import Status, TangentPlane
 
 

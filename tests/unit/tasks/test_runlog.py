@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.interfaces.words import Request
+from imagereg.interfaces.shell.words import Request
 from imagereg.parameters import ParameterSet
-from imagereg.tasks import runlog
+from imagereg.tasks.feedback import runlog
 from imagereg.version import __version__
 
 SETS = [ParameterSet("tweakreg", {"searchrad": 2, "updatehdr": True, "residplot": "No plot", "sigma": None}),

@@ -16,15 +16,13 @@ from imagereg.files import (
     Solutions,
     atomic,
     expand_input,
-    fits,
-    instruments,
     read_image,
     read_text,
-    rewrite,
     solution,
     text,
     update_header,
 )
+from imagereg.files.images import fits, instruments, rewrite
 from imagereg.tasks import footprint
 from imagereg.wcs import alternates, corrected_wcs, distortion, pixel_scale
 

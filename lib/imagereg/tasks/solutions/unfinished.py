@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from imagereg.files import atomic
-from imagereg.files import fits as files
+from imagereg.files.images import fits as files
 from imagereg.wcs import alternates
 
 _NOTE = ".imagereg-restore.json"

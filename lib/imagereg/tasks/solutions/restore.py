@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from imagereg.errors import InputError
-from imagereg.files import Claim, atomic, expand_input, rewrite
-from imagereg.files import fits as files
-from imagereg.tasks import unfinished
+from imagereg.files import Claim, atomic, expand_input
+from imagereg.files.images import fits as files
+from imagereg.files.images import rewrite
+from imagereg.tasks.solutions import unfinished
 from imagereg.wcs import alternates, distortion, headerlet, plane
 
 

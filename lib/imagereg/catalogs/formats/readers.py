@@ -19,8 +19,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from imagereg.catalogs.columns import Table, is_value
-from imagereg.catalogs.fixed_width import read_fixed_width
+from imagereg.catalogs.formats.columns import Table, is_value
+from imagereg.catalogs.formats.fixed_width import read_fixed_width
 from imagereg.errors import InputError
 
 _CONTROL = bytes([*range(0x09), *range(0x0e, 0x20), 0x7f])

@@ -14,7 +14,7 @@ from imagereg.alignment import Chip, Exposure, align
 from imagereg.catalogs import Reference
 from imagereg.errors import InputError
 from imagereg.files import expand_input, mef_inputs
-from imagereg.files import fits as files
+from imagereg.files.images import fits as files
 from imagereg.parameters import gather_parameters
 from imagereg.tasks.exposures import measure_images, measure_reference
 from imagereg.tasks.run import rules_of

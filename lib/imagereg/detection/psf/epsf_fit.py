@@ -11,8 +11,8 @@ import dataclasses
 import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.epsf import REACH, EffectivePSF
-from imagereg.detection.stamps import Stamps
+from imagereg.detection.psf.epsf import REACH, EffectivePSF
+from imagereg.detection.psf.stamps import Stamps
 
 POOR_CHI2 = 4.0  # reduced; above, a source is not a star
 _TOLERATED = 0.1  # of its value: a star may depart from the mean PSF of the exposure by this much

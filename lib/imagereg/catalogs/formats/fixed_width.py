@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imagereg.catalogs.columns import Table
+from imagereg.catalogs.formats.columns import Table
 from imagereg.errors import InputError
 
 _RULE = re.compile(r"[-=]{20,}")

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from imagereg.errors import InputError, ParameterError
-from imagereg.files import atomic, instruments, rewrite
-from imagereg.files import fits as files
+from imagereg.files import atomic
+from imagereg.files.images import fits as files
+from imagereg.files.images import instruments, rewrite
 from imagereg.parameters import ParameterSet
 from imagereg.wcs import alternates, corrected_header, plane
 from imagereg.wcs import headerlet as headerlets

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial import cKDTree
 
-from imagereg.alignment.match import Candidate, PointSet, pair_at
+from imagereg.alignment.matching.match import Candidate, PointSet, pair_at
 from imagereg.alignment.significance import Judge, chance_of_pattern, pairs_expected_of_pattern
 from imagereg.errors import AmbiguousMatch, NotEnoughMatches, NotEnoughSources, ParameterError
 

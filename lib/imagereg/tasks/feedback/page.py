@@ -11,19 +11,12 @@ from astropy.table import Table
 
 from imagereg.alignment import Alignment
 from imagereg.errors import ImageregError
-from imagereg.files import (
-    Solutions,
-    instruments,
-    read_bytes,
-    read_image,
-    read_text,
-    root_name,
-    write_text,
-)
+from imagereg.files import Solutions, read_bytes, read_image, read_text, root_name, write_text
+from imagereg.files.images import instruments
 from imagereg.parameters import ParameterSet, shown
 from imagereg.report import Result, advice, cutouts, diagrams, page
-from imagereg.tasks import runlog
-from imagereg.tasks.progress import progress
+from imagereg.tasks.feedback import runlog
+from imagereg.tasks.feedback.progress import progress
 from imagereg.version import __version__
 
 log = logging.getLogger(__name__)

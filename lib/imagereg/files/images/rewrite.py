@@ -15,9 +15,9 @@ from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.files.atomic import Claim, copy_bytes, is_protected, replacing
-from imagereg.files.blocks import check_structure, is_compressed
-from imagereg.files.fits import opened, science
-from imagereg.files.instruments import instrument_of
+from imagereg.files.images.blocks import check_structure, is_compressed
+from imagereg.files.images.fits import opened, science
+from imagereg.files.images.instruments import instrument_of
 from imagereg.wcs import Solution, corrected_header, headerlet, history, keywords
 
 #: An HDU of the new file, see `rewrite`.

@@ -20,9 +20,9 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from imagereg.detection.epsf import EffectivePSF
-from imagereg.detection.epsf_fit import POOR_CHI2, Linearised, StarFits, fit_stars
-from imagereg.detection.stamps import Stamps
+from imagereg.detection.psf.epsf import EffectivePSF
+from imagereg.detection.psf.epsf_fit import POOR_CHI2, Linearised, StarFits, fit_stars
+from imagereg.detection.psf.stamps import Stamps
 
 _log = logging.getLogger(__name__)
 

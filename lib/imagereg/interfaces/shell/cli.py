@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, printable
 from imagereg.files import atomic
-from imagereg.interfaces.completion import SHELLS, script
-from imagereg.interfaces.signals import stopped_by_signals
-from imagereg.interfaces.words import Request
+from imagereg.interfaces.shell.completion import SHELLS, script
+from imagereg.interfaces.shell.signals import stopped_by_signals
+from imagereg.interfaces.shell.words import Request
 from imagereg.parameters import (
     ARGUMENTS,
     ParameterSet,
@@ -462,7 +462,7 @@ def _align_for_cl(path: str, _: Request) -> int:
 
 def _demo(folder: str, request: Request) -> int:
     """Simulate a visit, align it, and print what was found beside the truth."""
-    from imagereg.interfaces import demonstration
+    from imagereg.interfaces.shell import demonstration
 
     if os.path.isdir(folder) and os.listdir(folder):
         raise ParameterError(f"the folder {folder} for the demo is not empty")

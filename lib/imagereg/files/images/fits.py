@@ -22,8 +22,8 @@ from stsci.tools import bitmask
 from imagereg.alignment import Chip, Metadata
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import reason, write_bytes
-from imagereg.files.blocks import check_structure
-from imagereg.files.instruments import electrons_per_count, instrument_of, metadata_of
+from imagereg.files.images.blocks import check_structure
+from imagereg.files.images.instruments import electrons_per_count, instrument_of, metadata_of
 from imagereg.wcs import TangentPlane, alternates, distortion, history, orientation, pixel_scale
 
 _UNPARSABLE = re.compile(r"Unparsable card \((.*?)\)", re.DOTALL)

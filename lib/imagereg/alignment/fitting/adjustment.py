@@ -14,8 +14,8 @@ import functools
 import numpy as np
 from scipy import linalg, sparse
 
-from imagereg.alignment.fit import LOSSES
-from imagereg.alignment.weights import MANY_PAIRS, error_model
+from imagereg.alignment.fitting.fit import LOSSES
+from imagereg.alignment.fitting.weights import MANY_PAIRS, error_model
 
 _MOST_ROUNDS = 30  # of weights, rejection and solution; ten do in practice
 _SETTLED = 0.01  # of its own error: a parameter that moves by less rests

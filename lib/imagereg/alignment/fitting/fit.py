@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imagereg.alignment import geometry as families
+from imagereg.alignment.fitting import geometry as families
+from imagereg.alignment.fitting.weights import MANY_PAIRS, error_model, extra_scatter, known_errors
 from imagereg.alignment.significance import is_significantly_better, p_value_unchanged
-from imagereg.alignment.weights import MANY_PAIRS, error_model, extra_scatter, known_errors
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 _ROUNDING = 1e-10  # of positions, relative to the largest

@@ -1,0 +1,1 @@
+"""Formats of catalog files: `readers` tells them apart; `columns` gives their cells a meaning."""

@@ -1,0 +1,1 @@
+"""Tasks for solutions that exist: apply, restore, list, compare; in headers and headerlets."""
