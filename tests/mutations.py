@@ -448,8 +448,8 @@ MUTATIONS = (
         "unit/detection/test_noise_map.py"),
     Mutation(
         "flux limits of the peak", "detection/daofind.py",
-        "(flux, fluxmin, fluxmax)",
-        "(flux, peakmin, peakmax)",
+        "(flux, finding.fluxmin, finding.fluxmax)",
+        "(flux, finding.peakmin, finding.peakmax)",
         "unit/detection/test_daofind.py::test_limits_cut_the_list"),
     Mutation(
         "gain multiplied in the errors", "detection/daofind.py",
