@@ -176,7 +176,9 @@ def _without_block(text: str) -> str:
     if not found:
         return text
     after = rest.partition(_END)[2]
-    return before + after[1:] if after else before.removesuffix("\n")
+    if after:
+        return before + after[1:]  # less the line feed that ends the block
+    return before.removesuffix("\n")  # the text had no last line feed, see `_with_block`
 
 
 def _make_help(folder: Path, cl: str) -> None:
