@@ -10,6 +10,7 @@ import pytest
 from sessions import Session, environment
 
 from imagereg.errors import InputError, ParameterError
+from imagereg.errors import InputError
 from imagereg.interfaces.iraf import align, install, lroff, uninstall
 
 COMMAND = Path(os.path.abspath(sys.executable)).with_name("tweakreg")
@@ -63,6 +64,18 @@ def test_keep_is_added_and_what_was_made_is_removed(login, tmp_path, fake_cl, mo
     uninstall()
     assert (path.read_bytes() if path.exists() else None) == login
     assert path.parent.exists() == (login is not None)
+
+
+@pytest.mark.parametrize("command", [lambda: install(sys.executable), uninstall])
+def test_a_block_without_an_end_is_left_to_the_user(command, tmp_path, fake_cl, monkeypatch):
+    path = new_home(tmp_path / "home") / ".iraf" / "loginuser.cl"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    install(sys.executable)
+    damaged = path.read_bytes().replace(b"# <<< imagereg <<<\n", b"")
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match="take out by hand what declares the package imagereg"):
+        command()
+    assert path.read_bytes() == damaged
 
 
 def test_nothing_is_left(tmp_path, monkeypatch):
