@@ -10,7 +10,6 @@ import pytest
 from sessions import Session, environment
 
 from imagereg.errors import InputError, ParameterError
-from imagereg.errors import InputError
 from imagereg.interfaces.iraf import align, install, lroff, uninstall
 
 COMMAND = Path(os.path.abspath(sys.executable)).with_name("tweakreg")
