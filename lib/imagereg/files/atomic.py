@@ -59,9 +59,9 @@ class Claim:
             self.close()
             if error.errno == errno.EMFILE:
                 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-                raise InputError(f"{len(paths)} images need as many open files, of which {most} are "
-                                 "allowed (ulimit -Hn): align fewer at once, or have that limit "
-                                 "raised") from error
+                raise InputError(f"{len(paths)} images need as many open files, of which {most} "
+                                 "are allowed (ulimit -Hn): align fewer at once, or have that "
+                                 "limit raised") from error
             raise InputError(f"{path} can't be read: {reason(error)}") from error
         except InputError:
             self.close()

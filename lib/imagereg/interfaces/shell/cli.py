@@ -81,12 +81,13 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     warnings.filterwarnings("ignore", module=r"astropy\.")
     warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
     try:
-        with stopped_by_signals():
+        with contextlib.ExitStack() as handled:
+            handled.enter_context(stopped_by_signals())
             options = _parser(task).parse_intermixed_args(arguments)
-        # The editor's windows would swallow what the handlers raise.
-        stoppable = contextlib.nullcontext() if options.epar else stopped_by_signals()
-        with stoppable, _escaped_warnings():
-            return _dispatch(options, task)
+            if options.epar:  # its windows would swallow what the handlers raise
+                handled.close()
+            with _escaped_warnings():
+                return _dispatch(options, task)
     except ImageregError as error:
         _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
         return 2
