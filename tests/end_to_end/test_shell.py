@@ -1,9 +1,10 @@
-"""What users type in a shell, and what bash and zsh complete for them."""
+"""What users type in a shell, and what bash, fish and zsh complete for them."""
 
 import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import subprocess
 import sys
@@ -266,6 +267,17 @@ CASES = [
 ]
 
 
+IN_FISH = {
+    "tweakreg thres": ["threshold="], "tweakreg fitgeometry=rsh": ["fitgeometry=rshift"],
+    "tweakreg residplot=N": ["residplot=No plot"], "tweakreg imagefindpars.findm": ["imagefindpars.findmode="],
+    "tweakreg imagefindpars.findmode=s": ["imagefindpars.findmode=sextractor"],
+    "tweakreg clean=": ["clean=no", "clean=yes"], "tweakreg minobj=": [], "tweakreg --dry": ["--dry-run"],
+    "tweakreg --completion f": ["fish"], "tweakreg --help searchr": ["searchrad"],
+    "tweakreg refcat=jd": ["refcat=jdemo_flt.cfg"], "tweakreg jd": ["jdemo_flt.cfg"],
+    "imagefindpars nsou": ["nsources="],
+}
+
+
 def test_bash_completes(shell, home):
     Path("jdemo_flt.cfg").touch()
     settings = "PS1='ready> '\nbind 'set enable-bracketed-paste off'\n"
@@ -283,7 +295,18 @@ def test_zsh_completes(shell, home):
     assert completed(["zsh", "-i"], environment) == []
 
 
-@pytest.mark.parametrize("name", ["bash", "zsh"])
+@pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
+def test_fish_completes(shell, home):
+    Path("jdemo_flt.cfg").touch()
+    Path("tweakreg.fish").write_text(shell("tweakreg --completion fish"))
+    lines = "; ".join(f"echo '>'; complete --do-complete {shlex.quote(line)}" for line in IN_FISH)
+    done = subprocess.run(["fish", "--no-config", "-c", f"source tweakreg.fish; {lines}"],
+                          capture_output=True, text=True, timeout=60)
+    found = [[text.partition("\t")[0] for text in part.splitlines()] for part in done.stdout.split(">\n")[1:]]
+    assert dict(zip(IN_FISH, found, strict=True)) == IN_FISH and done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["bash", "fish", "zsh"])
 def test_completion_knows_all(shell, name):
     """Every parameter and option stands in the script; a choice that somebody adds does so by itself."""
     text = shell(f"tweakreg --completion {name}")

@@ -161,7 +161,7 @@ def _parser(task: str) -> argparse.ArgumentParser:
            help="save the parameters in a .cfg; 'defaults' saves them as the editor does")
     flag(_unlearn, "--unlearn", help="forget what was saved in the editor, sets included")
     option(_completion, "--completion", choices=SHELLS,
-           help="print the script that completes names in bash or zsh")
+           help="print the script that completes names in a shell")
     flag(_epar, "--epar", help="edit the parameters, beginning with those last saved")
     add("--version", action="version", version=f"tweakreg {__version__}")
     if task != "tweakreg":
