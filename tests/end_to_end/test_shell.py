@@ -153,7 +153,7 @@ def test_saved_by_drizzlepacs_teal(shell):
     ("imagefindpars treshold=4", "unknown parameter 'treshold'; did you mean 'threshold'?"),
     ("imagefindpars nclip=4", "unknown parameter 'nclip'"),
     ("imagefindpars some.fits", "'some.fits': expected name=value"),
-    ("tweakreg --lpar tolerance=-1", "'tolerance' = '-1': expected a number >= 0 (pixel)"),
+    ("tweakreg --lpar tolerance=-1", "'tolerance' = '-1': expected a number >= 0.001 (pixel)"),
     ("imagefindpars ratio=2", "'ratio' = '2': expected a number from 0.01 to 1"),
     ("tweakreg --lpar nclip=4 nclip=5", "'nclip' is given as '4' and as '5'"),
     ("tweakreg --lpar imagefindpars.thr=4 imagefindpars.threshold=5", "'threshold' is given as '4' and as '5'"),
@@ -218,6 +218,7 @@ def test_help_of_a_parameter(shell):
 def test_whole_help(shell, task):
     text = shell(f"{task} --help all")
     assert "--savepars FILE" in text and "DESCRIPTION" in text and f"{task} - " in text
+    assert all(f"{other} - " in text for other in COMMANDS) == (task == "tweakreg")
 
 
 # ---- completion

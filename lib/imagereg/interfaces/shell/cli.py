@@ -253,8 +253,9 @@ def _help(name: str, request: Request) -> None:
     parser = _parser(request.task)
     width = _terminal_width()
     if name == "all":
-        page = pages.wrapped(pages.task_help(request.task), width)
-        _say(f"{parser.format_help()}\n{page}", end="")
+        tasks = (request.task, *Spec.load(request.task).psets)
+        texts = [pages.wrapped(pages.task_help(task), width) for task in tasks]
+        _say("\n".join([parser.format_help(), *texts]), end="")
     elif name in ARGUMENTS:
         _say(pages.wrapped(pages.task_help(name), width), end="")
     elif name:
