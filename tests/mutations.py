@@ -60,6 +60,11 @@ MUTATIONS = (
         "return 1.0, 0.0",
         "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
     Mutation(
+        "gain of the header whatever the errors tell", "files/images/fits.py",
+        "return told if max(told / stated, stated / told) > _SAME_GAIN else stated",
+        "return stated",
+        "unit/files/test_fits.py::test_errors_of_pixels_tell_the_gain"),
+    Mutation(
         "lists in the order of the input", "alignment/matching/overlap.py",
         "one.block is not None, one.name))",
         "one.block is not None))",
