@@ -487,6 +487,11 @@ MUTATIONS = (
         '"+": True, "-": False',
         "unit/detection/test_exclusions.py::test_only_excluding_regions_leave_the_rest_good"),
     Mutation(
+        "centre of the innermost core", "detection/psf/epsf.py",
+        "radius = min(self.fwhm, self.half + 0.5)",
+        "radius = 0.7 * self.fwhm",
+        "unit/detection/test_epsf.py::test_lopsided_stars"),
+    Mutation(
         "errors not inflated", "detection/psf/epsf_fit.py",
         "np.sqrt(np.maximum(fit.chi2, 1))[:, None]",
         "1.0",

@@ -179,8 +179,8 @@ def measure_psf(stamps: Stamps, conv_width: float) -> EffectivePSF:
     Returns
     -------
     EffectivePSF
-        Its centre is where its first moments vanish, weighted with a Gaussian of 0.4 times its
-        FWHM. Where no source looks like a star, it is a Gaussian.
+        Its centre is where its first moments within one FWHM vanish. Where no source looks like a
+        star, it is a Gaussian.
     """
     width = conv_width
     for _ in range(_MOST_SCALES):
