@@ -75,6 +75,16 @@ MUTATIONS = (
         "pass",
         "unit/alignment/test_joint.py::test_stars_that_move_are_where_they_were_on_the_date_of_each_exposure"),
     Mutation(
+        "trails only where no chip is off", "alignment/joint.py",
+        "            overlap = dataclasses.replace(overlap, trailing=_trailing(overlap, solved))\n        if terms:",
+        "        if terms:",
+        "unit/alignment/test_joint.py::test_charge_that_trails_moves_no_chip_and_no_exposure"),
+    Mutation(
+        "upper chip read at its lower edge", "alignment/matching/overlap.py",
+        "y / upper.shape[0] - 1)",
+        "y / upper.shape[0])",
+        "unit/alignment/test_joint.py::test_charge_that_trails_moves_no_chip_and_no_exposure"),
+    Mutation(
         "unchanged exposures tested one by one", "alignment/joint.py",
         "if is_needless(p_value):",
         "if True:",
