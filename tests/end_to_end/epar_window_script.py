@@ -17,6 +17,7 @@ from imagereg.interfaces.epar.model import Model
 from imagereg.interfaces.epar.rows import MOST_USED
 from imagereg.interfaces.epar.window import editor as module
 from imagereg.interfaces.epar.window import look
+from imagereg.tasks.feedback.progress import progress
 
 KEYSYMS = {".": "period", ",": "comma", "-": "minus", "*": "asterisk", "_": "underscore", "/": "slash", " ": "space"}
 PATIENCE = 20  # seconds
@@ -235,6 +236,9 @@ def letters_and_colours(window):
     ground = canvas.cget("background")
     window.press("Control-l")
     assert canvas.cget("background") != ground and look.colour("ground") == canvas.cget("background")
+    look._current = "light"  # as in another process
+    module.EditorWindow(window.root, window.model).top.destroy()
+    assert look.colour("ground") == canvas.cget("background")
 
 
 def search_and_help(window):
@@ -336,6 +340,11 @@ def execution(window):
     def top():
         return pane().winfo_toplevel()
 
+    def words(top):
+        """Texts of labels and buttons."""
+        return [str(w.cget("text")) for frame in top.winfo_children() for w in frame.winfo_children()
+                if w.winfo_class() in ("TLabel", "TButton")]
+
     window.model._document.run = run
     terminal = sys.stdin, sys.stdout
     window.press("Control-Return")
@@ -364,14 +373,33 @@ def execution(window):
     top().event_generate("<Escape>")
     window.top.update()
 
+    class Seen(SimpleNamespace):
+        def __str__(self):
+            return f"{self.verdict}\n\na.fits  failed  1\n"
+
+    def aligns(values):
+        log.info("\n%s", Seen(verdict="none of 1 image aligned"))
+        return Seen(verdict="none of 1 image aligned", ok=False, written=["vector_a.png"])
+
+    window.model._document.run = aligns
+    window.execute()
+    window.until(lambda: "none of" in window.status)
+    assert shown().count("none of 1 image aligned") == 1  # and not as the log has it once more
+    assert [len(pane().tag_ranges(tag)) for tag in ("verdict", "error", "good")] == [2, 4, 0]
+    assert [text for text in words(top()) if text] == ["none of 1 image aligned", "Close", "Plots"]
+    top().event_generate("<Escape>")
+    window.top.update()
+
     def endless(values):
         log.info("endless")
-        while True:
-            time.sleep(0.01)
+        for number in progress(range(9), "counting", 9):
+            while number == 2:
+                time.sleep(0.01)
 
     window.model._document.run = endless
     window.execute()
-    window.until(lambda: "endless" in shown())
+    window.until(lambda: any(text.startswith("counting: 3 of 9   ") for text in words(top())))
+    assert "endless" in shown()
     top().event_generate("<Control-c>")
     window.until(lambda: "tweakreg was stopped" in shown())
     top().event_generate("<Escape>")

@@ -12,9 +12,8 @@ import numpy as np
 
 from imagereg.alignment import Alignment
 from imagereg.report import diagrams
-from imagereg.report.advice import Advice
 from imagereg.report.cutouts import COARSE, FINE, RADIUS, Detail, Pictures
-from imagereg.report.plots import offset_histogram
+from imagereg.report.offsets import offset_histogram
 from imagereg.report.summary import table_cells, verdict_on
 from imagereg.wcs import Status, TangentPlane
 
@@ -38,6 +37,22 @@ _MEASURED = {"dx": ("dx", ".4f", "pixels"), "dy": ("dy", ".4f", "pixels"),
 _COLUMNS = {"dx": ("dx", "pixels"), "dy": ("dy", "pixels"), "rot": ("rotation", "degrees"),
             "scale": ("scale", ""), "xrms_mas": ("rms x", "mas"), "yrms_mas": ("rms y", "mas"),
             "nmatches": ("matches", ""), "nsources": ("sources", ""), "chance": ("chance", "")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """One thing to try where an image failed.
+
+    Parameters
+    ----------
+    setting : str
+        As it is typed: ``searchrad=5``.
+    why : str
+        What it is good for, one sentence.
+    """
+
+    setting: str
+    why: str
 
 
 @dataclasses.dataclass(frozen=True)

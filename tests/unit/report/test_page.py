@@ -15,9 +15,9 @@ from test_plots import OFFSET, SCALE, aligned, with_histogram
 
 from imagereg.alignment.sequence import Alignment, Status
 from imagereg.report import page
-from imagereg.report.advice import advice
 from imagereg.report.cutouts import FINE, pictures
 from imagereg.report.summary import Result
+from imagereg.tasks.feedback.advice import advice
 
 EVIL = "<script>alert('x')</script>&\"_flt.fits"
 FACTS = page.Facts("0.1.0", "2026-01-02", "/data/" + EVIL, "tweakreg '" + EVIL + "'",
