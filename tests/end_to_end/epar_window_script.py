@@ -319,6 +319,50 @@ def files(window):
     assert window.status == "nclip is no name of a file"
 
 
+def pane_of_run(window):
+    """Return the text of the run window; None where there is none."""
+    top = next((w for w in window.top.winfo_children() if w.winfo_class() == "Toplevel"), None)
+    return top and next(w for frame in top.winfo_children() for w in frame.winfo_children()
+                        if w.winfo_class() == "Text")
+
+
+def text_of_run(window):
+    """Return what the run window says."""
+    pane = pane_of_run(window)
+    return pane.get("1.0", "end") if pane else ""
+
+
+def words_of_run(window):
+    """Return the texts of its labels and buttons."""
+    top = pane_of_run(window).winfo_toplevel()
+    return [str(w.cget("text")) for frame in top.winfo_children() for w in frame.winfo_children()
+            if w.winfo_class() in ("TLabel", "TButton")]
+
+
+class Seen(SimpleNamespace):
+    """Stands in for the result of a run."""
+
+    def __str__(self):
+        return f"{self.verdict}\n\na.fits  failed  1\n"
+
+
+def a_result(window):
+    """Show the verdict first, in colour, and once: not as the log has it once more; offer the plots."""
+    window.type("x.fits")
+
+    def aligns(values):
+        logging.getLogger("imagereg").setLevel(logging.INFO)
+        logging.getLogger("imagereg.script").info("\n%s", Seen(verdict="none of 1 image aligned"))
+        return Seen(verdict="none of 1 image aligned", ok=False, written=["vector_a.png"])
+
+    window.model._document.run = aligns
+    window.execute()
+    window.until(lambda: "none of" in window.status)
+    assert text_of_run(window).count("none of 1 image aligned") == 1
+    assert [len(pane_of_run(window).tag_ranges(tag)) for tag in ("verdict", "error", "good")] == [2, 4, 0]
+    assert [text for text in words_of_run(window) if text] == ["none of 1 image aligned", "Close", "Plots"]
+
+
 def execution(window):
     window.type("x.fits")
     log = logging.getLogger("imagereg.script")
@@ -330,20 +374,13 @@ def execution(window):
         return SimpleNamespace(answer=input("[a]ccept? "))
 
     def shown():
-        return pane().get("1.0", "end") if pane() else ""
+        return text_of_run(window)
 
     def pane():
-        top = next((w for w in window.top.winfo_children() if w.winfo_class() == "Toplevel"), None)
-        return top and next(w for frame in top.winfo_children() for w in frame.winfo_children()
-                            if w.winfo_class() == "Text")
+        return pane_of_run(window)
 
     def top():
         return pane().winfo_toplevel()
-
-    def words(top):
-        """Texts of labels and buttons."""
-        return [str(w.cget("text")) for frame in top.winfo_children() for w in frame.winfo_children()
-                if w.winfo_class() in ("TLabel", "TButton")]
 
     window.model._document.run = run
     terminal = sys.stdin, sys.stdout
@@ -373,23 +410,6 @@ def execution(window):
     top().event_generate("<Escape>")
     window.top.update()
 
-    class Seen(SimpleNamespace):
-        def __str__(self):
-            return f"{self.verdict}\n\na.fits  failed  1\n"
-
-    def aligns(values):
-        log.info("\n%s", Seen(verdict="none of 1 image aligned"))
-        return Seen(verdict="none of 1 image aligned", ok=False, written=["vector_a.png"])
-
-    window.model._document.run = aligns
-    window.execute()
-    window.until(lambda: "none of" in window.status)
-    assert shown().count("none of 1 image aligned") == 1  # and not as the log has it once more
-    assert [len(pane().tag_ranges(tag)) for tag in ("verdict", "error", "good")] == [2, 4, 0]
-    assert [text for text in words(top()) if text] == ["none of 1 image aligned", "Close", "Plots"]
-    top().event_generate("<Escape>")
-    window.top.update()
-
     def endless(values):
         log.info("endless")
         for number in progress(range(9), "counting", 9):
@@ -398,7 +418,7 @@ def execution(window):
 
     window.model._document.run = endless
     window.execute()
-    window.until(lambda: any(text.startswith("counting: 3 of 9   ") for text in words(top())))
+    window.until(lambda: any(text.startswith("counting: 3 of 9   ") for text in words_of_run(window)))
     assert "endless" in shown()
     top().event_generate("<Control-c>")
     window.until(lambda: "tweakreg was stopped" in shown())

@@ -103,10 +103,10 @@ class _Shown:
 
     def _question(self):
         x, y = self.alignment.rms
-        shown = f" ({', '.join(self._pictures)})" if self._pictures else ""
+        shown = "".join(f"  {name}\n" for name in self._pictures)
         click = ", or click a point to leave it out" if self._windows.are_open else ""
         return (f"{self.alignment.name}: {self.alignment.nmatches} matches, rms {x:.3f} {y:.3f} "
-                f"pixel{shown}: [a]ccept, [r]eject, [c]lip again or [s]top{click}? ")
+                f"pixel\n{shown}[a]ccept, [r]eject, [c]lip again or [s]top{click}? ")
 
     def _toggle(self, number):
         """Leave out a match, or take it in again; draw the new fit, and ask anew."""

@@ -65,7 +65,7 @@ class _Console(io.TextIOBase):
         return True
 
     def write(self, text):
-        self._question = (self._question + text).rpartition("\n")[2]
+        self._question = "" if text.endswith("\n") else self._question + text
         return self._output.write(text) if self._output else len(text)
 
     def flush(self):
