@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any
 from imagereg.errors import ImageregError
 from imagereg.interfaces.epar.window import look
 from imagereg.interfaces.epar.window.text_pane import TextPane
-from imagereg.tasks.feedback import progress
-from imagereg.tasks.feedback.review import Windows
+from imagereg.tasks.feedback import progress, review
 
 if TYPE_CHECKING:
     import tkinter
@@ -157,7 +156,7 @@ class RunWindow:
         self.top.title(f"{title} is executed")
         self._pane = TextPane(self.top, width=90)  # the table has 79, log lines some more
         self._bar = bar = ttk.Frame(self.top, padding=4)
-        self._pictures: Windows | None = None
+        self._pictures: review.Windows | None = None
         self._begun = time.monotonic()
         self._state = ttk.Label(bar)
         self._progress = ttk.Progressbar(bar, mode="indeterminate", length=120)
@@ -273,7 +272,7 @@ class RunWindow:
         self._pane.text.see("end")
         pictures = [name for name in getattr(result, "written", ()) if name.endswith(".png")]
         if pictures:
-            self._pictures = Windows(dict.fromkeys(pictures, ()))
+            self._pictures = review.Windows(dict.fromkeys(pictures, ()))
             button = type(self._button)(self._bar, text="Plots", command=self._pictures.open)
             button.pack(side="right", padx=8, before=self._state)
             self.top.update_idletasks()
