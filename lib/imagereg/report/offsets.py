@@ -48,6 +48,13 @@ class OffsetHistogram:
     rivals: tuple[np.ndarray, ...]
     views: list[tuple]
 
+    @property
+    def what(self) -> str:
+        """What the offset is: a peak, one that was refused, or no more than the highest bin."""
+        if not self.failed:
+            return "peak"
+        return "no peak; the highest bin" if self.rivals else "peak, not believed,"
+
 
 def offset_histogram(alignment: Alignment) -> OffsetHistogram:
     """Return what there is to see in the histogram of offsets; ValueError where there is none."""

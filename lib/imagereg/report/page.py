@@ -242,10 +242,10 @@ def _figures(alignment, most):
     if alignment.match is not None and alignment.match.histogram is not None:
         seen = offset_histogram(alignment)
         x, y = seen.offset
-        what = "no peak: the highest bin," if seen.failed else "peak"
         yield _drawn(diagrams.histogram(alignment),
-                     f"Histogram of offsets, reference minus image: {what} at {x:+.2f}, {y:+.2f} "
-                     f"pixels with {seen.pairs:.0f} pairs in a bin of {seen.bin_size:.3g} pixel, "
+                     f"Histogram of offsets, reference minus image: {seen.what} at {x:+.2f}, "
+                     f"{y:+.2f} pixels with {seen.pairs:.0f} pairs in a bin of "
+                     f"{seen.bin_size:.3g} pixel, "
                      f"{seen.mean:.2g} on average; a cross marks zero, small circles rivals")
 
 

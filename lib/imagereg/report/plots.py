@@ -47,7 +47,8 @@ _PEAK, _RIVAL, _NO_PEAK = "tab:red", "tab:orange", "0.35"
 def histogram_png(alignment: Alignment, *, labelsize: float) -> bytes:
     """Plot the two-dimensional histogram of offsets, with its peak marked, as a PNG image.
 
-    Where the image is not aligned, the highest bin is marked as no peak. Rings mark other peaks of
+    Where the image is not aligned, the highest bin is marked as not believed, or as no peak where
+    others are half as high. Rings mark other peaks of
     half its height and more, a cross the offset zero, where the headers have the image.
 
     An offset is what is to be added to a position in the image to come to that of its partner in
@@ -246,8 +247,8 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
     bar_left = len(seen.views) * (left + side) + 1.5 * em
     lines = ["offset = reference minus image: what to add to a position in the image to reach its "
              "partner",
-             f"{'no peak; the highest bin' if seen.failed else 'peak'} at {peak} pixels: {number} "
-             f"in its bin of {seen.bin_size:.3g} pixel; mean of all bins {seen.mean:.2g}"]
+             f"{seen.what} at {peak} pixels: {number} in its bin of {seen.bin_size:.3g} pixel; "
+             f"mean of all bins {seen.mean:.2g}"]
     size = bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em
     page = _Page(alignment, letters, size, lines)
     norm = _cube_root(max(seen.highest, 1))
@@ -257,13 +258,15 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
         picture = panel.imshow(counts, norm=norm, cmap="bone_r", extent=extent, origin="lower",
                                interpolation="nearest")
         panel.set_title(title, fontsize=letters)
-        panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2)
+        panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2,
+                   zorder=5)  # above what is written beside the peak
         panel.set(xlim=limits[0], ylim=limits[1])
         _circle(panel, offset, _NO_PEAK if seen.failed else _PEAK)
         for rival in seen.rivals:
             if is_inside(rival, limits):
                 _circle(panel, rival, _RIVAL, size=14)
-    text = f"{'no peak: ' if seen.failed else ''}{number}\n{peak}"
+    word = ("no peak: " if seen.rivals else "not believed: ") if seen.failed else ""
+    text = f"{word}{number}\n{peak}"
     _write_beside(panel, offset, text, letters=letters,
                   colour=_NO_PEAK if seen.failed else _PEAK)
     bar = page.figure.colorbar(picture, cax=page.panel((bar_left, bottom, 0.2, side)))
