@@ -19,7 +19,7 @@ from imagereg.report import offsets, plots, residuals
 from imagereg.wcs import Status, TangentPlane, border, pixel_to_sky
 
 _WIDTH = 480  # of a diagram; on a phone's 350 pixels letters are 9 pixels high
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 22, 38  # room beside a panel for labels
+_LEFT, _RIGHT, _TOP, _BOTTOM = 59, 8, 22, 38  # room beside a panel for labels
 _LETTERS = 12.5
 _INK, _GRID, _USED, _REJECTED = "#1d2430", "#c3c9d2", "#1f77b4", "#d62728"
 _PEAK, _RIVAL, _NO_PEAK = "#d62728", "#c56a00", "#555555"
@@ -71,7 +71,7 @@ class Panel:
         x, y = self.left + self.width / 2, self.top + self.height / 2
         parts.append(_text(x, bottom + 31, xlabel))
         parts.append(_text(x, self.top - 7, title))
-        parts.append(f'<g transform="translate({self.left - 40} {y}) rotate(-90)">'
+        parts.append(f'<g transform="translate({self.left - 47} {y}) rotate(-90)">'
                      f"{_text(0, 0, ylabel)}</g>")
         return "".join(parts)
 

@@ -98,7 +98,7 @@ def test_the_verdict_comes_first_and_a_failure_has_advice(good, failed):
     assert body.index("1 of 2 images aligned, 1 failed") < body.index("<table>")
     section = body.partition('id="image2"')[2]
     assert 'What to try next' in section and "searchrad=5</code>" in section and "threshold=5</code>" in section
-    assert "at most 321 pairs in a bin" in section and "peak, not believed, at" in section
+    assert "321 in the fullest bin" in section and "peak, not believed, at" in section
     assert "Histogram of offsets" in section
     assert "Residuals before" not in section
 

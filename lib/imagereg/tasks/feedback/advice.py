@@ -50,5 +50,7 @@ def advice(alignment: Alignment, *, threshold: float, searchrad: float,
               "narrow_search": searchrad / 2, "wide_tolerance": 2 * tolerance, "few": 5}
     for pattern, tries in _RULES:
         if re.search(pattern, alignment.reason):
-            return [page.Advice(setting.format(**values), why) for setting, why in tries]
+            few_do = "minobj=" not in alignment.reason  # as few as are needed where none are asked
+            return [page.Advice(setting.format(**values), why) for setting, why in tries
+                    if not (few_do and setting.startswith("minobj="))]
     return []
