@@ -163,7 +163,8 @@ def sky_map(outlines: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     drawn.sort(key=lambda outline: outline["status"] == Status.FAILED.value)  # these on top
     opacity = round(min(_OPACITY, _OPAQUE / len(drawn)), 3)
     return {"width": _MAP_WIDTH, "height": _MAP_HEIGHT, "outlines": drawn, "legend": legend,
-            "opacity": opacity, "bar": round(length * scale, 1), "bar_text": text}
+            "opacity": opacity, "stroke": round(min(1.0, _FEW / len(drawn)), 3),
+            "bar": round(length * scale, 1), "bar_text": text}
 
 
 def _points(xy):
