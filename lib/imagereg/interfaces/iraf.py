@@ -1,7 +1,7 @@
 """The tasks as a package of IRAF's own cl: ``tweakreg --install-iraf``, then ``imagereg``.
 
 The package is ``scripts/iraf``. The user's ``loginuser.cl`` declares it, in a marked block; the
-pages for ``help`` and their database are made in a folder beside that file. The task hands its
+pages for ``help`` and their database are made in a folder beside that file. A task hands its
 parameters to the command ``tweakreg`` in a file that cl's ``dparam`` wrote: lines
 ``task.parameter = value``, texts between double quotes.
 """
@@ -22,20 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 from imagereg.errors import InputError
 from imagereg.files import atomic
-from imagereg.parameters import Spec, package_file, saved
+from imagereg.parameters import TASKS, ParameterSet, Spec, gather, package_file, saved
 from imagereg.parameters import help as pages
 
 if TYPE_CHECKING:
+    from imagereg.interfaces.solutions import Outcome
     from imagereg.report import Result
 
-_TASKS = {
-    "tweakreg": "Align images with each other",
-    "imagefindpars": "How sources are found in images",
-    "refimagefindpars": "How sources are found in the reference image",
-}
-#: Where cl saves their parameters: letters 1, 2 and the last of the package, 1 to 5 and the last of
-#: the task.
-_UPARM_FILES = ("imgtweakg.par", "imgimages.par", "imgrefims.par", "cleimageg.par")
+#: Where cl saves parameters: letters 1, 2 and the last of the package, 1 to 5 and the last of the
+#: task.
+_UPARM_FILES = (*(f"img{task[:5]}{task[-1]}.par" for task in TASKS), "cleimageg.par")
 _BEGIN = "# >>> imagereg, by tweakreg --install-iraf >>>\n"
 _END = "# <<< imagereg <<<"
 _BLOCK = """if (deftask ("pyexecute")) {{
@@ -55,16 +51,17 @@ logout
 """
 
 
-def align(path: str) -> Result:
-    """Run tweakreg with the parameters that `dparam` wrote into a file.
+def run(path: str) -> Result | Outcome:
+    """Run the task whose parameters `dparam` wrote into a file.
 
-    Once the run has ended, the exit status is all that the file holds: 0 where all images are
-    aligned, else 1. After an error it is as it was.
+    Once the run has ended, the exit status is all that the file holds: 0 where all is well, as
+    where all images are aligned, else 1. After an error it is as it was.
 
     Parameters
     ----------
     path : str
-        The file. Names that are no parameters, such as variables of the script, are passed over.
+        The file, which begins with the task. Names that are no parameters, such as variables of
+        the script, are passed over.
 
     Raises
     ------
@@ -73,20 +70,25 @@ def align(path: str) -> Result:
     InputError
         A file can't be read or written.
     """
-    from imagereg.interfaces.python import TweakReg
-
     lines = re.findall(r"^(\w+)\.(\w+) = (.*)$", atomic.read_text(path), re.MULTILINE)
-    given: dict[str, Any] = {task: {} for task in _TASKS}
+    given: dict[str, dict[str, str]] = {}
     for task, name, value in lines:
-        if task in _TASKS and name in Spec.load(task).names:
-            given[task][name] = value[1:-1] if value.startswith('"') else value
-    result: Any = TweakReg(
-        configobj=given["tweakreg"],
-        imagefindcfg=given["imagefindpars"],
-        refimagefindcfg=given["refimagefindpars"],
-    )
+        if task in TASKS and name in Spec.load(task).names:
+            text = value[1:-1] if value.startswith('"') else value
+            given.setdefault(task, {})[name] = text
+    result: Any = _run({task: Spec.load(task).validate(values) for task, values in given.items()})
     atomic.write_text(path, f"{0 if result.ok else 1}\n")
     return result
+
+
+def _run(sets: dict[str, ParameterSet]) -> Result | Outcome | None:
+    """Run the first of the tasks, with its parameter sets."""
+    from imagereg.interfaces import solutions
+    from imagereg.interfaces.python import TweakReg
+
+    if next(iter(sets)) in gather.SOLUTION_TASKS:
+        return solutions.run_task(next(iter(sets.values())))
+    return TweakReg(None, False, *sets.values())
 
 
 def install(command: str) -> str:
@@ -196,10 +198,10 @@ def _make_help(folder: Path, cl: str) -> None:
     made = {
         "root.hd": "_imagereg\tpkg=imageregdb$_imagereg.hd\n",
         "_imagereg.hd": menu_page,
-        "imagereg.hd": "".join(f"{task}\thlp=imageregdb${task}.hlp\n" for task in _TASKS),
-        "imagereg.men": "".join(f"{task:>20s} - {what}\n" for task, what in _TASKS.items()),
+        "imagereg.hd": "".join(f"{task}\thlp=imageregdb${task}.hlp\n" for task in TASKS),
+        "imagereg.men": "".join(f"{task:>20s} - {pages.summary(task)}\n" for task in TASKS),
     }
-    made |= {f"{task}.hlp": lroff(task, pages.task_help(task)) for task in _TASKS}
+    made |= {f"{task}.hlp": lroff(task, pages.task_help(task)) for task in TASKS}
     for name, text in made.items():
         atomic.write_text(folder / name, text)
     database = folder / "helpdb.mip"

@@ -17,7 +17,8 @@ from imagereg.files import atomic
 from imagereg.parameters.spec import ParameterSet
 
 # A parameter that drizzlepac's task of the same name does not have.
-_OURS = {"tweakreg": "maxchance", "imagefindpars": "nsources", "refimagefindpars": "nsources"}
+_OURS = {"tweakreg": "maxchance", "imagefindpars": "nsources", "refimagefindpars": "nsources",
+         "tweakback": "dryrun"}
 
 
 def user_file(task: str) -> str:
@@ -28,7 +29,7 @@ def user_file(task: str) -> str:
 def memory_files(task: str) -> list[str]:
     """Return the paths that saving writes: `user_file`, and TEAL's file if it has one of ours."""
     teals = os.path.join(os.path.expanduser("~"), ".teal", f"{task}.cfg")
-    if os.path.isfile(teals):
+    if task in _OURS and os.path.isfile(teals):
         ours = rf"^{_OURS[task]}\s*=".encode()
         if re.search(ours, atomic.read_bytes(teals), re.MULTILINE):
             return [user_file(task), teals]
