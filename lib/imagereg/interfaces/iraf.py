@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from imagereg.interfaces.solutions import Outcome
     from imagereg.report import Result
 
-#: Where cl saves parameters: letters 1, 2 and the last of the package, 1 to 5 and the last of the
-#: task.
-_UPARM_FILES = (*(f"img{task[:5]}{task[-1]}.par" for task in TASKS), "cleimageg.par")
+_PACKAGE_PARAMETERS = "cleimageg.par"  # in which cl saves those of the package itself
 _BEGIN = "# >>> imagereg, by tweakreg --install-iraf >>>\n"
 _END = "# <<< imagereg <<<"
 _BLOCK = """if (deftask ("pyexecute")) {{
@@ -115,7 +113,7 @@ def install(command: str) -> str:
     if not os.access(command, os.X_OK):
         problem = "is no command that IRAF could run: expected that of an installed tweakreg"
         raise InputError(f"{command} {problem}")
-    home = _iraf_home()
+    home = saved.iraf_home()
     login, pages_folder = home / "loginuser.cl", home / "imagereg"
     saved.make_folder(pages_folder)
     _make_help(pages_folder, cl)
@@ -128,13 +126,13 @@ def install(command: str) -> str:
 
 def uninstall() -> str:
     """Take away what `install` made, and what cl saved for our tasks; return what was done."""
-    home = _iraf_home()
+    home = saved.iraf_home()
     login = home / "loginuser.cl"
     text = _read(login)
     rest = _without_block(text)
     shutil.rmtree(home / "imagereg", ignore_errors=True)
-    for name in _UPARM_FILES:
-        (home / "uparm" / name).unlink(missing_ok=True)
+    for path in (*map(saved.cl_file, TASKS), home / "uparm" / _PACKAGE_PARAMETERS):
+        path.unlink(missing_ok=True)
     if rest == text:
         return f"{login} does not declare the package imagereg"
     if rest.strip() in ("", "keep"):
@@ -144,13 +142,6 @@ def uninstall() -> str:
     else:
         atomic.write_bytes(login, rest.encode("latin-1"))
     return f"{login} does not declare the package imagereg any more"
-
-
-def _iraf_home() -> Path:
-    """Return the folder that IRAF calls home: ~/.iraf, or ~/iraf of an older IRAF."""
-    new, old = Path.home() / ".iraf", Path.home() / "iraf"
-    is_old = (old / "login.cl").exists() and not (new / "login.cl").exists()
-    return old if is_old else new
 
 
 def _read(login: Path) -> str:

@@ -123,12 +123,25 @@ class Output:
         self.differences: list[str] = []
         self._kept = kept
 
-    def redraw(self, alignment: Alignment) -> list[str]:
-        """Draw the plots of an image, also those that were drawn before; return their names."""
+    def redraw(self, alignment: Alignment) -> dict[str, np.ndarray]:
+        """Draw the plots of an image, also those that were drawn before.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Names of the files, each with the places of the matches, see `plots.match_places`.
+        """
         self.written = [name for name in self.written if name not in _plot_names(alignment)]
         n_before = len(self.written)
         self._plot(alignment)
-        return self.written[n_before:]
+        task = self.task
+        places = {name: np.empty((0, 3)) for name in self.written[n_before:]}
+        for kind in ("residuals", "vector"):
+            name = _plot_name(kind, alignment)
+            if name in places:
+                places[name] = plots.match_places(alignment, kind, labelsize=task.labelsize,
+                                                  ylimit=task.ylimit)
+        return places
 
     def write(self, alignments: Sequence[Alignment], plane: TangentPlane,
               reference: Reference) -> Result:
