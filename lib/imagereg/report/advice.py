@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import TYPE_CHECKING
 
-from imagereg.alignment import Alignment
+if TYPE_CHECKING:
+    from imagereg.alignment import Alignment
+
 
 
 @dataclasses.dataclass(frozen=True)

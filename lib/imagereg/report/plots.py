@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from imagereg.alignment import Alignment
 from imagereg.report.residuals import (
     REJECTED,
     USED,
@@ -31,6 +30,8 @@ from imagereg.wcs import Status, border, orientation, pixel_to_sky
 if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import PowerNorm
+
+    from imagereg.alignment import Alignment
 
 _DPI = 120
 _SMALLEST_LABEL = 4  # points; the smallest that can be read

@@ -6,10 +6,10 @@ import typing
 
 import numpy as np
 
-from imagereg.alignment import Alignment
-
 if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from imagereg.alignment import Alignment
 
 USED, REJECTED = "tab:blue", "tab:red"
 _TREND = "black"

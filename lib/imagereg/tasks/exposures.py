@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.wcs import WCS
 from threadpoolctl import threadpool_limits
 
 from imagereg.alignment import Chip, Exposure, Metadata
@@ -51,6 +51,9 @@ from imagereg.parameters import ParameterSet, Spec
 from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
 from imagereg.wcs import TangentPlane, border, pixel_to_sky
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 # Degrees around the middle of all images: a query of Gaia that takes a service some minutes.
 _WIDEST = 5.0

@@ -7,11 +7,10 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.wcs import WCS
 
-from imagereg.alignment import Alignment
 from imagereg.catalogs import Reference, sky_table_text
 from imagereg.errors import InputError
 from imagereg.files import (
@@ -33,6 +32,11 @@ from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
 from imagereg.tasks.solutions import headerlets
 from imagereg.wcs import Status, TangentPlane
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+    from imagereg.alignment import Alignment
 
 # What fonts, settings and missing libraries make matplotlib raise.
 _OF_MATPLOTLIB = (RuntimeError, ImportError, OSError, ValueError, TypeError, KeyError)

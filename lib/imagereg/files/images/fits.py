@@ -11,20 +11,22 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
-from astropy.wcs import WCS, FITSFixedWarning
 from stsci.tools import bitmask
 
-from imagereg.alignment import Chip, Metadata
+from imagereg import alignment
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import reason, write_bytes
 from imagereg.files.images.blocks import check_structure
 from imagereg.files.images.instruments import electrons_per_count, instrument_of, metadata_of
 from imagereg.wcs import TangentPlane, alternates, distortion, history, orientation, pixel_scale
+
+if TYPE_CHECKING:
+    from imagereg.alignment import Chip, Metadata
 
 _UNPARSABLE = re.compile(r"Unparsable card \((.*?)\)", re.DOTALL)
 
@@ -244,8 +246,11 @@ def science(hdus: fits.HDUList, path: str) -> dict[int, int]:
 def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *,
                needs_wcs: bool = True) -> list[Chip]:
     """Return the chips of an open file with the WCS under a letter; InputError for a bad WCS."""
-    return [Chip(extver, _read_wcs(hdus, index, path, key, needs_wcs=needs_wcs), hdus[index].shape)
-            for index, extver in science(hdus, path).items()]
+    chips = []
+    for index, extver in science(hdus, path).items():
+        wcs = _read_wcs(hdus, index, path, key, needs_wcs=needs_wcs)
+        chips.append(alignment.Chip(extver, wcs, hdus[index].shape))
+    return chips
 
 
 def _read_wcs(hdus, index, path, key, *, needs_wcs):
@@ -328,6 +333,8 @@ def read_reference_wcs(path: str) -> TangentPlane:
     InputError
         The file can't be read, or what it has is no tangent plane without distortion.
     """
+    from astropy.wcs import WCS, FITSFixedWarning
+
     with opened(path) as hdus:
         candidates = [hdu.header for hdu in hdus if hdu.name == "WCS"]
         candidates += [hdu.header for hdu in hdus if "CTYPE1" in hdu.header]

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagereg.alignment import Alignment, fit_linear
 from imagereg.errors import AlignmentError
+
+if TYPE_CHECKING:
+    from imagereg.alignment import Alignment
 
 _CLIP = 2.0  # rms beyond which [c]lip leaves pairs out; the fit itself has rejected beyond `sigma`
 _CHOICES = ("accept", "reject", "clip", "stop")
@@ -86,6 +89,8 @@ def clipped(alignment: Alignment) -> Alignment:
     sources = alignment.exposure.sources[alignment.rows]
     reference = alignment.reference[alignment.ref_rows]
     errors = np.hypot(sources.sky_error, reference.sky_error) / alignment.plane.pixel_scale
+    from imagereg.alignment import fit_linear
+
     again = fit_linear(alignment.image_xy[kept], alignment.ref_xy[kept], geometry=fit.geometry,
                        nclip=0, sigma=None, loss="linear", errors=errors[kept], centre=fit.centre)
     residuals = alignment.ref_xy - again(alignment.image_xy)
