@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from imagereg.alignment import Chip, Exposure, Metadata
 from imagereg.catalogs import (
@@ -50,6 +49,7 @@ from imagereg.files.images import fits, instruments
 from imagereg.parameters import ParameterSet, Spec
 from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
+from imagereg.tasks.parallel import mapped
 from imagereg.wcs import TangentPlane, border, pixel_to_sky
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 # Degrees around the middle of all images: a query of Gaia that takes a service some minutes.
 _WIDEST = 5.0
+# Fitting so many takes 0.1 s on one core; to start processes and hear of them takes half of that.
+_FEW_STARS = 3000
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +105,19 @@ class Detection:
     stamps: Stamps | None = None
     problem: str = ""
 
+    def __getstate__(self):
+        """Leave out the chips for another process: a WCS that is pickled loses its last digits."""
+        return {**vars(self), "chips": ()}
+
+    def __setstate__(self, state):
+        """Read the chips again."""
+        vars(self).update(state)
+        if self.problem:
+            return
+        with read_image(self.path, needs_wcs=False) as opened:
+            chips = {name: chips for name, _, chips in opened.exposures()}
+        vars(self)["chips"] = chips[self.name]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
@@ -136,7 +151,8 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     exclusions = _exclusions(task)
     psfs = psf.read_psfs(task.psf) if task.psf and not footprint.writes_psf(task) else {}
     measured = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
-                                 catalogs=catalogs, psfs=psfs, needs_wcs=False)
+                                 catalogs=catalogs, psfs=psfs, needs_wcs=False,
+                                 num_cores=task.num_cores)
     if task.matching != "triangles" or task.headerlet:
         measured = [dataclasses.replace(each, exposure=_with_wcs_alone(each.exposure))
                     for each in measured]
@@ -324,7 +340,7 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                       limits: Limits | None = None, exclusions: lists.Exclusions | None = None,
                       catalogs: lists.UserCatalogs | None = None,
                       psfs: Mapping[str, EffectivePSF] | None = None,
-                      needs_wcs: bool = True) -> list[Measured]:
+                      needs_wcs: bool = True, num_cores: int | None = None) -> list[Measured]:
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
@@ -343,6 +359,8 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         Known PSFs by optics; the others are measured.
     needs_wcs : bool
         An image without a WCS has a problem; else its sources have no sky positions.
+    num_cores : int, optional
+        See `parallel.mapped`.
 
     Returns
     -------
@@ -357,30 +375,30 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
     """
     if not parameters.computesig and not parameters.skysigma:
         raise ParameterError(f"{parameters.task}: computesig = no needs skysigma > 0")
-    # Each thread has its own work: threads of BLAS below them would only wait for each other.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs,
-                                               needs_wcs=needs_wcs), images)
-        found = progress(found, "finding sources", len(images))
-        detections = [detection for part in found for detection in part]
-        given = psfs or {}
-        stamps: dict[str, list[Stamps]] = {}
-        for detection in detections:
-            if detection.stamps is not None and detection.metadata.optics not in given:
-                stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
-        width = _defined(parameters, "conv_width")
-        found = pool.map(lambda parts: epsf_measure.measure_psf(Stamps.concat(parts), width),
-                         stamps.values())
-        psf_of = {**given, **dict(zip(stamps, found, strict=True))}
-        number = parameters.nsources if catalogs is None else None
-        found = pool.map(lambda detection: _measured(detection, psf_of, limits, number),
-                         detections)
-        measured = list(progress(found, "measuring sources", len(detections)))
-    return [dataclasses.replace(each, is_given=each.exposure.metadata.optics in given)
+    detect = functools.partial(_detect, parameters=parameters, exclusions=exclusions,
+                               catalogs=catalogs, needs_wcs=needs_wcs)
+    found = progress(mapped(detect, images, num_cores), "finding sources", len(images))
+    detections = [detection for part in found for detection in part]
+    psf_of = dict(psfs or {})
+    stamps: dict[str, list[Stamps]] = {}
+    for detection in detections:
+        if detection.stamps is not None and detection.metadata.optics not in psf_of:
+            stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
+    measure_psf = functools.partial(_psf_of, width=_defined(parameters, "conv_width"))
+    psf_of |= zip(stamps, mapped(measure_psf, list(stamps.values()), num_cores), strict=True)
+    refine = functools.partial(_refined, psf_of=psf_of)
+    refined = mapped(refine, detections, cores_for_stars(detections, num_cores))
+    refined = progress(refined, "measuring sources", len(detections))
+    number = parameters.nsources if catalogs is None else None
+    measured = []
+    for detection, sources in zip(detections, refined, strict=True):
+        each = _measured(detection, sources, psf_of.get(detection.metadata.optics), limits, number)
+        measured.append(each)
+    return [dataclasses.replace(each, is_given=each.exposure.metadata.optics in (psfs or {}))
             for each in measured]
 
 
-def _detect(image, parameters, exclusions, catalogs, *, needs_wcs):
+def _detect(image, *, parameters, exclusions, catalogs, needs_wcs):
     """Return a `Detection` for each exposure in a file; an InputError becomes a problem of one."""
     name = os.path.basename(image.path)
     finding = _finding(parameters)
@@ -419,23 +437,35 @@ def _with_sources(detection, parts):
                                stamps=Stamps.concat(stamps) if stamps else None)
 
 
-def _measured(detection, psf_of, limits, nsources):
-    """Return the exposure with positions from the PSF, `nsources` that the limits leave a chip."""
+def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | None) -> int | None:
+    """Return how many cores to use for fitting the PSF to all stars of exposures."""
+    n_stars = sum(len(each.stamps) for each in measured if each.stamps is not None)
+    return 1 if n_stars < _FEW_STARS else num_cores
+
+
+def _psf_of(stamps, width):
+    """Return the PSF that exposures of the same optics share."""
+    return epsf_measure.measure_psf(Stamps.concat(stamps), width)
+
+
+def _refined(detection, psf_of):
+    """Return the sources of a detection, with positions from the PSF of its optics."""
+    if detection.stamps is None:
+        return detection.sources
+    return refine_positions(detection.sources, detection.stamps, psf_of[detection.metadata.optics])
+
+
+def _measured(detection, sources, surface, limits, nsources):
+    """Return the exposure with the sources that the limits leave, `nsources` a chip at most."""
     if detection.problem:
         return Measured(Exposure(detection.name, detection.path, detection.metadata, (),
                                  detection.sources, detection.problem))
-    stamps = detection.stamps
-    surface = None
-    sources = detection.sources
-    if stamps is not None:
-        surface = psf_of[detection.metadata.optics]
-        sources = refine_positions(sources, stamps, surface)
     sources, rows = _kept(sources, detection, limits, nsources)
-    if stamps is not None:
-        stamps = stamps.cropped(surface.half)[rows]
     exposure = Exposure.measured(detection.name, detection.chips, sources, path=detection.path,
                                  metadata=detection.metadata)
-    return Measured(exposure, stamps, surface)
+    if detection.stamps is None:
+        return Measured(exposure)
+    return Measured(exposure, detection.stamps.cropped(surface.half)[rows], surface)
 
 
 def _kept(sources, detection, limits, nsources):

@@ -87,8 +87,8 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
                                                  star_table=star_table, dry_run=dry_run)
             review = Review(output.redraw) if task.interactive else None
-            measured, alignments, reference = _aligned(measured, rules_of(task, plane), plane,
-                                                       reference=reference, review=review)
+            measured, alignments, reference = _aligned(measured, task, plane, reference=reference,
+                                                       review=review)
             if footprint.writes_psf(task) and not dry_run:
                 _write_psfs(task.psf, measured)
             result = output.write(alignments, plane, reference)
@@ -106,18 +106,19 @@ def _page(result, given, sets):
     return page_text(result, given, sets)
 
 
-def _aligned(measured, rules, plane, *, reference, review):
+def _aligned(measured, task, plane, *, reference, review):
     """Align exposures, and measure those that share a PSF again once it is known where they are.
 
     Returns what was measured, the alignments, and the reference as it was extended.
     """
     from imagereg.tasks.dithers import remeasured, share_psf
 
+    rules = rules_of(task, plane)
     exposures = [each.exposure for each in measured]
     if share_psf(measured):
         in_turn = dataclasses.replace(rules, solution="sequential")
         first, _ = alignment.align(exposures, plane, in_turn, reference=reference)
-        measured = remeasured(measured, first)
+        measured = remeasured(measured, first, task.num_cores)
         exposures = [each.exposure for each in measured]
     alignments, reference = alignment.align(exposures, plane, rules, reference=reference,
                                             review=review)

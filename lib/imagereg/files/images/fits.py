@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -10,7 +11,7 @@ import os
 import re
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,11 +80,9 @@ class ImageFile:
         places = science(self._hdus, self.path)
         return {extver: self._hdus[index] for index, extver in places.items()}
 
-    def header(self, chip: Chip) -> fits.Header:
+    def header(self, chip: Chip) -> Mapping:
         """Return the header of a chip, with the keywords of the primary header that it lacks."""
-        header = self._science[chip.extver].header.copy()
-        header.extend(self._hdus[0].header, unique=True)
-        return header
+        return collections.ChainMap(self._science[chip.extver].header, self._hdus[0].header)
 
     @property
     def wcs_names(self) -> dict[int, list[str]]:
