@@ -137,7 +137,7 @@ MUTATIONS = (
         "end_to_end/test_interrupted.py::test_restore_killed_after_its_last_file"),
     Mutation(
         "a note that holds for ever", "tasks/solutions/unfinished.py",
-        "return names if expected else {}",
+        "return names if unchanged else {}",
         "return names",
         "end_to_end/test_interrupted.py"
         "::test_a_note_of_files_that_were_changed_since_does_not_count"),
@@ -358,7 +358,7 @@ MUTATIONS = (
     Mutation(
         "error of a mean not less", "catalogs/reference.py",
         "np.maximum(total, 1e-300) ** -0.5",
-        "np.maximum(own, 1e-300) ** -0.5",
+        "np.maximum(old_weight, 1e-300) ** -0.5",
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "error of the fit left out", "catalogs/reference.py",
@@ -382,13 +382,13 @@ MUTATIONS = (
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "weights swapped", "catalogs/reference.py",
-        "share = np.divide(other_weight, total,",
-        "share = np.divide(weight, total,",
+        "share = np.divide(new_weight, total,",
+        "share = np.divide(old_weight, total,",
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "unreliable sources first", "catalogs/sources.py",
-        "np.lexsort((merit, turn, poor))",
-        "np.lexsort((merit, turn, ~poor))",
+        "np.lexsort((-merit, turn, poor))",
+        "np.lexsort((-merit, turn, ~poor))",
         "unit/catalogs/test_sources.py::test_best_are_reliable_before_they_are_bright"),
     Mutation(
         "motion with cos dec twice", "catalogs/stars.py",
@@ -448,8 +448,8 @@ MUTATIONS = (
         "unit/detection/test_noise_map.py"),
     Mutation(
         "flux limits of the peak", "detection/daofind.py",
-        "(flux, fluxmin, fluxmax)",
-        "(flux, peakmin, peakmax)",
+        "(flux, finding.fluxmin, finding.fluxmax)",
+        "(flux, finding.peakmin, finding.peakmax)",
         "unit/detection/test_daofind.py::test_limits_cut_the_list"),
     Mutation(
         "gain multiplied in the errors", "detection/daofind.py",

@@ -170,6 +170,12 @@ def test_saved_by_drizzlepacs_teal(shell):
     ("tweakreg --savepars folder", "folder can't be written: is a directory"),
     ("tweakreg --savepars nosuch/x.cfg", "x.cfg can't be written: no such file or directory"),
     ("tweakreg --savepars tweak.cfg nclip=-1", "expected a whole number >= 0"),
+    ("tweakreg --nosuch", "there is no option --nosuch: see tweakreg --help"),
+    ("tweakreg --dryrun a.fits", "there is no option --dryrun: did you mean --dry-run?"),
+    (f"tweakreg --{'x' * 1000}", "see tweakreg --help"),
+    ("imagefindpars --apply x", "there is no option --apply: see imagefindpars --help"),
+    ("tweakreg --pars", "argument --pars: expected one argument: see tweakreg --help"),
+    ("tweakreg --completion tcsh", "argument --completion: invalid choice: 'tcsh'"),
 ])
 def test_errors(line, says, capsys):
     """One sentence, status 2, and nothing written."""
@@ -185,15 +191,9 @@ def test_errors(line, says, capsys):
     assert cli.main(words, task=task) == 2
     printed = capsys.readouterr()
     assert says in printed.err and printed.err.startswith(f"{task}: ") and printed.err.count("\n") == 1
+    assert len(printed.err) < 310
     assert printed.out == ""
     assert {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")} == before
-
-
-@pytest.mark.parametrize("words", [["--nosuch"], ["--pars"], ["--completion", "tcsh"]])
-def test_wrong_options(words):
-    done = subprocess.run([sys.executable, "-c", PROGRAM, "tweakreg", *words], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
-    assert "tweakreg: error:" in done.stderr
 
 
 # ---- help

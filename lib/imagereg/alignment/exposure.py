@@ -351,11 +351,13 @@ class Alignment:
 
     @property
     def header_is_mirrored(self) -> bool:
-        """Whether x and y run the other way round on the sky than on the plane of the fit."""
-        chips = self.exposure.chips
-        handedness = [np.linalg.det(wcs.pixel_scale_matrix)
-                      for wcs in (self.plane.wcs, *(chip.wcs for chip in chips))]
-        return len(handedness) > 1 and handedness[0] * handedness[1] < 0
+        """Whether the WCS in the header has the opposite parity of the plane of the fit."""
+        if not self.exposure.chips:
+            return False
+        first_chip = self.exposure.chips[0]  # stands for all
+        own, of_plane = (np.linalg.det(wcs.pixel_scale_matrix)
+                         for wcs in (first_chip.wcs, self.plane.wcs))
+        return own * of_plane < 0
 
     def corrected_chips(self) -> tuple[Chip, ...]:
         """Return the chips with the fit in their WCS; DegenerateFit where it can't follow."""

@@ -228,8 +228,8 @@ class Solutions:
         root = _root(name)
         return [row for row in self.rows if root in (_root(row.filename), row.rootname)]
 
-    def source(self, name: str) -> list[SolvedExposure]:
-        """Return the rows of the file that the user names as a source; InputError for none."""
+    def rows_of_source(self, name: str) -> list[SolvedExposure]:
+        """Return the rows of the exposure whose solution the user asks for; InputError for none."""
         found = self.named(name)
         if not found:
             raise InputError(f"{self.where} has no row for {name}")

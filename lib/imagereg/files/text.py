@@ -181,7 +181,7 @@ def match_text(alignment: Alignment) -> str:
     image = alignment.exposure.sources[alignment.rows]
     ref = alignment.reference[alignment.ref_rows]
     columns = [alignment.ref_xy, alignment.image_xy, ref.xy, image.xy, ref.ident, image.ident,
-               ref.origin]
+               _printable_names(ref.origin)]
     layout = ["%.6f"] * 8 + ["%d"] * 2 + ["%s"]
     origin = ref.origin[0] if len(ref) else ""
     head = [f"#Reference: {printable(origin)}", f"#Input: {printable(alignment.name)}",
@@ -208,7 +208,7 @@ def fit_text(alignment: Alignment) -> str:
     fitted = fit(alignment.image_xy[used])
     columns = [alignment.ref_xy[used] - plane.centre, alignment.image_xy[used] - plane.centre,
                fitted, -fit.residuals[used], ref.xy, image.xy, ref.ident, image.ident, image.chip,
-               plane.plane_to_sky(fitted), ref.origin]
+               plane.plane_to_sky(fitted), _printable_names(ref.origin)]
     layout = ["%15.6f"] * 12 + ["%8d"] * 3 + ["%20.12f"] * 2 + ["   %s"]
     return "\n".join([*_fit_head(alignment), *_rows(columns, layout), ""])
 
@@ -228,6 +228,12 @@ def _fit_head(alignment):
             f"#    X and Y rotation: {rx:.10g}  {ry:.10g}",
             f"#    <rotation> and skew: {(rx + ry) / 2:.10g}  {ry - rx:.10g}", "# ",
             "# Input Coordinate Listing", *titles, "#"]
+
+
+def _printable_names(names):
+    """Return an array of names as they can stand in a row."""
+    texts = {name: printable(name) for name in set(names.tolist())}
+    return np.array([texts[name] for name in names.tolist()], dtype=object)
 
 
 def _rows(columns, layout):

@@ -105,7 +105,7 @@ def install(command: str) -> str:
     Raises
     ------
     InputError
-        IRAF is not there, or a file can't be written.
+        IRAF is not there, a file can't be written, or what declares the package is damaged.
     """
     cl = next(filter(None, map(shutil.which, ("irafcl", "ecl", "cl"))), None)
     if cl is None:
@@ -127,12 +127,12 @@ def install(command: str) -> str:
 def uninstall() -> str:
     """Take away what `install` made, and what cl saved for our tasks; return what was done."""
     home = _iraf_home()
-    shutil.rmtree(home / "imagereg", ignore_errors=True)
-    for name in _UPARM_FILES:
-        (home / "uparm" / name).unlink(missing_ok=True)
     login = home / "loginuser.cl"
     text = _read(login)
     rest = _without_block(text)
+    shutil.rmtree(home / "imagereg", ignore_errors=True)
+    for name in _UPARM_FILES:
+        (home / "uparm" / name).unlink(missing_ok=True)
     if rest == text:
         return f"{login} does not declare the package imagereg"
     if rest.strip() in ("", "keep"):
@@ -171,12 +171,23 @@ def _with_block(text: str, block: str) -> str:
 
 
 def _without_block(text: str) -> str:
-    """Return the text of loginuser.cl without our block, if it has one."""
-    before, found, rest = text.partition(_BEGIN)
-    if not found:
+    """Return the text of loginuser.cl without our block, if it has one.
+
+    Raises
+    ------
+    InputError
+        The block has no end; what follows could be the user's.
+    """
+    before, is_there, rest = text.partition(_BEGIN)
+    if not is_there:
         return text
-    after = rest.partition(_END)[2]
-    return before + after[1:] if after else before.removesuffix("\n")
+    _, is_ended, after = rest.partition(_END)
+    if not is_ended:
+        raise InputError(f"loginuser.cl has {_BEGIN.strip()!r} without {_END.strip()!r}: take out "
+                         "by hand what declares the package imagereg")
+    if after:
+        return before + after[1:]  # less the line feed that ends the block
+    return before.removesuffix("\n")  # the text had no last line feed, see `_with_block`
 
 
 def _make_help(folder: Path, cl: str) -> None:

@@ -261,11 +261,12 @@ class Spec:
         values : mapping
             See `ParameterSet`.
         psets : iterable of ParameterSet
-            Parameter sets of the task: a section of each holds what is not the default, as
-            ``_name_``. TEAL takes such names for hidden: it keeps them, and its window, which
-            crashes on names that are not declared, does not show them.
+            Parameter sets of the task. Each gets a section with the values that are not the
+            default, named ``_name_``: TEAL hides such names, but keeps them. On any other name
+            that is not declared its window would crash.
         more : mapping, optional
-            Texts to write besides, by name; those of a section, new or not, as a mapping.
+            Further texts to write, by name. A mapping among them holds the texts of the section of
+            that name, which is added if there is none.
         """
         values = self.validate(values)
         more = dict(more or {})

@@ -1,5 +1,6 @@
 """Text for other people's scripts has the columns they know, and what is malformed is named by line."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -203,6 +204,14 @@ def test_match_file(alignment):
     np.testing.assert_allclose(table[:, 4:6], alignment.reference.xy[alignment.ref_rows], atol=1e-6)
     np.testing.assert_allclose(table[:, 6:8], alignment.exposure.sources.xy[alignment.rows], atol=1e-6)
     np.testing.assert_array_equal(table[:, 8] - 100, table[:, 9] - 500)
+
+
+def test_a_line_end_in_a_name_ends_no_row(alignment):
+    named = dataclasses.replace(alignment.reference, origin="a\nb_flt.fits")
+    renamed = dataclasses.replace(alignment, reference=named)
+    for text in (match_text(renamed), fit_text(renamed)):
+        _, origin = columns(text)
+        assert set(origin) == {"a\\nb_flt.fits"}
 
 
 def test_fit_file(alignment):

@@ -35,7 +35,8 @@ def test_table_is_whole_and_escaped(result):
     assert set(tags) <= {"p", "b", "div", "table", "tr", "th", "td", "svg", "path", "circle"}
 
 
-def test_plots_of_one_image_and_of_a_failure(result, good, failed):  # noqa: F811
+def test_plots_of_one_image_and_of_a_failure(good, failed):  # noqa: F811
+    result = Result((good, failed), good.plane, good.reference)
     seen = result.plot(good.name)
     assert list(seen.images) == [f"{kind} of {good.name}" for kind in
                                  ("residuals before and after", "residuals", "vectors", "offsets")]

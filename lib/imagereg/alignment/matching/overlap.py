@@ -306,7 +306,7 @@ class Overlap:
         return place[self.star]
 
     def stars_of(self, one: StarList, n_sources: int, used: np.ndarray) -> np.ndarray:
-        """Return the star of each of the sources of a list, -1 where it has no used measurement."""
+        """Return the star of each source of a list, -1 where its measurement is not `used`."""
         star = np.full(n_sources, -1)
         own = used & (self.list_index == self.lists.index(one))
         star[one.rows[self.member[own]]] = self.star[own]

@@ -38,6 +38,7 @@ _N_KEPT = 12  # the best of these, which are counted on longer lists
 _N_MEDIUM = 1000  # sources of the list between the brightest and all
 _N_COMPACT = 25  # matched sources in which the symmetries of a pattern are looked for
 _RASTER = 1500  # cells along a side
+_BORDER = 2  # cells beside these: neighbours of the outermost, and empty ones for what is outside
 _RIVAL_CHANCE = 1e-3  # a second transform less certain than this is no rival
 
 
@@ -376,28 +377,32 @@ def _alike(image, ref, *, slack, log_scale, most):
 
 
 def _raster_counts(transforms, lists):
-    """Count roughly, rather too many than too few, what each transform puts near a source."""
+    """Count the image sources that each transform puts near a reference source.
+
+    Near is in the cell of such a source or in one beside it, which is at least two tolerances
+    wide: a count may be too high, but not too low.
+    """
     low = complex(lists.ref.real.min(), lists.ref.imag.min())
     extent = max(np.ptp(lists.ref.real), np.ptp(lists.ref.imag))
     cell = max(2 * lists.tolerance, extent / _RASTER)
-    side = int(extent / cell) + 5  # a border of empty cells takes what lies outside
+    side = int(extent / cell) + 1 + 2 * _BORDER
     raster = np.zeros((side, side), bool)
     column, row = _cells((lists.ref - low) / cell, side)
     for step in itertools.product((-1, 0, 1), repeat=2):
         raster[row + step[0], column + step[1]] = True
     counts = np.empty(len(transforms.alpha), int)
     for start in range(0, len(counts), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        to_cells = _Similarity(transforms.alpha[some, None] / cell,
-                               (transforms.beta[some, None] - low) / cell, transforms.parity)
+        batch = slice(start, start + _AT_ONCE)
+        to_cells = _Similarity(transforms.alpha[batch, None] / cell,
+                               (transforms.beta[batch, None] - low) / cell, transforms.parity)
         column, row = _cells(to_cells(lists.image), side)
-        counts[some] = raster.ravel()[row * side + column].sum(axis=1)
+        counts[batch] = raster.ravel()[row * side + column].sum(axis=1)
     return counts
 
 
 def _cells(z, side):
-    """Return columns and rows of the raster in which positions lie."""
-    return (np.clip(part + 2, 0, side - 1).astype(np.intp) for part in (z.real, z.imag))
+    """Return the columns and rows of the raster in which positions, in cells, lie."""
+    return (np.clip(part + _BORDER, 0, side - 1).astype(np.intp) for part in (z.real, z.imag))
 
 
 def _refuse_rivals(lists, solutions, judge):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import functools
 import glob
 import logging
@@ -14,6 +15,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NoReturn
 
 from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, printable
 from imagereg.files import atomic
@@ -79,12 +81,13 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     warnings.filterwarnings("ignore", module=r"astropy\.")
     warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
     try:
-        with stopped_by_signals():
+        with contextlib.ExitStack() as handled:
+            handled.enter_context(stopped_by_signals())
             options = _parser(task).parse_intermixed_args(arguments)
-        # The editor's windows would swallow what the handlers raise.
-        stoppable = contextlib.nullcontext() if options.epar else stopped_by_signals()
-        with stoppable, _escaped_warnings():
-            return _dispatch(options, task)
+            if options.epar:  # its windows would swallow what the handlers raise
+                handled.close()
+            with _escaped_warnings():
+                return _dispatch(options, task)
     except ImageregError as error:
         _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
         return 2
@@ -135,10 +138,24 @@ def _complain(text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are those of the package: one line, with the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a ParameterError."""
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown == message:
+            raise ParameterError(f"{message}: see {self.prog} --help")
+        word = unknown.split(" ")[0].partition("=")[0]
+        near = difflib.get_close_matches(word, self._option_string_actions, 1)
+        meant = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
+        raise ParameterError(f"there is no option {word}: {meant}")
+
+
 def _parser(task: str) -> argparse.ArgumentParser:
     """Return the parser of a command; its default `actions` say what options do, by `dest`."""
     usage = _USAGE if task == "tweakreg" else _PSET_USAGE.format(task=task)
-    parser = argparse.ArgumentParser(task, usage=usage, add_help=False, allow_abbrev=False)
+    parser = _Parser(task, usage=usage, add_help=False, allow_abbrev=False)
     add = parser.add_argument
     actions: dict[str, Callable[..., int | None]] = {}
     parser.set_defaults(actions=actions)

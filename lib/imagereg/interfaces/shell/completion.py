@@ -5,6 +5,7 @@ Names and choices stand in the scripts: no program runs while somebody types.
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -93,7 +94,7 @@ SHELLS = tuple(_SHELLS)
 
 
 def script(shell: str, specs: Sequence[Spec], options: Iterable[str]) -> str:
-    """Return the script for a shell.
+    """Return the completion script for a shell.
 
     Parameters
     ----------
@@ -104,13 +105,16 @@ def script(shell: str, specs: Sequence[Spec], options: Iterable[str]) -> str:
     options : iterable of str
         Options that begin with dashes.
     """
-    names = [f"        {spec.task}) {_printed(_names(spec, specs))} ;;" for spec in specs]
-    by_choices: dict[tuple[str, ...], dict[str, None]] = {}
-    for p in (p for spec in specs for p in spec if p.base != "string"):
-        choices = ("yes", "no") if p.base == "boolean" else p.choices
-        by_choices.setdefault(choices, {})[p.name] = None
-    cases = [f"        {'|'.join(known)}) {_printed(of)} ;;" for of, known in by_choices.items()]
-    data = _DATA.strip() % {"names": "\n".join(names), "choices": "\n".join(cases)}
+    name_cases = [f"        {spec.task}) {_printed(_names(spec, specs))} ;;" for spec in specs]
+    # Parameters with the same choices share a case; the inner dict is an ordered set of names.
+    names_by_choices: dict[tuple[str, ...], dict[str, None]] = {}
+    for parameter in itertools.chain(*specs):
+        if parameter.base != "string":
+            choices = ("yes", "no") if parameter.base == "boolean" else parameter.choices
+            names_by_choices.setdefault(choices, {})[parameter.name] = None
+    choice_cases = [f"        {'|'.join(names)}) {_printed(choices)} ;;"
+                    for choices, names in names_by_choices.items()]
+    data = _DATA.strip() % {"names": "\n".join(name_cases), "choices": "\n".join(choice_cases)}
     tasks = " ".join(spec.task for spec in specs)
     return _SHELLS[shell] % {"data": data, "tasks": tasks, "options": _words(options)}
 

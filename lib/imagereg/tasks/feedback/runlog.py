@@ -76,15 +76,15 @@ def logged(given: str | Sequence[str], sets: Sequence[ParameterSet]) -> Iterator
             except OSError as error:
                 problem = atomic.reason(error)
         with _handled_by(handlers):
-            yield from _between_first_and_last(handlers, given, sets)
+            yield from _with_head_and_end(handlers, given, sets)
     if run_log:
         problem = run_log.problem
     if problem:
         log.warning("%s can't be written: %s", task.runfile, problem)
 
 
-def _between_first_and_last(handlers, given, sets):
-    """Write the head of the log, let the run happen, and write how it ended, however it did."""
+def _with_head_and_end(handlers, given, sets):
+    """Write the head of the log, let the run happen, and write how it ended: also with an error."""
     begun = datetime.datetime.now()
     _write(handlers, head(given, sets, begun))
     last_words: list[str] = []

@@ -181,7 +181,7 @@ def _beside(path, name, what):
 
 
 def _targets(given, solutions):
-    """Return the source that the user names, or '', by path of the files to update."""
+    """Return, by path of each file to update, the source that the user names for it, or ''."""
     targets = {}
     for word in given:
         names, colon, source = word.rpartition(":")
@@ -203,7 +203,7 @@ def _planned(path, source, solutions, wcsname):
     with read_image(path) as image:
         name = os.path.basename(path)
         whole = _record(image, name, image.chips, plane)
-        for row in solutions.source(source) if source else solutions.rows_for(whole):
+        for row in solutions.rows_of_source(source) if source else solutions.rows_for(whole):
             record, chips = whole, image.chips
             if row.extver is not None and row.filename == whole.filename:
                 chips = tuple(chip for chip in chips if chip.extver == row.extver)
