@@ -64,7 +64,7 @@ EXCUSED = {("catalogs.formats.readers", "io"): "bytes as a file",
 IN_MEMORY = {"detection.sextractor", "catalogs.formats.readers", "wcs.keywords", "wcs.history", "wcs.alternates",
              "wcs.correction", "wcs.distortion", "wcs.headerlet", "wcs.updatewcs"}
 # They show or keep what the package logs.
-LOGS = {"tasks.feedback.runlog", "interfaces.shell.cli", "interfaces.epar.window.running"}
+LOGS = {"tasks.feedback.runlog", "tasks.parallel", "interfaces.shell.cli", "interfaces.epar.window.running"}
 MANY_ARGUMENTS = {("interfaces.python", "TweakReg"): "drizzlepac's signature"}
 
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from astropy.wcs import WCS
 
 from imagereg.alignment.fitting.fit import LinearFit, fit_linear
 from imagereg.alignment.fitting.weights import pair_errors
@@ -23,9 +24,6 @@ from imagereg.wcs import (
     pixel_scale,
     pixel_to_sky,
 )
-
-if TYPE_CHECKING:
-    from astropy.wcs import WCS
 
 FEWEST_MATCHES = 4  # by which the odds can decide; three stars never are
 

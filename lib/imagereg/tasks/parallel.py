@@ -92,20 +92,12 @@ def _in_processes(function, items, n_processes):
         os.lseek(numbers, 0, os.SEEK_SET)
         for _ in range(n_processes):
             workers.append(_started(function, items, numbers))
-        messages = _messages([connection for _, connection in workers])
-        arrived: dict[int, _Message] = {}
-        for number, item in enumerate(items):
-            for message in messages if number not in arrived else ():
-                arrived[message.number] = message
-                if message.number == number:
-                    break
-            message = arrived.pop(number, None)
-            if message is None or not message.is_done:
-                yield function(item)  # what failed fails again here, with its whole traceback
-                continue
+        messages = _in_order([connection for _, connection in workers], len(items))
+        for item, message in zip(items, messages, strict=True):
             for record in message.records:
                 logging.getLogger(record.name).handle(record)
-            yield message.result
+            # What failed fails again here, with its whole traceback.
+            yield message.result if message.is_done else function(item)
     finally:
         os.close(numbers)
         for process, connection in workers:
@@ -125,6 +117,17 @@ def _started(function, items, numbers):
     process.start()
     sender.close()
     return process, receiver
+
+
+def _in_order(connections, number):
+    """Yield a message of each item in order, an empty one where the process has been killed."""
+    messages = _messages(connections)
+    arrived = {}
+    for wanted in range(number):
+        while wanted not in arrived:
+            message = next(messages, _Message(wanted))
+            arrived[message.number] = message
+        yield arrived.pop(wanted)
 
 
 def _messages(connections):

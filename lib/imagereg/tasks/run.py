@@ -78,7 +78,8 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
                 _new_wcs(images, task, output) as (images, task):
             log.info("images   %s", ", ".join(image.path for image in images))
             # Only now, since this takes longer than all that was done: the user sees the start.
-            from imagereg.tasks.exposures import measure_images, measure_reference
+            from imagereg.tasks.exposures import measure_images
+            from imagereg.tasks.reference import measure_reference
 
             measured = measure_images(task, finding, images)
             exposures = [each.exposure for each in measured]

@@ -21,13 +21,19 @@ PARENT = os.getpid()
 log = logging.getLogger("imagereg.tests")
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    """Let this be the only thread, as it is but for those of the test runner."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
 def square(number):
     log.info("item %d", number)
     return number, number**2, os.getpid()
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, None])
-def test_results_and_log_are_in_order_for_any_number_of_cores(cores, caplog):
+def test_results_and_log_are_in_order_for_any_number_of_cores(cores, caplog, alone):
     with caplog.at_level(logging.INFO, "imagereg"):
         results = list(mapped(square, range(8), cores))
     assert [result[:2] for result in results] == [(n, n**2) for n in range(8)]
@@ -36,7 +42,7 @@ def test_results_and_log_are_in_order_for_any_number_of_cores(cores, caplog):
     assert not multiprocessing.active_children()
 
 
-def test_an_error_is_raised_where_it_belongs():
+def test_an_error_is_raised_where_it_belongs(alone):
     def fail(number):
         if number == 3:
             raise ValueError("item 3")
@@ -49,7 +55,7 @@ def test_an_error_is_raised_where_it_belongs():
     assert not multiprocessing.active_children()
 
 
-def test_the_work_of_a_killed_process_is_done():
+def test_the_work_of_a_killed_process_is_done(alone):
     def die(number):
         if number == 1 and os.getpid() != PARENT:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -58,7 +64,7 @@ def test_the_work_of_a_killed_process_is_done():
     assert list(mapped(die, range(6), 2)) == list(range(6))
 
 
-def test_nothing_is_left_where_one_stops_in_the_middle(tmp_path):
+def test_nothing_is_left_where_one_stops_in_the_middle(tmp_path, alone):
     def wait_long(number):
         if number:
             try:
@@ -101,7 +107,7 @@ def test_other_threads_make_it_work_in_threads():
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_blas_has_one_thread_in_each(cores):
+def test_blas_has_one_thread_in_each(cores, alone):
     def threads(_):
         np.ones((300, 300)) @ np.ones((300, 300))
         return {pool["num_threads"] for pool in threadpool_info()}
@@ -109,5 +115,5 @@ def test_blas_has_one_thread_in_each(cores):
     assert list(mapped(threads, range(2), cores)) == [{1}, {1}]
 
 
-def test_a_problem_comes_through():
+def test_a_problem_comes_through(alone):
     assert list(mapped(lambda _: Detection("a", "absent.fits", problem="no"), range(2), 2))[1].problem == "no"

@@ -11,7 +11,7 @@ import os
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,8 +80,14 @@ class ImageFile:
         places = science(self._hdus, self.path)
         return {extver: self._hdus[index] for index, extver in places.items()}
 
-    def header(self, chip: Chip) -> Mapping:
+    def header(self, chip: Chip) -> fits.Header:
         """Return the header of a chip, with the keywords of the primary header that it lacks."""
+        header = self._science[chip.extver].header.copy()
+        header.extend(self._hdus[0].header, unique=True)
+        return header
+
+    def _keywords(self, chip):
+        """Return a view of what `header` returns, which takes a third of the time of a reading."""
         return collections.ChainMap(self._science[chip.extver].header, self._hdus[0].header)
 
     @property
@@ -100,7 +106,7 @@ class ImageFile:
         groups = [(name, self.chips)]
         if instrument.has_repeated_exposures and len(self.chips) > 1:
             groups = [(f"{name}[sci,{chip.extver}]", (chip,)) for chip in self.chips]
-        return [(name, metadata_of(self.header(chips[0]), self.path), chips)
+        return [(name, metadata_of(self._keywords(chips[0]), self.path), chips)
                 for name, chips in groups]
 
     def pixels(self, chip: Chip, dqbits: str) -> ChipImage:
@@ -127,7 +133,7 @@ class ImageFile:
                 chip=chip,
                 data=self._science[chip.extver].data,
                 bad=self._bad_pixels(chip, dqbits),
-                gain=electrons_per_count(self.header(chip)),
+                gain=electrons_per_count(self._keywords(chip)),
                 ltm=(float(header.get("LTM1_1", 1.0)), float(header.get("LTM2_2", 1.0))),
                 ltv=(float(header.get("LTV1", 0.0)), float(header.get("LTV2", 0.0))),
             )
