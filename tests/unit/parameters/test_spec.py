@@ -162,7 +162,7 @@ def test_accepted(name, value, expected):
         ("searchrad", 10**400, "a number >= 0 (searchunits)"),
         ("searchrad", "INDEF", "a number >= 0 (searchunits)"),
         ("maxflux", float("nan"), "a number (fluxunits), or INDEF"),
-        ("tolerance", -1, "a number >= 0 (pixel)"),
+        ("tolerance", -1, "a number >= 0.001 (pixel)"),
         ("fitgeometry", "affine", "one of 'shift', 'rshift', 'rscale', 'xyscale', 'general', 'auto'"),
         ("fitgeometry", "", "one of 'shift', 'rshift', 'rscale', 'xyscale', 'general', 'auto'"),
         ("fitgeometry", None, "one of 'shift', 'rshift', 'rscale', 'xyscale', 'general', 'auto'"),

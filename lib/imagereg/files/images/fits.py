@@ -29,6 +29,10 @@ from imagereg.wcs import TangentPlane, alternates, distortion, history, orientat
 if TYPE_CHECKING:
     from imagereg.alignment import Chip, Metadata
 
+# Extensions that have the WCS of an image and are none: flags, errors and weights, by EXTNAME as
+# HST, JWST, LSST, NOIRLab and Euclid write it.
+_NO_PIXELS = re.compile(r"(?:^|[^A-Z])(?:DQ|MASK|BPM|FLAG|QUAL|ERR|SIGMA|VAR|IVM|WHT|WEIGHT|CONF|"
+                        r"CTX|BACK|BKG)", re.IGNORECASE)
 _UNPARSABLE = re.compile(r"Unparsable card \((.*?)\)", re.DOTALL)
 
 
@@ -182,7 +186,10 @@ def read_image(path: str, *, flags_path: str | None = None,
             hdus = stack.enter_context(_open_whole(path))
             for index in science(hdus, path):
                 axes = hdus[index].header["NAXIS"]
-                if axes != 2:
+                if axes > 2:
+                    raise InputError(f"{path}[{index}] is a cube: it has {axes} axes, expected 2; "
+                                     "give one of its planes as an image of its own")
+                if axes < 2:
                     raise InputError(f"{path}[{index}] has {axes} axes, expected 2")
             chips = tuple(read_chips(hdus, path, needs_wcs=needs_wcs))
         flags = None
@@ -233,7 +240,12 @@ def _open_whole(path):
 
 
 def science(hdus: fits.HDUList, path: str) -> dict[int, int]:
-    """Return EXTVER by index of the science HDUs: all SCI, or else the only image, as 1."""
+    """Return EXTVER by index of the science HDUs.
+
+    They are all SCI; where there are none, a primary image, or else all image extensions with a
+    celestial WCS but masks and weights, numbered from 1 (CCD1, CCD2, im1, ... of ground cameras),
+    or the only image.
+    """
     found = {index: hdu.ver for index, hdu in enumerate(hdus)
              if hdu.name == "SCI" and hdu.header.get("NAXIS", 0) > 0}
     if found:
@@ -242,10 +254,18 @@ def science(hdus: fits.HDUList, path: str) -> dict[int, int]:
               if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2]
     if images[:1] == [0]:
         return {0: 1}
-    if len(images) != 1:
-        raise InputError(f"{path} has no SCI extension and {len(images) or 'no'} images, "
-                         "expected one")
-    return {images[0]: 1}
+    if len(images) > 1:
+        images = [index for index in images
+                  if _is_on_sky(hdus[index].header) and not _NO_PIXELS.search(hdus[index].name)]
+    if not images:
+        raise InputError(f"{path} has no SCI extension and no images with a celestial WCS")
+    return {index: number for number, index in enumerate(images, 1)}
+
+
+def _is_on_sky(header: fits.Header) -> bool:
+    """Return whether the first two axes of an image are a longitude and a latitude."""
+    types = {str(header.get(f"CTYPE{axis}", ""))[:4].rstrip("-") for axis in (1, 2)}
+    return types in ({"RA", "DEC"}, {"GLON", "GLAT"}, {"ELON", "ELAT"})
 
 
 def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *,

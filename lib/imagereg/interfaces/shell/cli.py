@@ -178,7 +178,7 @@ def _parser(task: str) -> argparse.ArgumentParser:
            help="save the parameters in a .cfg; 'defaults' saves them as the editor does")
     flag(_unlearn, "--unlearn", help="forget what was saved in the editor, sets included")
     option(_completion, "--completion", choices=SHELLS,
-           help="print the script that completes names in bash or zsh")
+           help="print the script that completes names in a shell")
     flag(_epar, "--epar", help="edit the parameters, beginning with those last saved")
     add("--version", action="version", version=f"tweakreg {__version__}")
     if task != "tweakreg":
@@ -270,8 +270,9 @@ def _help(name: str, request: Request) -> None:
     parser = _parser(request.task)
     width = _terminal_width()
     if name == "all":
-        page = pages.wrapped(pages.task_help(request.task), width)
-        _say(f"{parser.format_help()}\n{page}", end="")
+        tasks = (request.task, *Spec.load(request.task).psets)
+        texts = [pages.wrapped(pages.task_help(task), width) for task in tasks]
+        _say("\n".join([parser.format_help(), *texts]), end="")
     elif name in ARGUMENTS:
         _say(pages.wrapped(pages.task_help(name), width), end="")
     elif name:
