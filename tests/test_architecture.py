@@ -44,7 +44,7 @@ THIRD_PARTY = {
     "files": {"astropy", "pyvo", "requests", "stsci", "stwcs"},
     "report": {"astropy", "matplotlib", "jinja2"},
     "parameters": {"configobj"},
-    "tasks": {"astropy", "stwcs", "threadpoolctl", "dask", "tqdm"},
+    "tasks": {"astropy", "stwcs", "threadpoolctl", "distributed", "tqdm"},
     "interfaces": {"prompt_toolkit", "tkinter", "pyraf"},
 }  # fmt: skip
 ONLY_INSIDE_FUNCTIONS = {"matplotlib", "stwcs", "tkinter", "prompt_toolkit", "dask", "distributed", "pyraf", "jinja2",

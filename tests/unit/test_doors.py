@@ -11,7 +11,7 @@ import imagereg
 PUBLIC = {
     "imagereg": {"__version__", "imagefindpars", "refimagefindpars", "tweakreg"},
     "imagereg.tweakreg": {
-        "AlignmentWarning", "NotAligned", "TweakReg", "run", "align_catalogs", "Result", "Status", "SourceCatalog",
+        "AlignmentWarning", "NotAligned", "TweakReg", "run", "run_batch", "align_catalogs", "Result", "Status", "SourceCatalog",
         "edit_imagefindpars", "edit_refimagefindpars", "help", "getHelpAsString",
         "ImageregError", "ParameterError", "InputError", "AlignmentError", "NotEnoughSources", "NotEnoughMatches",
         "DegenerateFit", "AmbiguousMatch",

@@ -200,7 +200,21 @@ def _parser(task: str) -> argparse.ArgumentParser:
            help="align as cl's dparam wrote into FILE, and leave the exit status there")
     option(_demo, "--demo", metavar="FOLDER", nargs="?", const="tweakreg_demo",
            help="simulate a small visit in FOLDER and align it")
+    _add_batch_options(add, option)
     return parser
+
+
+def _add_batch_options(add, option):
+    """Add the options of a batch to the parser of tweakreg."""
+    option(_batch, "--batch", metavar="VISITS",
+           help="align many visits: the folders below a folder, the lines of a list, or the rows "
+                "of a table; what is done already is not done again")
+    option(_batch_status, "--batch-status", metavar="VISITS",
+           help="print what became of the visits of a batch")
+    add("--again", action="store_true",
+        help="with --batch: also do what did not succeed again")
+    add("--scheduler", metavar="ADDRESS",
+        help="with --batch: let the workers of this dask scheduler do it")
 
 
 def _dispatch(options: argparse.Namespace, task: str) -> int:
@@ -210,12 +224,7 @@ def _dispatch(options: argparse.Namespace, task: str) -> int:
         return 2
     request = Request.parse(task, options.words, options.pars)
     if task == "tweakreg":
-        if options.dry_run:
-            request.given["dry_run"] = True
-        if options.restore:
-            request.given["to"] = options.to or ""
-        elif options.to:
-            raise ParameterError("--to says which WCS to bring back: give it with --restore")
+        _qualify(request, options)
     for name, action in options.actions.items():
         value = getattr(options, name)
         if value is not None:
@@ -223,6 +232,20 @@ def _dispatch(options: argparse.Namespace, task: str) -> int:
     if task == "tweakreg":
         return _align(request)
     return _list_set(request)
+
+
+def _qualify(request: Request, options: argparse.Namespace) -> None:
+    """Put into a request the options that say how to do what another one asks for."""
+    if options.dry_run:
+        request.given["dry_run"] = True
+    if options.restore:
+        request.given["to"] = options.to or ""
+    elif options.to:
+        raise ParameterError("--to says which WCS to bring back: give it with --restore")
+    if options.batch:
+        request.given.update(again=options.again, scheduler=options.scheduler or "")
+    elif options.again or options.scheduler:
+        raise ParameterError("--again and --scheduler say how to do a batch: give --batch")
 
 
 def _is_bare(options: argparse.Namespace) -> bool:
@@ -455,6 +478,37 @@ def _compare(_: bool, request: Request) -> int:
     for line in dict.fromkeys(f"{score.file}: {score.reason}" for score in scores if score.reason):
         _say(line)
     return 0 if all(score.nmatches for score in scores) else 1
+
+
+def _batch(source: str, request: Request) -> int:
+    """Align many visits."""
+    from imagereg.tasks.batch import run as batch
+
+    if request.files:
+        raise ParameterError(f"--batch takes its images from {source}, but {request.files[0]!r} is "
+                             "given too")
+    outcomes = batch.run_batch(source, **request.given)
+    return _report_batch(source, outcomes)
+
+
+def _batch_status(source: str, _: Request) -> int:
+    """Print what became of the visits of a batch."""
+    from imagereg.tasks.batch import run as batch
+
+    return _report_batch(source, batch.batch_outcomes(source))
+
+
+def _report_batch(source, outcomes):
+    """Print the verdict on a batch, and which visits are not aligned; return the exit status."""
+    from imagereg.report import batch as pages
+    from imagereg.tasks.batch.run import batch_folder
+
+    _say(pages.verdict_of_batch(outcomes))
+    others = {name: each for name, each in outcomes.items() if each.status != "aligned"}
+    for name, each in others.items():
+        _say(f"  {name} {each.status}: {each.verdict}" if each.verdict else f"  {name} waiting")
+    _say(f"see {batch_folder(source)}/index.html")
+    return 1 if others else 0
 
 
 def _install_iraf(*_) -> None:
