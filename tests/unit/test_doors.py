@@ -11,8 +11,8 @@ import imagereg
 PUBLIC = {
     "imagereg": {"__version__", "imagefindpars", "refimagefindpars", "tweakreg"},
     "imagereg.tweakreg": {
-        "AlignmentWarning", "NotAligned", "TweakReg", "run", "run_batch", "align_catalogs", "Result", "Status", "SourceCatalog",
-        "edit_imagefindpars", "edit_refimagefindpars", "help", "getHelpAsString",
+        "AlignmentWarning", "NotAligned", "TweakReg", "run", "run_batch", "align_catalogs", "Result", "Status",
+        "SourceCatalog", "edit_imagefindpars", "edit_refimagefindpars", "help", "getHelpAsString",
         "ImageregError", "ParameterError", "InputError", "AlignmentError", "NotEnoughSources", "NotEnoughMatches",
         "DegenerateFit", "AmbiguousMatch",
     },

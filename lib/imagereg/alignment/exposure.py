@@ -350,12 +350,12 @@ class Alignment:
     @property
     def header_is_mirrored(self) -> bool:
         """Whether the WCS in the header has the opposite parity of the plane of the fit."""
-        if not self.exposure.chips:
+        first_chip = next(iter(self.exposure.chips), None)  # stands for all
+        if first_chip is None or first_chip.wcs is None:
             return False
-        first_chip = self.exposure.chips[0]  # stands for all
-        own, of_plane = (np.linalg.det(wcs.pixel_scale_matrix)
-                         for wcs in (first_chip.wcs, self.plane.wcs))
-        return own * of_plane < 0
+        own = np.linalg.det(first_chip.wcs.pixel_scale_matrix)
+        of_plane = np.linalg.det(self.plane.wcs.pixel_scale_matrix)
+        return bool(own * of_plane < 0)
 
     def corrected_chips(self) -> tuple[Chip, ...]:
         """Return the chips with the fit in their WCS; DegenerateFit where it can't follow."""

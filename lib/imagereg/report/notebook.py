@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 from imagereg.alignment import Alignment
-from imagereg.report import diagrams, plots
+from imagereg.report import plots
 from imagereg.wcs import Status
 
 _COLOURS = {Status.ALIGNED: "#1a7f4b", Status.REFERENCE: "#2456a6", Status.UNCHANGED: "#7a6a00",
@@ -59,7 +59,6 @@ def all_plots(alignments: Sequence[Alignment], image: str | None = None) -> Plot
     for alignment in chosen:
         name = alignment.name
         if alignment.nmatches and alignment.status is not Status.REFERENCE:
-            images[f"residuals before and after of {name}"] = diagrams.before_after_png(alignment)
             images[f"residuals of {name}"] = plots.residuals_png(alignment, labelsize=_LETTERS)
             images[f"vectors of {name}"] = plots.vector_png(alignment, labelsize=_LETTERS)
         if alignment.match is not None and alignment.match.histogram is not None:

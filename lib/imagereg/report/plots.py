@@ -7,6 +7,7 @@ the picture grows with them.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import io
 import os
@@ -20,6 +21,8 @@ import numpy as np
 from imagereg.report.residuals import (
     REJECTED,
     USED,
+    arrow_scale,
+    box,
     draw_distribution,
     draw_residuals,
     residual_range,
@@ -42,7 +45,6 @@ _ZOOM_FROM = 82  # bins a side of a histogram from which its peak gets a panel: 
 _ZOOM = 31  # bins a side of that panel
 _MOST_BLOCKS = 128  # a side, of the panel for the whole histogram
 _MOST_ARROWS = 900  # more hide each other
-_SMALLEST = 1e-3  # pixels; the scale of a plot of residuals does not go below it
 _PEAK, _RIVAL, _NO_PEAK = "tab:red", "tab:orange", "0.35"
 _MOST_RIVALS = 3  # peaks beside the highest that are marked
 _RIVAL_SHARE = 0.5  # of the pairs of the highest peak that a rival has at least
@@ -201,7 +203,38 @@ def _room(labelsize: float) -> tuple[float, float, np.ndarray]:
     return letters, em, np.array([0.2 + 6 * em, 0.2 + 2.7 * em])
 
 
-def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
+@dataclasses.dataclass(frozen=True)
+class OffsetHistogram:
+    """What there is to see in the histogram of offsets of an image.
+
+    Parameters
+    ----------
+    offset : (2,) ndarray
+        The peak, or, where the image is not aligned, the highest bin, pixels.
+    failed : bool
+        Whether the image is not aligned.
+    pairs, highest, mean : float
+        Pairs in the bin of the offset, in the highest bin, and in a bin on average.
+    bin_size : float
+        Side of a bin, pixels.
+    rivals : tuple of (2,) ndarray
+        Other peaks that are half as high or more.
+    views : list of tuple
+        Title, counts, their extent, and the ranges of x and y, of the whole and of a part.
+    """
+
+    offset: np.ndarray
+    failed: bool
+    pairs: float
+    highest: float
+    mean: float
+    bin_size: float
+    rivals: tuple[np.ndarray, ...]
+    views: list[tuple]
+
+
+def offset_histogram(alignment: Alignment) -> OffsetHistogram:
+    """Return what there is to see in the histogram of offsets; ValueError where there is none."""
     if alignment.match is None or alignment.match.histogram is None:
         raise ValueError(f"{alignment.name} has no histogram of offsets to plot")
     match: typing.Any = alignment.match
@@ -210,36 +243,48 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
     peaks = _highest_bins(histogram, edges)
     offset = peaks[0] if failed else match.offset
     row, column = _bin_of(offset, edges)
-    number = f"{histogram[row, column]:.0f} pairs"
-    peak = f"({offset[0]:+.2f}, {offset[1]:+.2f})"
     rivals = [place for place in peaks if np.abs(place - offset).max() > _PEAK_BINS]
-    views = _views(histogram, edges, row, column)
+    return OffsetHistogram(offset, failed, histogram[row, column], histogram.max(),
+                           histogram.mean(), edges[0][1] - edges[0][0],
+                           tuple(rivals[:_MOST_RIVALS]), _views(histogram, edges, row, column))
+
+
+def is_inside(place: np.ndarray, limits: Sequence[Sequence[float]]) -> bool:
+    """Whether a place is between the ends of the ranges of x and y."""
+    (x_low, x_high), (y_low, y_high) = limits
+    return bool(x_low < place[0] < x_high and y_low < place[1] < y_high)
+
+
+def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
+    seen = offset_histogram(alignment)
+    offset = seen.offset
+    number = f"{seen.pairs:.0f} pairs"
+    peak = f"({offset[0]:+.2f}, {offset[1]:+.2f})"
     letters, em, (left, bottom) = _room(labelsize)
-    side = max(4.6 if len(views) > 1 else 5.2, 24 * em)
-    bar_left = len(views) * (left + side) + 1.5 * em
+    side = max(4.6 if len(seen.views) > 1 else 5.2, 24 * em)
+    bar_left = len(seen.views) * (left + side) + 1.5 * em
     lines = ["offset = reference minus image: what to add to a position in the image to reach its "
              "partner",
-             f"{'no peak; the highest bin' if failed else 'peak'} at {peak} pixels: {number} in "
-             f"its bin of {edges[0][1] - edges[0][0]:.3g} pixel; mean of all bins "
-             f"{histogram.mean():.2g}"]
+             f"{'no peak; the highest bin' if seen.failed else 'peak'} at {peak} pixels: {number} "
+             f"in its bin of {seen.bin_size:.3g} pixel; mean of all bins {seen.mean:.2g}"]
     size = bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em
     page = _Page(alignment, letters, size, lines)
-    norm = _cube_root(max(histogram.max(), 1))
-    for place_number, (title, counts, extent, box) in enumerate(views):
+    norm = _cube_root(max(seen.highest, 1))
+    for place_number, (title, counts, extent, limits) in enumerate(seen.views):
         place = left + place_number * (side + left), bottom, side, side
         panel = page.panel(place, xlabel="X offset (pixels)", ylabel="Y offset (pixels)")
         picture = panel.imshow(counts, norm=norm, cmap="bone_r", extent=extent, origin="lower",
                                interpolation="nearest")
-        (x_low, x_high), (y_low, y_high) = box
         panel.set_title(title, fontsize=letters)
         panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2)
-        panel.set(xlim=box[0], ylim=box[1])
-        _circle(panel, offset, _NO_PEAK if failed else _PEAK)
-        for rival in rivals[:_MOST_RIVALS]:
-            if x_low < rival[0] < x_high and y_low < rival[1] < y_high:
+        panel.set(xlim=limits[0], ylim=limits[1])
+        _circle(panel, offset, _NO_PEAK if seen.failed else _PEAK)
+        for rival in seen.rivals:
+            if is_inside(rival, limits):
                 _circle(panel, rival, _RIVAL, size=14)
-    text = f"{'no peak: ' if failed else ''}{number}\n{peak}"
-    _write_beside(panel, offset, text, letters=letters, colour=_NO_PEAK if failed else _PEAK)
+    text = f"{'no peak: ' if seen.failed else ''}{number}\n{peak}"
+    _write_beside(panel, offset, text, letters=letters,
+                  colour=_NO_PEAK if seen.failed else _PEAK)
     bar = page.figure.colorbar(picture, cax=page.panel((bar_left, bottom, 0.2, side)))
     bar.set_label("pairs in a bin (cube-root scale)", fontsize=letters)
     return page
@@ -326,7 +371,7 @@ def _write_beside(panel: Axes, place: np.ndarray, text: str, *, letters: float,
 
 
 def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float) -> _Page:
-    fit, xy = _fit_of(alignment)
+    fit, xy = fit_of(alignment)
     if ylimit is not None and not ylimit > 0:
         raise ValueError(f"ylimit is {ylimit}, expected more than 0 pixels")
     scale = alignment.plane.pixel_scale * 1000
@@ -341,7 +386,7 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
     numbers = f"{fit.nmatches} of {len(fit.used)} matches used"
     page = _Page(alignment, letters, size, [
         f"residual = reference minus fitted image; {numbers}", _rms_text(fit, scale)])
-    low, high = _box([xy], margin=0.03)
+    low, high = box([xy], margin=0.03)
     for row, column in np.ndindex(2, 2):
         factor, unit = ((1, "pixels"), (scale, "mas"))[column]
         x, y = left + column * (wide + 2.5 * em), bottom + (1 - row) * (tall + 2 * em)
@@ -370,16 +415,16 @@ def _beyond(panel: Axes, fit, limit: float) -> dict:
 
 
 def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
-    fit, xy = _fit_of(alignment)
+    fit, xy = fit_of(alignment)
     scale = alignment.plane.pixel_scale * 1000
-    outlines = [_outline(chip, fit, alignment.plane) for chip in alignment.exposure.chips]
+    outlines = [chip_outline(chip, fit, alignment.plane) for chip in alignment.exposure.chips]
     drawn = np.flatnonzero(fit.used)
     flux = alignment.exposure.sources.flux[alignment.rows[drawn]]
     drawn = drawn[_brightest_of_cells(xy[drawn], flux)]
-    low, high = _box([xy, *outlines])
-    enlargement, key = _arrow_scale(fit.residuals[drawn], (high - low).max())
+    low, high = box([xy, *outlines])
+    enlargement, key = arrow_scale(fit.residuals[drawn], (high - low).max())
     arrows = fit.residuals[drawn] * enlargement
-    low, high = _box([xy, *outlines, xy[drawn] + arrows], margin=0.03, flattest=0.4)
+    low, high = box([xy, *outlines, xy[drawn] + arrows], margin=0.03, flattest=0.4)
     letters, em, (left, bottom) = _room(labelsize)
     if not fit.used.all():
         bottom += 2 * em
@@ -407,8 +452,11 @@ def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
     return page
 
 
-def _fit_of(alignment: Alignment) -> tuple[typing.Any, np.ndarray]:
-    """Return the fit, and the fitted plane positions (N, 2) of the matched image sources."""
+def fit_of(alignment: Alignment) -> tuple[typing.Any, np.ndarray]:
+    """Return the fit, and where it puts the matched sources of the image, (N, 2) on the plane.
+
+    ValueError where there is no fit.
+    """
     if alignment.fit is None:
         raise ValueError(f"{alignment.name} has no fit to plot residuals of")
     return alignment.fit, alignment.fit(alignment.image_xy)
@@ -419,25 +467,11 @@ def _rms_text(fit, scale: float) -> str:
     return f"rms X {x:.4f}, Y {y:.4f} pixels = {x * scale:.2f}, {y * scale:.2f} mas"
 
 
-def _outline(chip, fit, plane) -> np.ndarray:
+def chip_outline(chip, fit, plane) -> np.ndarray:
     """Return the border of a chip on the plane after the fit, closed, (N, 2)."""
     sky = pixel_to_sky(chip.wcs, border(chip.shape))
     xy = fit(plane.sky_to_plane(sky))
     return np.concatenate([xy, xy[:1]])
-
-
-def _box(parts: Sequence[np.ndarray], *, margin: float = 0.0,
-         flattest: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and the upper corner of a box around positions.
-
-    It is a pixel wide at least, leaves a margin (a part of its size), and its sides have at least
-    the ratio `flattest`.
-    """
-    every = np.concatenate(parts)
-    low, high = every.min(axis=0), every.max(axis=0)
-    size = np.maximum((1 + 2 * margin) * (high - low), 1)
-    size = np.maximum(size, flattest * size.max())
-    return (low + high - size) / 2, (low + high + size) / 2
 
 
 def _brightest_of_cells(xy: np.ndarray, flux: np.ndarray) -> np.ndarray:
@@ -445,19 +479,8 @@ def _brightest_of_cells(xy: np.ndarray, flux: np.ndarray) -> np.ndarray:
     if len(xy) <= _MOST_ARROWS:
         return np.arange(len(xy))
     side = int(np.sqrt(_MOST_ARROWS))
-    low, high = _box([xy])
+    low, high = box([xy])
     column, row = np.minimum((xy - low) / (high - low) * side, side - 1).astype(int).T
     cell = row * side + column
     order = np.lexsort((-np.nan_to_num(flux, nan=-np.inf), cell))
     return np.sort(order[np.unique(cell[order], return_index=True)[1]])
-
-
-def _arrow_scale(residuals: np.ndarray, field: float) -> tuple[float, float]:
-    """Return the enlargement of residuals for a field, and the length of a key arrow, pixels."""
-    length = np.maximum(np.hypot(*residuals.T), _SMALLEST)
-    longest = length.max()
-    typical = max(np.percentile(length, 80), 1e-3 * longest)
-    wanted = field * min(0.06, 1 / np.sqrt(len(residuals)))
-    enlargement = min(wanted / typical, 0.2 * field / longest)
-    steps = 10.0 ** np.floor(np.log10(typical)) * np.array([1, 2, 5])
-    return enlargement, float(steps[steps <= typical * (1 + 1e-9)][-1])  # but for rounding

@@ -39,9 +39,9 @@ def test_plots_of_one_image_and_of_a_failure(good, failed):  # noqa: F811
     result = Result((good, failed), good.plane, good.reference)
     seen = result.plot(good.name)
     assert list(seen.images) == [f"{kind} of {good.name}" for kind in
-                                 ("residuals before and after", "residuals", "vectors", "offsets")]
+                                 ("residuals", "vectors", "offsets")]
     assert all(png.startswith(b"\x89PNG") for png in seen.images.values())
-    assert Cells(seen._repr_html_()).tags.count("img") == 4
+    assert Cells(seen._repr_html_()).tags.count("img") == 3
     lost = result.plot(failed.name)
     assert list(lost.images) == [f"offsets of {EVIL}"]
     assert EVIL not in lost._repr_html_()
