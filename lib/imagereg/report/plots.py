@@ -120,20 +120,20 @@ def vector_png(alignment: Alignment, *, labelsize: float) -> bytes:
     return _vector_page(alignment, labelsize).png()
 
 
-def _import_matplotlib() -> None:
-    """Import matplotlib without ``./matplotlibrc``, which it would read before all other settings.
+def import_matplotlib() -> None:
+    """Import what draws, without ``./matplotlibrc``, which it would read before all other settings.
 
     Nothing of the working directory is read that the user has not named.
     """
-    if "matplotlib" in sys.modules or not os.path.exists("matplotlibrc"):
-        return
-    here = os.open(os.curdir, os.O_RDONLY)
-    try:
-        os.chdir(os.path.dirname(os.path.abspath(__file__)))
-        importlib.import_module("matplotlib")
-    finally:
-        os.fchdir(here)
-        os.close(here)
+    if "matplotlib" not in sys.modules and os.path.exists("matplotlibrc"):
+        here = os.open(os.curdir, os.O_RDONLY)
+        try:
+            os.chdir(os.path.dirname(os.path.abspath(__file__)))
+            importlib.import_module("matplotlib")
+        finally:
+            os.fchdir(here)
+            os.close(here)
+    importlib.import_module("matplotlib.figure")
 
 
 class _Page:
@@ -146,7 +146,7 @@ class _Page:
 
     def __init__(self, alignment: Alignment, letters: float, size: tuple[float, float],
                  lines: Sequence[str]) -> None:
-        _import_matplotlib()
+        import_matplotlib()
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 

@@ -34,11 +34,11 @@ class Review:
 
     def __call__(self, alignment: Alignment) -> str | Alignment:
         """Return 'accept', 'reject' or 'stop', or the alignment with another fit to accept."""
+        if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+            return "accept"
         original = alignment
         while True:
             pictures = self._draw(alignment)
-            if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-                return "accept"
             with Windows(pictures):
                 answer = _ask(alignment, pictures)
             if answer == "clip":
