@@ -482,33 +482,20 @@ def _compare(_: bool, request: Request) -> int:
 
 def _batch(source: str, request: Request) -> int:
     """Align many visits."""
-    from imagereg.tasks.batch import run as batch
+    from imagereg.interfaces.shell import batch
 
-    if request.files:
-        raise ParameterError(f"--batch takes its images from {source}, but {request.files[0]!r} is "
-                             "given too")
-    outcomes = batch.run_batch(source, **request.given)
-    return _report_batch(source, outcomes)
+    text, is_well = batch.run(source, request.files, request.given)
+    _say(text)
+    return 0 if is_well else 1
 
 
 def _batch_status(source: str, _: Request) -> int:
     """Print what became of the visits of a batch."""
-    from imagereg.tasks.batch import run as batch
+    from imagereg.interfaces.shell import batch
 
-    return _report_batch(source, batch.batch_outcomes(source))
-
-
-def _report_batch(source, outcomes):
-    """Print the verdict on a batch, and which visits are not aligned; return the exit status."""
-    from imagereg.report import batch as pages
-    from imagereg.tasks.batch.run import batch_folder
-
-    _say(pages.verdict_of_batch(outcomes))
-    others = {name: each for name, each in outcomes.items() if each.status != "aligned"}
-    for name, each in others.items():
-        _say(f"  {name} {each.status}: {each.verdict}" if each.verdict else f"  {name} waiting")
-    _say(f"see {batch_folder(source)}/index.html")
-    return 1 if others else 0
+    text, is_well = batch.status(source)
+    _say(text)
+    return 0 if is_well else 1
 
 
 def _install_iraf(*_) -> None:

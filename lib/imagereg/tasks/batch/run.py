@@ -11,7 +11,7 @@ from typing import Any
 
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import atomic, write_text
-from imagereg.report import batch as pages
+from imagereg.tasks.batch import pages
 from imagereg.tasks.batch.process import align_visit, forget_run, stop_servers
 from imagereg.tasks.batch.state import FAILED, Outcome, State
 from imagereg.tasks.batch.visits import Visit, read_visits, refuse_shared_images

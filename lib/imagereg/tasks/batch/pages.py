@@ -8,7 +8,8 @@ import io
 import os
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+
+from imagereg.tasks.batch.state import ALIGNED, Outcome
 
 _COLUMNS = {"visit": "visit", "status": "status", "n_images": "images", "n_aligned": "aligned",
             "seconds": "s", "verdict": "verdict"}
@@ -39,16 +40,16 @@ td.number {{ text-align: right; }}
 """
 
 
-def verdict_of_batch(outcomes: Mapping[str, Any]) -> str:
+def verdict_of_batch(outcomes: Mapping[str, Outcome]) -> str:
     """Return the result of a batch in a sentence: how many visits there are of each status."""
     counts = Counter(outcome.status for outcome in outcomes.values())
-    n_aligned = counts.pop("aligned", 0)
+    n_aligned = counts.pop(ALIGNED, 0)
     parts = [f"{n_aligned} of {len(outcomes)} visits aligned"]
     parts += [f"{number} {status}" for status, number in sorted(counts.items())]
     return ", ".join(parts)
 
 
-def summary_text(outcomes: Mapping[str, Any]) -> str:
+def summary_text(outcomes: Mapping[str, Outcome]) -> str:
     """Return the summary table as ECSV: a row for each visit."""
     from astropy.table import Table
 
@@ -61,7 +62,7 @@ def summary_text(outcomes: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def index_page(outcomes: Mapping[str, Any], folder: str) -> str:
+def index_page(outcomes: Mapping[str, Outcome], folder: str) -> str:
     """Return the page that leads to the pages, logs and output of all visits in `folder`."""
     rows = []
     for name, outcome in outcomes.items():
