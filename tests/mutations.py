@@ -56,9 +56,14 @@ MUTATIONS = (
         "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
     Mutation(
         "errors of lists as stated", "alignment/fitting/adjustment.py",
-        "scale, floor = error_model(size[some], known[some].mean(axis=1))",
-        "scale, floor = 1.0, 0.0",
+        "return error_model(size[some], known[some].mean(axis=1))",
+        "return 1.0, 0.0",
         "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
+    Mutation(
+        "gain of the header whatever the errors tell", "files/images/fits.py",
+        "return told if max(told / stated, stated / told) > _SAME_GAIN else stated",
+        "return stated",
+        "unit/files/test_fits.py::test_errors_of_pixels_tell_the_gain"),
     Mutation(
         "lists in the order of the input", "alignment/matching/overlap.py",
         "one.block is not None, one.name))",
@@ -69,6 +74,16 @@ MUTATIONS = (
         "xy[moving] -= one.shifts[is_reference[moving]]",
         "pass",
         "unit/alignment/test_joint.py::test_stars_that_move_are_where_they_were_on_the_date_of_each_exposure"),
+    Mutation(
+        "trails only where no chip is off", "alignment/joint.py",
+        "            overlap = dataclasses.replace(overlap, trailing=_trailing(overlap, solved))\n        if terms:",
+        "        if terms:",
+        "unit/alignment/test_joint.py::test_charge_that_trails_moves_no_chip_and_no_exposure"),
+    Mutation(
+        "upper chip read at its lower edge", "alignment/matching/overlap.py",
+        "y / upper.shape[0] - 1)",
+        "y / upper.shape[0])",
+        "unit/alignment/test_joint.py::test_charge_that_trails_moves_no_chip_and_no_exposure"),
     Mutation(
         "unchanged exposures tested one by one", "alignment/joint.py",
         "if is_needless(p_value):",
@@ -481,6 +496,11 @@ MUTATIONS = (
         '"+": False, "-": True',
         '"+": True, "-": False',
         "unit/detection/test_exclusions.py::test_only_excluding_regions_leave_the_rest_good"),
+    Mutation(
+        "centre of the innermost core", "detection/psf/epsf.py",
+        "radius = min(self.fwhm, self.half + 0.5)",
+        "radius = 0.7 * self.fwhm",
+        "unit/detection/test_epsf.py::test_lopsided_stars"),
     Mutation(
         "errors not inflated", "detection/psf/epsf_fit.py",
         "np.sqrt(np.maximum(fit.chi2, 1))[:, None]",

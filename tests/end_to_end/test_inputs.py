@@ -38,6 +38,8 @@ def folder(tmp_path, monkeypatch):
     ("@list", ["c_flt.fits", "a_flt.fits", "b_flt.fits"]),
     ("@sub/list", ["sub/e_flt.fits"]),
     (Path("a_flt.fits"), ["a_flt.fits"]),
+    ("a_flt.fits[sci,1], a_flt.fits[sci,2], b_flt.fits[1]", ["a_flt.fits", "b_flt.fits"]),
+    ("[bc]_flt.fits[SCI]", ["b_flt.fits", "c_flt.fits"]),
 ])
 def test_expansion(folder, given, expected):
     Path("list").write_text("# images\nc_flt.fits\n\n  a_flt.fits\n*_flt.fits # the rest\n")

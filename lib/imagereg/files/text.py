@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from imagereg.catalogs import SourceCatalog
 from imagereg.errors import InputError, printable
+from imagereg.wcs import TangentPlane
 
 if TYPE_CHECKING:
     from imagereg.alignment import Alignment, LinearFit
@@ -56,9 +57,14 @@ def shiftfile_text(shifts: Iterable[Shift], outwcs: str, comments: Iterable[str]
     """
     head = ["# frame: output", f"# refimage: {_trimmed(outwcs)}[wcs]", "# form: delta",
             "# units: pixels"]
-    rows = [f"{_one_word(s.name)}    {s.dx:.6f}  {s.dy:.6f}    {s.rot:.8f}     {s.scale:.10f}   "
-            f"{s.xrms:.6f}  {s.yrms:.6f}" for s in shifts]
+    rows = [f"{_one_word(s.name)}    {s.dx:.6f}  {s.dy:.6f}    {_turn(s.rot):.8f}     "
+            f"{s.scale:.10f}   {s.xrms:.6f}  {s.yrms:.6f}" for s in shifts]
     return "\n".join([*head, *(f"# {comment}" for comment in comments), *rows, ""])
+
+
+def _turn(degrees):
+    """Return an angle from 0 to below 360 degrees as a shiftfile prints it, as drizzlepac does."""
+    return round(degrees, 8) % 360
 
 
 def parse_shiftfile(text: str, where: str) -> tuple[list[Shift], str]:
@@ -166,6 +172,29 @@ def sky_catalog_text(sources: SourceCatalog, name: str) -> str:
     """Return the text of ``<root>_sky_catalog.coo``: right ascension and declination, degrees."""
     head = [f"#Sky positions for: {printable(name)}", "#RA        Dec", "#(deg)     (deg)"]
     return "\n".join([*head, *_rows([sources.sky], ["%.12f"] * 2), ""])
+
+
+def grown_catalog_text(sources: SourceCatalog, name: str) -> str:
+    """Return the text of ``cumulative_sky_refcat_<root>.coo``: sky, flux, number and origin."""
+    head = ["#Sky positions for cumulative reference catalog. Initial catalog from: "
+            f"{printable(name)}", "#RA        Dec        Flux        ID        Origin",
+            "#(deg)     (deg)       (counts)"]
+    origins = np.array([_one_word(str(origin)) for origin in sources.origin])
+    columns = [sources.sky, sources.flux, sources.ident, origins]
+    layout = ["%.12f", "%.12f", "%.5g", "%d", "%s"]
+    return "\n".join([*head, *_rows(columns, layout), ""])
+
+
+def plane_catalog_text(sources: SourceCatalog, plane: TangentPlane, name: str) -> str:
+    """Return the text of ``<root>_refxy_catalog.coo``: positions on the plane, pixels."""
+    head = [f"#Pixel positions for: {printable(name)}", "#X           Y", "#(pix)       (pix)"]
+    return "\n".join([*head, *_rows([plane.sky_to_plane(sources.sky)], ["%f"] * 2), ""])
+
+
+def catalog_list_text(images: Mapping[str, Sequence[str]]) -> str:
+    """Return the text of ``<root>_xy_catfile.list``: images with the catalogs of their chips."""
+    rows = ["    ".join([name, *catalogs]) for name, catalogs in images.items()]
+    return "\n".join([*rows, ""])
 
 
 def match_text(alignment: Alignment) -> str:

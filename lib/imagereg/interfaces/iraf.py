@@ -33,9 +33,7 @@ _TASKS = {
     "imagefindpars": "How sources are found in images",
     "refimagefindpars": "How sources are found in the reference image",
 }
-#: Where cl saves their parameters: letters 1, 2 and the last of the package, 1 to 5 and the last of
-#: the task.
-_UPARM_FILES = ("imgtweakg.par", "imgimages.par", "imgrefims.par", "cleimageg.par")
+_PACKAGE_PARAMETERS = "cleimageg.par"  # in which cl saves those of the package itself
 _BEGIN = "# >>> imagereg, by tweakreg --install-iraf >>>\n"
 _END = "# <<< imagereg <<<"
 _BLOCK = """if (deftask ("pyexecute")) {{
@@ -113,7 +111,7 @@ def install(command: str) -> str:
     if not os.access(command, os.X_OK):
         problem = "is no command that IRAF could run: expected that of an installed tweakreg"
         raise InputError(f"{command} {problem}")
-    home = _iraf_home()
+    home = saved.iraf_home()
     login, pages_folder = home / "loginuser.cl", home / "imagereg"
     saved.make_folder(pages_folder)
     _make_help(pages_folder, cl)
@@ -126,12 +124,12 @@ def install(command: str) -> str:
 
 def uninstall() -> str:
     """Take away what `install` made, and what cl saved for our tasks; return what was done."""
-    home = _iraf_home()
+    home = saved.iraf_home()
     login = home / "loginuser.cl"
     text = _read(login)
     rest = _without_block(text)
     shutil.rmtree(home / "imagereg", ignore_errors=True)
-    for name in _UPARM_FILES:
+    for name in (*saved.CL_FILES.values(), _PACKAGE_PARAMETERS):
         (home / "uparm" / name).unlink(missing_ok=True)
     if rest == text:
         return f"{login} does not declare the package imagereg"
@@ -142,13 +140,6 @@ def uninstall() -> str:
     else:
         atomic.write_bytes(login, rest.encode("latin-1"))
     return f"{login} does not declare the package imagereg any more"
-
-
-def _iraf_home() -> Path:
-    """Return the folder that IRAF calls home: ~/.iraf, or ~/iraf of an older IRAF."""
-    new, old = Path.home() / ".iraf", Path.home() / "iraf"
-    is_old = (old / "login.cl").exists() and not (new / "login.cl").exists()
-    return old if is_old else new
 
 
 def _read(login: Path) -> str:

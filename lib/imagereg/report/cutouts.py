@@ -46,7 +46,7 @@ class Detail:
 #: Of up to 8 exposures: as wide as the column of a desktop page. An exposure takes some 300 kB.
 FINE = Detail(widest=720, stars=6, matches=600, sources=1500)
 #: Of more of them. An exposure takes some 60 kB.
-COARSE = Detail(widest=300, stars=3, matches=120, sources=250)
+COARSE = Detail(widest=240, stars=3, matches=120, sources=250)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imagereg.alignment import Alignment, Chip
-from imagereg.report import plots, residuals
+from imagereg.report import offsets, plots, residuals
 from imagereg.wcs import Status, TangentPlane, border, pixel_to_sky
 
 _WIDTH = 480  # of a diagram; on a phone's 350 pixels letters are 9 pixels high
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 22, 38  # room beside a panel for labels
+_LEFT, _RIGHT, _TOP, _BOTTOM = 59, 8, 22, 38  # room beside a panel for labels
 _LETTERS = 12.5
 _INK, _GRID, _USED, _REJECTED = "#1d2430", "#c3c9d2", "#1f77b4", "#d62728"
 _PEAK, _RIVAL, _NO_PEAK = "#d62728", "#c56a00", "#555555"
@@ -71,7 +71,7 @@ class Panel:
         x, y = self.left + self.width / 2, self.top + self.height / 2
         parts.append(_text(x, bottom + 31, xlabel))
         parts.append(_text(x, self.top - 7, title))
-        parts.append(f'<g transform="translate({self.left - 40} {y}) rotate(-90)">'
+        parts.append(f'<g transform="translate({self.left - 47} {y}) rotate(-90)">'
                      f"{_text(0, 0, ylabel)}</g>")
         return "".join(parts)
 
@@ -120,14 +120,14 @@ def before_after(alignment: Alignment, most: int) -> str:
     shown = _some(alignment, most)
     side = (_WIDTH - 2 * (_LEFT + _RIGHT)) / 2
     parts = []
-    for place, (title, offsets) in enumerate([("before", before), ("after", after)]):
-        low, high = residuals.box([offsets[fit.used], np.zeros((1, 2))], margin=0.15)
+    for place, (title, moved) in enumerate([("before", before), ("after", after)]):
+        low, high = residuals.box([moved[fit.used], np.zeros((1, 2))], margin=0.15)
         half = (high - low).max() / 2
         x, y = (low + high) / 2
         panel = Panel(_LEFT + place * (side + _LEFT + _RIGHT), _TOP, side, side,
                       (x - half, x + half), (y - half, y + half))
-        rms = np.sqrt((offsets[fit.used] ** 2).mean(axis=0))
-        parts += [panel.zero_lines(), *_used_and_rejected(panel, offsets, fit.used, shown),
+        rms = np.sqrt((moved[fit.used] ** 2).mean(axis=0))
+        parts += [panel.zero_lines(), *_used_and_rejected(panel, moved, fit.used, shown),
                   panel.frame(xlabel="X (mas)", ylabel="Y (mas)",
                               title=f"{title}: rms {rms[0]:.3g}, {rms[1]:.3g} mas")]
     return _svg(_TOP + side + _BOTTOM, parts)
@@ -223,7 +223,7 @@ def histogram(alignment: Alignment) -> str:
 
     Circles mark the peak and its rivals, a cross the offset zero.
     """
-    seen = plots.offset_histogram(alignment)
+    seen = offsets.offset_histogram(alignment)
     colour = _NO_PEAK if seen.failed else _PEAK
     side = _WIDTH / len(seen.views) - _LEFT - _RIGHT
     side = min(side, 300)
@@ -236,7 +236,7 @@ def histogram(alignment: Alignment) -> str:
         parts.append(f'<path d="M{x - 7:.1f} {y:.1f}h14m-7-7v14" stroke="{_RIVAL}"/>')
         marks = [(seen.offset, 11, colour), *((rival, 7, _RIVAL) for rival in seen.rivals)]
         for offset, radius, own in marks:
-            if plots.is_inside(offset, limits):
+            if offsets.is_inside(offset, limits):
                 x, y = panel.places([offset])[0]
                 dashes = ' stroke-dasharray="4 2"' if own == _NO_PEAK else ""
                 parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="none" '

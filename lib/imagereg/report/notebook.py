@@ -84,16 +84,17 @@ def result_html(verdict: str, alignments: Sequence[Alignment], headings: Mapping
     failed = any(alignment.status is Status.FAILED for alignment in alignments)
     colour = _COLOURS[Status.FAILED if failed else Status.ALIGNED]
     head = "".join(f"<th>{escape(text)}</th>"
-                   for text in ("image", "status", *headings.values(), "residuals", "reason"))
+                   for text in ("image", "status", *headings.values(), "residuals"))
     rows = []
     for alignment, row in zip(alignments, cells, strict=True):
         status = (f'<td style="color:{_COLOURS[alignment.status]};text-align:left"><b>'
                   f"{alignment.status.value}</b></td>")
-        numbers = "".join(f"<td>{escape(text)}</td>" for text in row)
+        numbers = "".join(f'<td style="text-align:right">{escape(text)}</td>' for text in row)
         rows.append(f'<tr><td style="text-align:left">{escape(alignment.name)}</td>{status}'
-                    f"{numbers}<td>{_small_plot(alignment)}</td>"
-                    '<td style="text-align:left;white-space:normal;min-width:14em">'
-                    f"{escape(alignment.reason)}</td></tr>")
+                    f"{numbers}<td>{_small_plot(alignment)}</td></tr>")
+        if alignment.reason:  # below, where a narrow notebook does not cut it off
+            rows.append(f'<tr><td colspan="{len(headings) + 3}" style="text-align:left;'
+                        f'white-space:normal;max-width:50em">{escape(alignment.reason)}</td></tr>')
     return (f'<p style="border-left:.4em solid {colour};padding:.3em .8em"><b>'
             f"{escape(verdict)}</b></p>"
             f'<div style="overflow-x:auto"><table><tr>{head}</tr>{"".join(rows)}</table></div>')

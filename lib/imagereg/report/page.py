@@ -12,9 +12,8 @@ import numpy as np
 
 from imagereg.alignment import Alignment
 from imagereg.report import diagrams
-from imagereg.report.advice import Advice
 from imagereg.report.cutouts import COARSE, FINE, RADIUS, Detail, Pictures
-from imagereg.report.plots import offset_histogram
+from imagereg.report.offsets import offset_histogram
 from imagereg.report.summary import table_cells, verdict_on
 from imagereg.wcs import Status, TangentPlane
 
@@ -26,6 +25,7 @@ _MAP_HEIGHT = 460
 _MAP_MARGIN = 40
 _OPACITY = 0.12  # of an outline of the map; all together stay as light as _OPAQUE allows
 _OPAQUE = 0.8
+_FEWEST_MATCHES = 5  # of a fit that was refused; the residuals of fewer say nothing
 _FEW = 8  # exposures whose sections are open from the beginning; of more only failures are
 # A section of an exposure of which nothing is known.
 _EMPTY: dict[str, Any] = {"advice": [], "tried": [], "numbers": [], "figures": [], "chips": [],
@@ -38,6 +38,22 @@ _MEASURED = {"dx": ("dx", ".4f", "pixels"), "dy": ("dy", ".4f", "pixels"),
 _COLUMNS = {"dx": ("dx", "pixels"), "dy": ("dy", "pixels"), "rot": ("rotation", "degrees"),
             "scale": ("scale", ""), "xrms_mas": ("rms x", "mas"), "yrms_mas": ("rms y", "mas"),
             "nmatches": ("matches", ""), "nsources": ("sources", ""), "chance": ("chance", "")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """One thing to try where an image failed.
+
+    Parameters
+    ----------
+    setting : str
+        As it is typed: ``searchrad=5``.
+    why : str
+        What it is good for, one sentence.
+    """
+
+    setting: str
+    why: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +163,8 @@ def sky_map(outlines: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     drawn.sort(key=lambda outline: outline["status"] == Status.FAILED.value)  # these on top
     opacity = round(min(_OPACITY, _OPAQUE / len(drawn)), 3)
     return {"width": _MAP_WIDTH, "height": _MAP_HEIGHT, "outlines": drawn, "legend": legend,
-            "opacity": opacity, "bar": round(length * scale, 1), "bar_text": text}
+            "opacity": opacity, "stroke": round(min(1.0, _FEW / len(drawn)), 3),
+            "bar": round(length * scale, 1), "bar_text": text}
 
 
 def _points(xy):
@@ -179,8 +196,9 @@ def _numbers(alignment, row):
         return found
     fit = alignment.fit
     of_all = f" of {len(fit.used)}" if fit and len(fit.used) else ""
-    found += [("matches used", f"{row['nmatches']}{of_all}"),
-              ("probability of a match by chance", f"{row['chance']:.2g}")]
+    found.append(("matches used", f"{row['nmatches']}{of_all}"))
+    if np.isfinite(row["chance"]):
+        found.append(("probability of a match by chance", f"{row['chance']:.2g}"))
     believed = alignment.status is not Status.FAILED
     if believed:
         found += [(name, f"{row[key]:{layout}} \N{PLUS-MINUS SIGN} {row[f'{key}_error']:{layout}} "
@@ -202,21 +220,24 @@ def _tried(alignment, row):
     if match is not None and match.histogram is not None:
         box = match.half_box * alignment.plane.pixel_scale
         lines.append(f"offsets within {match.half_box:.1f} pixels ({box:.2f} arcsec) of the "
-                     f"header's: at most {match.histogram.max():.0f} pairs in a bin, "
+                     f"header's: {match.histogram.max():.0f} in the fullest bin, "
                      f"{match.histogram.mean():.2g} on average")
     if row["nmatches"]:
-        lines.append(f"the best fit has {row['nmatches']} matches, rms {row['xrms_mas']:.1f}, "
-                     f"{row['yrms_mas']:.1f} mas; unrelated sources give as many with probability "
-                     f"{row['chance']:.2g}, and it was refused")
+        chance = f"; unrelated sources give as many with probability {row['chance']:.2g}"
+        lines.append(f"the best fit, which was refused, has {row['nmatches']} matches, rms "
+                     f"{row['xrms_mas']:.1f}, {row['yrms_mas']:.1f} mas"
+                     f"{chance if np.isfinite(row['chance']) else ''}")
     return lines
 
 
 def _figures(alignment, most):
     """Yield the diagrams that there is something to draw in, of so many matches at most."""
-    if diagrams.is_drawn(alignment):
+    failed = alignment.status is Status.FAILED
+    if diagrams.is_drawn(alignment) and not (failed and alignment.nmatches < _FEWEST_MATCHES):
         marks = ": dots are used, crosses rejected"
-        yield _drawn(diagrams.before_after(alignment, most),
-                     f"Residuals, reference minus image, before and after{marks}")
+        if not failed:
+            yield _drawn(diagrams.before_after(alignment, most),
+                         f"Residuals, reference minus image, before and after{marks}")
         yield _drawn(diagrams.against_position(alignment, most),
                      f"Residuals against position, with running medians{marks}")
         brightness = diagrams.against_brightness(alignment, most)
@@ -227,11 +248,11 @@ def _figures(alignment, most):
     if alignment.match is not None and alignment.match.histogram is not None:
         seen = offset_histogram(alignment)
         x, y = seen.offset
-        what = "no peak: the highest bin," if seen.failed else "peak"
         yield _drawn(diagrams.histogram(alignment),
-                     f"Histogram of offsets, reference minus image: {what} at {x:+.2f}, {y:+.2f} "
-                     f"pixels with {seen.pairs:.0f} pairs in a bin of {seen.bin_size:.3g} pixel, "
-                     f"{seen.mean:.2g} on average; a cross marks zero, small circles rivals")
+                     f"Histogram of offsets, reference minus image: {seen.what} at {x:+.2f}, "
+                     f"{y:+.2f} pixels; pairs in this bin of {seen.bin_size:.3g} pixel: "
+                     f"{seen.pairs:.0f}, on average {seen.mean:.2g}; a cross marks zero, "
+                     "small circles rivals")
 
 
 def _drawn(svg, caption):

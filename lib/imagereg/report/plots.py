@@ -7,7 +7,6 @@ the picture grows with them.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import io
 import os
@@ -18,6 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from imagereg.report.offsets import is_inside, offset_histogram
 from imagereg.report.residuals import (
     REJECTED,
     USED,
@@ -41,20 +41,15 @@ _SMALLEST_LABEL = 4  # points; the smallest that can be read
 _LARGEST_LABEL = 24  # points; the largest that pages are laid out for
 _LETTERS_PER_HEIGHT = 1.5  # this many letters side by side are as wide as one is high, at least
 _LINE = 1.35  # height of a line of text, in heights of its letters
-_ZOOM_FROM = 82  # bins a side of a histogram from which its peak gets a panel: bins of 7 dots
-_ZOOM = 31  # bins a side of that panel
-_MOST_BLOCKS = 128  # a side, of the panel for the whole histogram
 _MOST_ARROWS = 900  # more hide each other
 _PEAK, _RIVAL, _NO_PEAK = "tab:red", "tab:orange", "0.35"
-_MOST_RIVALS = 3  # peaks beside the highest that are marked
-_RIVAL_SHARE = 0.5  # of the pairs of the highest peak that a rival has at least
-_PEAK_BINS = 3  # bins to either side that belong to a peak
 
 
 def histogram_png(alignment: Alignment, *, labelsize: float) -> bytes:
     """Plot the two-dimensional histogram of offsets, with its peak marked, as a PNG image.
 
-    Where the image is not aligned, the highest bin is marked as no peak. Rings mark other peaks of
+    Where the image is not aligned, the highest bin is marked as not believed, or as no peak where
+    others are half as high. Rings mark other peaks of
     half its height and more, a cross the offset zero, where the headers have the image.
 
     An offset is what is to be added to a position in the image to come to that of its partner in
@@ -162,6 +157,8 @@ class _Page:
         no_layout: typing.Any = "none"  # matplotlib's type hints do not know it
         self.figure = Figure(figsize=(size[0], self._inches[1]), dpi=_DPI, layout=no_layout)
         self._canvas = FigureCanvasAgg(self.figure)
+        #: Axes and positions of all matches in them, for `match_places`.
+        self.matches: list[tuple[Axes, np.ndarray]] = []
         self.figure.text(0.5, 1 - 0.5 * em / self._inches[1], "\n".join(title), ha="center",
                          va="top", fontsize=letters, linespacing=_LINE, parse_math=False)
 
@@ -193,6 +190,44 @@ class _Page:
         return buffer.getvalue()
 
 
+def match_places(alignment: Alignment, kind: str, *, labelsize: float,
+                 ylimit: float | None = None) -> np.ndarray:
+    """Return where the matches stand in a plot, for who clicks them.
+
+    Parameters
+    ----------
+    alignment : Alignment
+        With a fit.
+    kind : {'residuals', 'vector'}
+        The plot.
+    labelsize, ylimit : float
+        As it was drawn with.
+
+    Returns
+    -------
+    (K, 3) ndarray
+        Place in the PNG, pixels from its upper left corner, and number of the match; each match as
+        often as the plot has it.
+    """
+    if kind == "vector":
+        page = _vector_page(alignment, labelsize)
+    else:
+        page = _residuals_page(alignment, ylimit, labelsize)
+    height = page.figure.bbox.height
+    places = []
+    for panel, xy in page.matches:
+        x, y = panel.transData.transform(xy).T
+        places.append(np.column_stack([x, height - y, np.arange(len(xy))]))
+    return np.concatenate(places)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    """Return a PNG image as (rows, columns, 3) numbers from 0 to 1."""
+    from matplotlib.image import imread
+
+    return imread(io.BytesIO(png), format="png")[..., :3]
+
+
 def _room(labelsize: float) -> tuple[float, float, np.ndarray]:
     """Return the height of letters in points and in inches, and the room beside axes, inches.
 
@@ -201,58 +236,6 @@ def _room(labelsize: float) -> tuple[float, float, np.ndarray]:
     letters = float(np.clip(labelsize, _SMALLEST_LABEL, _LARGEST_LABEL))
     em = letters / 72
     return letters, em, np.array([0.2 + 6 * em, 0.2 + 2.7 * em])
-
-
-@dataclasses.dataclass(frozen=True)
-class OffsetHistogram:
-    """What there is to see in the histogram of offsets of an image.
-
-    Parameters
-    ----------
-    offset : (2,) ndarray
-        The peak, or, where the image is not aligned, the highest bin, pixels.
-    failed : bool
-        Whether the image is not aligned.
-    pairs, highest, mean : float
-        Pairs in the bin of the offset, in the highest bin, and in a bin on average.
-    bin_size : float
-        Side of a bin, pixels.
-    rivals : tuple of (2,) ndarray
-        Other peaks that are half as high or more.
-    views : list of tuple
-        Title, counts, their extent, and the ranges of x and y, of the whole and of a part.
-    """
-
-    offset: np.ndarray
-    failed: bool
-    pairs: float
-    highest: float
-    mean: float
-    bin_size: float
-    rivals: tuple[np.ndarray, ...]
-    views: list[tuple]
-
-
-def offset_histogram(alignment: Alignment) -> OffsetHistogram:
-    """Return what there is to see in the histogram of offsets; ValueError where there is none."""
-    if alignment.match is None or alignment.match.histogram is None:
-        raise ValueError(f"{alignment.name} has no histogram of offsets to plot")
-    match: typing.Any = alignment.match
-    histogram, edges = match.histogram, match.edges
-    failed = alignment.status is Status.FAILED
-    peaks = _highest_bins(histogram, edges)
-    offset = peaks[0] if failed else match.offset
-    row, column = _bin_of(offset, edges)
-    rivals = [place for place in peaks if np.abs(place - offset).max() > _PEAK_BINS]
-    return OffsetHistogram(offset, failed, histogram[row, column], histogram.max(),
-                           histogram.mean(), edges[0][1] - edges[0][0],
-                           tuple(rivals[:_MOST_RIVALS]), _views(histogram, edges, row, column))
-
-
-def is_inside(place: np.ndarray, limits: Sequence[Sequence[float]]) -> bool:
-    """Whether a place is between the ends of the ranges of x and y."""
-    (x_low, x_high), (y_low, y_high) = limits
-    return bool(x_low < place[0] < x_high and y_low < place[1] < y_high)
 
 
 def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
@@ -265,8 +248,8 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
     bar_left = len(seen.views) * (left + side) + 1.5 * em
     lines = ["offset = reference minus image: what to add to a position in the image to reach its "
              "partner",
-             f"{'no peak; the highest bin' if seen.failed else 'peak'} at {peak} pixels: {number} "
-             f"in its bin of {seen.bin_size:.3g} pixel; mean of all bins {seen.mean:.2g}"]
+             f"{seen.what} at {peak} pixels: {number} in its bin of {seen.bin_size:.3g} pixel; "
+             f"mean of all bins {seen.mean:.2g}"]
     size = bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em
     page = _Page(alignment, letters, size, lines)
     norm = _cube_root(max(seen.highest, 1))
@@ -276,13 +259,15 @@ def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
         picture = panel.imshow(counts, norm=norm, cmap="bone_r", extent=extent, origin="lower",
                                interpolation="nearest")
         panel.set_title(title, fontsize=letters)
-        panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2)
+        panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2,
+                   zorder=5)  # above what is written beside the peak
         panel.set(xlim=limits[0], ylim=limits[1])
         _circle(panel, offset, _NO_PEAK if seen.failed else _PEAK)
         for rival in seen.rivals:
             if is_inside(rival, limits):
                 _circle(panel, rival, _RIVAL, size=14)
-    text = f"{'no peak: ' if seen.failed else ''}{number}\n{peak}"
+    word = ("no peak: " if seen.rivals else "not believed: ") if seen.failed else ""
+    text = f"{word}{number}\n{peak}"
     _write_beside(panel, offset, text, letters=letters,
                   colour=_NO_PEAK if seen.failed else _PEAK)
     bar = page.figure.colorbar(picture, cax=page.panel((bar_left, bottom, 0.2, side)))
@@ -295,60 +280,6 @@ def _cube_root(largest: float) -> PowerNorm:
     from matplotlib.colors import PowerNorm
 
     return PowerNorm(1 / 3, vmin=0, vmax=largest)
-
-
-def _bin_of(offset: np.ndarray, edges: np.ndarray) -> tuple[int, int]:
-    """Return row and column of the bin in which an offset lies, or that is nearest to it."""
-    bins = []
-    for edge, at in zip(edges, offset, strict=True):
-        after = np.searchsorted(edge, at, side="right")
-        bins.append(int(np.clip(after - 1, 0, len(edge) - 2)))
-    column, row = bins
-    return row, column
-
-
-def _views(histogram: np.ndarray, edges: np.ndarray, row: int, column: int) -> list[tuple]:
-    """Return the views of a histogram to show: title, counts, their extent, ranges of x and y.
-
-    Of a thousand bins a side each would be less than a dot. So the whole of a large histogram is
-    shown by the largest of each block of bins, and the surroundings of the peak bin by bin in a
-    second view.
-    """
-    n = len(histogram)
-    block = -(-n // _MOST_BLOCKS)
-    blocks = -(-n // block)
-    padded = np.pad(histogram, (0, blocks * block - n))
-    counts = padded.reshape(blocks, block, blocks, block).max(axis=(1, 3))
-    (left, low), side = edges[:, 0], blocks * block * (edges[:, 1] - edges[:, 0])
-    title = "all offsets"
-    if block > 1:
-        title += f"; each dot is the largest of {block} by {block} bins"
-    extent = left, left + side[0], low, low + side[1]
-    views = [(title, counts, extent, edges[:, [0, -1]])]
-    if n >= _ZOOM_FROM:
-        first = np.clip(np.array([column, row]) - _ZOOM // 2, 0, n - _ZOOM)
-        last = first + _ZOOM
-        box = np.column_stack([edges[[0, 1], first], edges[[0, 1], last]])
-        counts = histogram[first[1]:last[1], first[0]:last[0]]
-        views.append(("around the peak", counts, tuple(box.ravel()), box))
-    return views
-
-
-def _highest_bins(histogram: np.ndarray, edges: np.ndarray) -> list[np.ndarray]:
-    """Return the offset of the highest bin, and of others apart from it that are rivals to it."""
-    left = histogram.copy()
-    highest = histogram.max()
-    places: list[np.ndarray] = []
-    while len(places) <= _MOST_RIVALS:
-        row, column = np.unravel_index(np.argmax(left), left.shape)
-        if places and (left[row, column] < _RIVAL_SHARE * highest or highest == 0):
-            break
-        places.append(np.array([edges[0][column:column + 2].mean(),
-                                edges[1][row:row + 2].mean()]))
-        rows = slice(max(row - _PEAK_BINS, 0), row + _PEAK_BINS + 1)
-        columns = slice(max(column - _PEAK_BINS, 0), column + _PEAK_BINS + 1)
-        left[rows, columns] = -1
-    return places
 
 
 def _circle(panel: Axes, place: np.ndarray, colour: str, size: float = 22) -> None:
@@ -395,6 +326,8 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
         handles = draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor,
                                   used=fit.used, limit=limit * factor, snr=snr)
         panel.set(xlim=(low[column], high[column]), ylim=(-limit * factor, limit * factor))
+        seen = np.clip(fit.residuals[:, row], -limit, limit) * factor
+        page.matches.append((panel, np.column_stack([xy[:, column], seen])))
         panel.tick_params(labelbottom=row == 1)
         if column == 1:
             panel.yaxis.tick_right()
@@ -437,6 +370,7 @@ def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
     panel = page.panel((left, bottom, wide, tall), xlabel="X on the plane (pixels)",
                        ylabel="Y on the plane (pixels)")
     panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    page.matches.append((panel, xy))
     for outline in outlines:
         panel.plot(*outline.T, color="0.6", linewidth=0.8, zorder=1)
     panel.plot(*xy[drawn].T, ".", color=USED, markersize=2)

@@ -7,6 +7,7 @@ from .solutions.compare import compare_solutions as compare_solutions
 from .solutions.compare import list_solutions as list_solutions
 from .solutions.compare import score_table as score_table
 from .solutions.restore import restore_wcs as restore_wcs
+from .solutions.tweakback import tweakback as tweakback
 
 __all__ = [
     "align_catalogs",
@@ -18,4 +19,5 @@ __all__ = [
     "restore_wcs",
     "run_batch",
     "score_table",
+    "tweakback",
 ]

@@ -134,7 +134,7 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     """Return the exposures of the images to align, with sources found or given by the user."""
     names = ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
     columns = {name: task[name] for name in names}
-    catalogs = lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
+    catalogs = _catalogs(images, task, **columns)
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
     exclusions = exclusions_of(task)
     psfs = psf.read_psfs(task.psf) if task.psf and not footprint.writes_psf(task) else {}
@@ -170,6 +170,15 @@ def _report_unused(exclusions, exposures, task):
             n_chips[name] = n_chips.get(name, 0) + len(exposure.chips)
     for sentence in exclusions.unused(n_chips):
         log.warning("%s: %s", task.exclusions, sentence)
+
+
+def _catalogs(images, task, **columns):
+    """Return the catalogs that an @list names beside the images, else those of the catfile."""
+    named = {os.path.basename(image.path): image.catalogs for image in images if image.catalogs}
+    if named:
+        where = next(image.named_in[-1] for image in images if image.catalogs)
+        return lists.UserCatalogs.named(named, where, **columns)
+    return lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
 
 
 def exclusions_of(task: ParameterSet) -> lists.Exclusions | None:

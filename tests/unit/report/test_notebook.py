@@ -28,7 +28,7 @@ def result(good, failed):  # noqa: F811
 def test_table_is_whole_and_escaped(result):
     text = result._repr_html_()
     tags = Cells(text).tags
-    assert tags.count("tr") == 32 and tags.count("th") == 13 and tags.count("svg") == 30
+    assert tags.count("tr") == 33 and tags.count("th") == 12 and tags.count("svg") == 30
     assert "..." not in text and "\N{HORIZONTAL ELLIPSIS}" not in text
     assert "30 of 31 images aligned, 1 failed" in text
     assert EVIL not in text and "&lt;script&gt;" in text

@@ -21,7 +21,7 @@ from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, pri
 from imagereg.files import atomic
 from imagereg.interfaces.shell.completion import SHELLS, script
 from imagereg.interfaces.shell.signals import stopped_by_signals
-from imagereg.interfaces.shell.words import Request
+from imagereg.interfaces.shell.words import Request, has_colours, in_colours
 from imagereg.parameters import (
     ARGUMENTS,
     ParameterSet,
@@ -121,10 +121,11 @@ def _escaped_warnings() -> Iterator[None]:
         logging.lastResort = plain
 
 
-def _say(*words: object, end: str = "\n") -> None:
-    """Print; where standard output can't be written, go on without it."""
+def _say(*words: object, end: str = "\n", painted: Callable[[str], str] = str) -> None:
+    """Print, `painted` on a terminal with colours; if standard output can't be written, go on."""
+    text = printable(" ".join(map(str, words)), keep="\n\t")
     try:
-        print(printable(" ".join(map(str, words)), keep="\n\t"), end=end, flush=True)
+        print(painted(text) if has_colours(sys.stdout) else text, end=end, flush=True)
     except BrokenPipeError:  # a pager or head has seen enough
         sys.stdout = None  # type: ignore[assignment]
     except OSError as error:
@@ -273,8 +274,8 @@ def _align(request: Request) -> int:
 
 
 def _report(result) -> int:
-    """Print a result; return the exit status."""
-    _say(result)
+    """Print a result, on a terminal in colours; return the exit status."""
+    _say(result, painted=lambda text: in_colours(text, is_well=result.ok))
     return 0 if result.ok else 1
 
 

@@ -14,8 +14,8 @@ from imagereg.errors import ImageregError
 from imagereg.files import Solutions, read_bytes, read_image, read_text, root_name, write_text
 from imagereg.files.images import instruments
 from imagereg.parameters import ParameterSet, Spec, shown
-from imagereg.report import Result, advice, cutouts, page
-from imagereg.tasks.feedback import rebuild, runlog
+from imagereg.report import Result, cutouts, page
+from imagereg.tasks.feedback import advice, rebuild, runlog
 from imagereg.tasks.feedback.progress import progress
 from imagereg.version import __version__
 

@@ -33,7 +33,8 @@ def check(paths: Sequence[str], task: ParameterSet) -> None:
     Parameters
     ----------
     paths : sequence of str
-        The images. One that can't be read is passed over here: the run reports it.
+        The images. One that can't be read is passed over here: the run reports it. A simple one,
+        which stwcs makes no headerlet of, gets the solution in its header alone.
     task : ParameterSet
         Of tweakreg.
 
@@ -48,6 +49,10 @@ def check(paths: Sequence[str], task: ParameterSet) -> None:
     _words(task)  # for its ParameterError
     names: dict[str, str] = {}
     for path in paths:
+        if task.updatehdr and not can_have_headerlet(path):
+            log.warning("%s is a simple image, of which stwcs makes no headerlet: the solution "
+                        "goes into its header alone", path)
+            continue
         name = file_name(path, task.hdrfile)
         other = names.setdefault(name, path)
         if other != path:
@@ -58,6 +63,13 @@ def check(paths: Sequence[str], task: ParameterSet) -> None:
         if task.attach:
             rewrite.check_updatable(path, primary=True)
         _check_image(path, task)
+
+
+def can_have_headerlet(path: str) -> bool:
+    """Whether an image has SCI extensions, as stwcs needs; also where it can't be read."""
+    with contextlib.suppress(InputError), files.opened(path) as hdus:
+        return any(hdu.name == "SCI" for hdu in hdus)
+    return True
 
 
 def _check_file(name, path, task):
