@@ -7,21 +7,21 @@ import contextlib
 import difflib
 import functools
 import glob
-import logging
 import os
 import shutil
 import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
-from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, printable
+from imagereg.errors import AlignmentWarning, ImageregError, ParameterError
 from imagereg.files import atomic
 from imagereg.interfaces.shell.completion import SHELLS, script
+from imagereg.interfaces.shell.printing import complain, escaped_warnings, say
 from imagereg.interfaces.shell.signals import stopped_by_signals
-from imagereg.interfaces.shell.words import Request, has_colours, in_colours
+from imagereg.interfaces.shell.words import Request, in_colours
 from imagereg.parameters import (
     ARGUMENTS,
     ParameterSet,
@@ -86,57 +86,20 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
             options = _parser(task).parse_intermixed_args(arguments)
             if options.epar:  # its windows would swallow what the handlers raise
                 handled.close()
-            with _escaped_warnings():
+            with escaped_warnings():
                 return _dispatch(options, task)
     except ImageregError as error:
-        _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
+        complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
         return 2
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "signal", signal.SIGINT)
         is_key = number == signal.SIGINT
-        _complain(f"{task}: {'interrupted' if is_key else f'ended by {number.name}'}")
+        complain(f"{task}: {'interrupted' if is_key else f'ended by {number.name}'}")
         return 128 + number
 
 
 imagefindpars = functools.partial(main, task="imagefindpars")
 refimagefindpars = functools.partial(main, task="refimagefindpars")
-
-
-class _Terminal(logging.Handler):
-    """Print log records on standard error, each as one line that a terminal can show."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a record."""
-        _complain(self.format(record))
-
-
-@contextlib.contextmanager
-def _escaped_warnings() -> Iterator[None]:
-    """Print by `_Terminal` the warnings that no log file takes, which logging would print."""
-    plain = logging.lastResort
-    logging.lastResort = _Terminal(logging.WARNING)  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        logging.lastResort = plain
-
-
-def _say(*words: object, end: str = "\n", painted: Callable[[str], str] = str) -> None:
-    """Print, `painted` on a terminal with colours; if standard output can't be written, go on."""
-    text = printable(" ".join(map(str, words)), keep="\n\t")
-    try:
-        print(painted(text) if has_colours(sys.stdout) else text, end=end, flush=True)
-    except BrokenPipeError:  # a pager or head has seen enough
-        sys.stdout = None  # type: ignore[assignment]
-    except OSError as error:
-        sys.stdout = None  # type: ignore[assignment]
-        _complain(f"standard output can't be written: {atomic.reason(error)}")
-
-
-def _complain(text: str) -> None:
-    """Print one line on standard error, if that can be written."""
-    with contextlib.suppress(OSError):
-        print(printable(text), file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -221,7 +184,7 @@ def _add_batch_options(add, option):
 def _dispatch(options: argparse.Namespace, task: str) -> int:
     """Do what the first option that has an action says; without any, align or list."""
     if task == "tweakreg" and _is_bare(options) and not glob.glob(_DEFAULT_INPUT):
-        _say(_INTRODUCTION, end="")
+        say(_INTRODUCTION, end="")
         return 2
     request = Request.parse(task, options.words, options.pars)
     if task == "tweakreg":
@@ -256,7 +219,7 @@ def _is_bare(options: argparse.Namespace) -> bool:
 
 
 def _print_lines(lines: Iterable[str]) -> None:
-    _say("\n".join(lines))
+    say("\n".join(lines))
 
 
 def _print_table(table) -> None:
@@ -275,7 +238,7 @@ def _align(request: Request) -> int:
 
 def _report(result) -> int:
     """Print a result, on a terminal in colours; return the exit status."""
-    _say(result, painted=lambda text: in_colours(text, is_well=result.ok))
+    say(result, painted=lambda text: in_colours(text, is_well=result.ok))
     return 0 if result.ok else 1
 
 
@@ -296,15 +259,15 @@ def _help(name: str, request: Request) -> None:
     if name == "all":
         tasks = (request.task, *Spec.load(request.task).psets)
         texts = [pages.wrapped(pages.task_help(task), width) for task in tasks]
-        _say("\n".join([parser.format_help(), *texts]), end="")
+        say("\n".join([parser.format_help(), *texts]), end="")
     elif name in ARGUMENTS:
-        _say(pages.wrapped(pages.task_help(name), width), end="")
+        say(pages.wrapped(pages.task_help(name), width), end="")
     elif name:
         meant = _meant(name, request.task)
         entries = [f"{task}: {pages.parameter_help(task, own, width)}" for task, own in meant]
-        _say("\n\n".join(entries))
+        say("\n\n".join(entries))
     else:
-        _say(_short_help(parser, _specs(request.task)), end="")
+        say(_short_help(parser, _specs(request.task)), end="")
 
 
 def _terminal_width() -> int | None:
@@ -349,11 +312,11 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _lpar(_: bool, request: Request) -> None:
-    _say(texts.lpar_text(request.parameter_sets()), end="")
+    say(texts.lpar_text(request.parameter_sets()), end="")
 
 
 def _dpar(_: bool, request: Request) -> None:
-    _say(texts.dpar_text(request.parameter_sets()), end="")
+    say(texts.dpar_text(request.parameter_sets()), end="")
 
 
 def _savepars(path: str, request: Request) -> None:
@@ -371,15 +334,15 @@ def _unlearn(_: bool, request: Request) -> None:
     for task in (request.task, *Spec.load(request.task).psets):
         removed += saved.forget_parameters(task)
     for path in removed:
-        _say(f"removed {path}")
+        say(f"removed {path}")
     if not removed:
-        _say(f"no parameters of {request.task} are saved")
+        say(f"no parameters of {request.task} are saved")
 
 
 def _completion(shell: str, _: Request) -> None:
     """Print the script for a shell."""
     specs = [Spec.load(task) for task in ARGUMENTS]
-    _say(script(shell, specs, _options(_parser("tweakreg"))), end="")
+    say(script(shell, specs, _options(_parser("tweakreg"))), end="")
 
 
 def _epar(_: bool, request: Request) -> int:
@@ -422,7 +385,7 @@ def _apply(solution: str, request: Request) -> int:
     if dry_run:
         for applied in report:
             for line in applied.differences:
-                _say(line)
+                say(line)
     return 0 if all(applied.wcsname for applied in report) else 1
 
 
@@ -431,7 +394,7 @@ def _report_page(solution: str, request: Request) -> None:
     from imagereg.tasks import report_solution
 
     _refuse_parameters(request.given, "--report takes no parameters, and {!r} is one")
-    _say(report_solution(solution))
+    say(report_solution(solution))
 
 
 def _restore(_: bool, request: Request) -> None:
@@ -466,7 +429,7 @@ def _headerlets(_: bool, request: Request) -> int:
     solutions = list_solutions(request.files)
     _print_table(solutions)
     for problem in solutions.meta["problems"]:
-        _complain(f"tweakreg: {problem}")
+        complain(f"tweakreg: {problem}")
     return 1 if solutions.meta["problems"] else 0
 
 
@@ -477,7 +440,7 @@ def _compare(_: bool, request: Request) -> int:
     scores = compare_solutions(request.files, **request.given)
     _print_table(score_table(scores))
     for line in dict.fromkeys(f"{score.file}: {score.reason}" for score in scores if score.reason):
-        _say(line)
+        say(line)
     return 0 if all(score.nmatches for score in scores) else 1
 
 
@@ -486,7 +449,7 @@ def _batch(source: str, request: Request) -> int:
     from imagereg.interfaces.shell import batch
 
     text, is_well = batch.run(source, request.files, request.given)
-    _say(text)
+    say(text)
     return 0 if is_well else 1
 
 
@@ -495,7 +458,7 @@ def _batch_status(source: str, _: Request) -> int:
     from imagereg.interfaces.shell import batch
 
     text, is_well = batch.status(source)
-    _say(text)
+    say(text)
     return 0 if is_well else 1
 
 
@@ -503,14 +466,14 @@ def _install_iraf(*_) -> None:
     """Make the tasks a package of IRAF's cl."""
     from imagereg.interfaces import iraf
 
-    _say(iraf.install(os.path.abspath(sys.argv[0])))
-    _say("Log in to cl again, then: imagereg")
+    say(iraf.install(os.path.abspath(sys.argv[0])))
+    say("Log in to cl again, then: imagereg")
 
 
 def _uninstall_iraf(*_) -> None:
     from imagereg.interfaces import iraf
 
-    _say(iraf.uninstall())
+    say(iraf.uninstall())
 
 
 def _align_for_cl(path: str, _: Request) -> int:
@@ -527,7 +490,7 @@ def _demo(folder: str, request: Request) -> int:
     if os.path.isdir(folder) and os.listdir(folder):
         raise ParameterError(f"the folder {folder} for the demo is not empty")
     text, is_well = demonstration.run(folder, request.given)
-    _say(text)
+    say(text)
     return 0 if is_well else 1
 
 
