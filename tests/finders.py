@@ -4,7 +4,7 @@ import dataclasses
 
 import defaults
 
-from imagereg.detection import daofind, finding, sextractor
+from imagereg.detection.finders import daofind, finding, sextractor
 
 _NAMES = [field.name for field in dataclasses.fields(finding.Finding)]
 # The limits and the noise that a run leaves out by default (use_sharp_round=no, computesig=yes).

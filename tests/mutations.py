@@ -436,53 +436,53 @@ MUTATIONS = (
         "2.5 * np.log10(flux), np.inf",
         "unit/catalogs/test_surveys.py::test_limits_work_on_references"),
     Mutation(
-        "astray positions without a floor", "detection/daofind.py",
+        "astray positions without a floor", "detection/finders/daofind.py",
         "np.maximum(xy_error, 1.0), xy_error)",
         "xy_error, xy_error)",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "clip of the sky of one side", "detection/daofind.py",
+        "clip of the sky of one side", "detection/finders/daofind.py",
         "np.abs(sample - sample.mean()) <= clip",
         "(sample - sample.mean()) <= clip",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "edge one pixel too narrow", "detection/daofind.py",
+        "edge one pixel too narrow", "detection/finders/daofind.py",
         "(self.column >= nx - hx)",
         "(self.column > nx - hx)",
         "unit/detection/test_daofind.py::test_stars_on_the_edge_are_marked_or_have_honest_e"
         "rrors"),
     Mutation(
-        "errors ignore the noise map", "detection/daofind.py",
+        "errors ignore the noise map", "detection/finders/daofind.py",
         "pixel_noise = relative * (",
         "pixel_noise = 1.0 * (",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "finder looks above the largest noise", "detection/daofind.py",
+        "finder looks above the largest noise", "detection/finders/daofind.py",
         "limit * np.nanmin(relative_noise)",
         "limit * np.nanmax(relative_noise)",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "flux limits of the peak", "detection/daofind.py",
+        "flux limits of the peak", "detection/finders/daofind.py",
         "(flux, finding.fluxmin, finding.fluxmax)",
         "(flux, finding.peakmin, finding.peakmax)",
         "unit/detection/test_daofind.py::test_limits_cut_the_list"),
     Mutation(
-        "gain multiplied in the errors", "detection/daofind.py",
+        "gain multiplied in the errors", "detection/finders/daofind.py",
         "np.sqrt((flux / gain + 2 * background)",
         "np.sqrt((flux * gain + 2 * background)",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "noise map multiplied", "detection/daofind.py",
+        "noise map multiplied", "detection/finders/daofind.py",
         "(image - level) / relative_noise",
         "(image - level) * relative_noise",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "sky by plain deviation", "detection/daofind.py",
+        "sky by plain deviation", "detection/finders/daofind.py",
         "sigma = SKY_FACTOR * noise if",
         "sigma = noise if",
         "unit/detection/test_daofind.py::test_sky_alone"),
     Mutation(
-        "threshold ignores the noise map", "detection/daofind.py",
+        "threshold ignores the noise map", "detection/finders/daofind.py",
         "(found.height >= limit * relative)",
         "(found.height >= limit)",
         "unit/detection/test_noise_map.py"),

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.daofind import find_sources
-from imagereg.detection.finding import Finding
+from imagereg.detection.finders.daofind import find_sources
+from imagereg.detection.finders.finding import Finding
+from imagereg.detection.finders.sextractor import find_sources_sextractor
 from imagereg.detection.psf.stamps import Stamps
-from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.detection.sky import measure_sky
 from imagereg.detection.trails import on_trails
 

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.special import erf
 
 from imagereg.catalogs.sources import Flag, SourceCatalog
-from imagereg.detection.daofind import sky_sigma
+from imagereg.detection.finders.daofind import sky_sigma
 from imagereg.detection.psf.epsf import EffectivePSF
 from imagereg.detection.psf.epsf_fit import refine_positions
 from imagereg.detection.psf.epsf_measure import measure_psf

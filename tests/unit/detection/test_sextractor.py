@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 from imagereg.catalogs.sources import Flag
-from imagereg.detection import sextractor
+from imagereg.detection.finders import sextractor
 from imagereg.errors import InputError
 
 SKY, READ_NOISE, FWHM, SHAPE = 60.0, 5.0, 2.5, (300, 400)

@@ -26,8 +26,8 @@ _GATE = 6.0  # expected distances; a partner further away is another source
 #: A chip that may be shifted: its detector, see `detector_of`, and its EXTVER.
 Term = tuple[Hashable, int]
 
-# The shift by charge that trails is a sum of these powers of the flux: traps are filled by a part of
-# the charge that falls as it grows, and bright stars do not move.
+# The shift by charge that trails is a sum of these powers of the flux: traps are filled by a part
+# of the charge that falls as it grows, and bright stars do not move.
 _TRAIL_POWERS = np.array([-0.25, -0.5])
 _TRAIL_FLUX = 1e3  # counts; unit of the flux
 _CHIPS_READ_OUTSIDE = 2  # number of chips of a detector that is read at its outer edges

@@ -17,8 +17,8 @@ import numpy as np
 from astropy.io import fits
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.daofind import SKY_FACTOR, is_within, sky_sigma
-from imagereg.detection.finding import Finding, Kernel
+from imagereg.detection.finders.daofind import SKY_FACTOR, is_within, sky_sigma
+from imagereg.detection.finders.finding import Finding, Kernel
 from imagereg.errors import InputError
 
 PROGRAMS = ("source-extractor", "sex", "sextractor")

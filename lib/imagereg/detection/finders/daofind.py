@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.finding import Finding, Kernel
+from imagereg.detection.finders.finding import Finding, Kernel
 
 _BAND_PIXELS = 2**20  # pixels of a band: some tens of MB with all that is derived from them
 _SKY_SAMPLE = 1_000_000  # pixels; the sky's scatter is then known to 0.1 %
