@@ -11,8 +11,8 @@ import imagereg
 PUBLIC = {
     "imagereg": {"__version__", "imagefindpars", "refimagefindpars", "solutions", "tweakback", "tweakreg"},
     "imagereg.tweakreg": {
-        "AlignmentWarning", "NotAligned", "TweakReg", "run", "align_catalogs", "Result", "Status", "SourceCatalog",
-        "edit_imagefindpars", "edit_refimagefindpars", "help", "getHelpAsString",
+        "AlignmentWarning", "NotAligned", "TweakReg", "run", "run_batch", "align_catalogs", "Result", "Status",
+        "SourceCatalog", "edit_imagefindpars", "edit_refimagefindpars", "help", "getHelpAsString",
         "ImageregError", "ParameterError", "InputError", "AlignmentError", "NotEnoughSources", "NotEnoughMatches",
         "DegenerateFit", "AmbiguousMatch",
     },
@@ -72,3 +72,11 @@ def test_python_m_imagereg():
     assert (told.returncode, told.stdout) == (0, f"tweakreg {imagereg.__version__}\n")
     refused = subprocess.run([*run, "--nosuch"], capture_output=True, text=True)
     assert refused.returncode == 2 and "tweakreg: there is no option --nosuch" in refused.stderr
+
+
+def test_the_start_of_a_run_loads_no_sky_and_no_scipy():
+    """They take longer to load than all that is done before the first image is read."""
+    run = "import sys; from imagereg.interfaces import main; main(['absent.fits']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True).stdout.split()
+    assert "imagereg.tasks.outputs" in loaded
+    assert not {"astropy.wcs", "astropy.table", "scipy.spatial"} & set(loaded)

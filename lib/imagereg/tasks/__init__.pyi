@@ -1,3 +1,4 @@
+from .batch.run import run_batch as run_batch
 from .feedback.page import report_solution as report_solution
 from .run import align_catalogs as align_catalogs
 from .run import align_images as align_images
@@ -20,6 +21,7 @@ __all__ = [
     "list_solutions",
     "report_solution",
     "restore_wcs",
+    "run_batch",
     "score_table",
     "tweakback",
 ]

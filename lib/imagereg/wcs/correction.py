@@ -7,11 +7,10 @@ import enum
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS, Sip
 from numpy.typing import ArrayLike
 
 from imagereg.errors import DegenerateFit
@@ -38,6 +37,9 @@ from imagereg.wcs.plane import (
     pixel_to_sky,
     tangent_wcs,
 )
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 # Pixels of the plane: positions closer than this are the same. Twice what a corrected WCS may
 # deviate from its fit, as two of them are compared.
@@ -224,6 +226,8 @@ def shifted_wcs(wcs: WCS, step: ArrayLike) -> WCS:
 
     The reference pixel moves, and the polynomial of the distortion with it.
     """
+    from astropy.wcs import Sip
+
     new = wcs.deepcopy()
     new.wcs.crpix = wcs.wcs.crpix + step
     if wcs.sip is not None:
