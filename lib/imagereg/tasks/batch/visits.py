@@ -113,18 +113,17 @@ def refuse_shared_images(visits: Sequence[Visit]) -> None:
     """Raise InputError where an image is in two visits, which would both change it."""
     visit_of: dict[str, str] = {}
     for visit in visits:
-        for pattern in visit.files:
-            for path in _images(pattern):
-                other = visit_of.setdefault(path, visit.name)
-                if other != visit.name:
-                    raise InputError(f"{path} is in the visits {other} and {visit.name}, which "
-                                     "would both change it")
+        for path in _images(visit):
+            other = visit_of.setdefault(path, visit.name)
+            if other != visit.name:
+                raise InputError(f"{path} is in the visits {other} and {visit.name}, which would "
+                                 "both change it")
 
 
-def _images(pattern):
-    """Return the images that a word names; none where the run of the visit is going to fail."""
+def _images(visit):
+    """Return the images of a visit; none where its run is going to fail."""
     try:
-        return {os.path.realpath(image.path) for image in expand_input(pattern)}
+        return {os.path.realpath(image.path) for image in expand_input(visit.files)}
     except InputError:
         return set()
 
