@@ -4,6 +4,7 @@
 |---|---|
 | `TweakReg` | align images |
 | `run` | the same for the parameters that TEAL, epar or a script hands over |
+| `run_batch` | align many visits |
 | `align_catalogs` | align lists of sources, without files |
 | `Result`, `Status`, `SourceCatalog` | result of a run, verdict on an image, list of sources |
 | `edit_imagefindpars`, `edit_refimagefindpars` | edit the parameter sets |
@@ -37,7 +38,7 @@ from imagereg.interfaces import (
     run,
 )
 from imagereg.report import Result
-from imagereg.tasks import align_catalogs
+from imagereg.tasks import align_catalogs, run_batch
 from imagereg.wcs import Status
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "getHelpAsString",
     "help",
     "run",
+    "run_batch",
 ]
 
 __taskname__ = "tweakreg"

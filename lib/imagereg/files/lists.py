@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from imagereg import detection
 from imagereg.catalogs import SourceCatalog, Table, image_catalog, read_table
-from imagereg.detection import RegionList, is_region_text, mask_from_image, parse_regions
 from imagereg.errors import InputError
 from imagereg.files import atomic
 from imagereg.files.images import fits as files
@@ -77,13 +77,13 @@ class Exclusions:
         Files by image, one for each chip in order of EXTVER; None where one file holds for all.
     """
 
-    areas: Mapping[str, RegionList | list[np.ndarray]]
+    areas: Mapping[str, detection.RegionList | list[np.ndarray]]
     names: ChipFiles | None = None
 
     @classmethod
     def load(cls, path: str) -> Exclusions:
         """Read a list of exclusions with its files, or one region file or mask for all images."""
-        if _is_fits(path) or is_region_text(_read_list(path)):
+        if _is_fits(path) or detection.is_region_text(_read_list(path)):
             return cls({path: _read_area(path)})
         names = _beside(path, parse_exclusions(_read_list(path), path))
         return cls({name: _read_area(name) for name in _used(names)}, names)
@@ -102,9 +102,9 @@ class Exclusions:
         if name is None:
             return None
         area, chip = self.areas[name], pixels.chip
-        if isinstance(area, RegionList):
+        if isinstance(area, detection.RegionList):
             return area.mask(chip.shape, wcs=chip.wcs, ltm=pixels.ltm, ltv=pixels.ltv)
-        return mask_from_image(area[min(number, len(area) - 1)], chip.shape, name)
+        return detection.mask_from_image(area[min(number, len(area) - 1)], chip.shape, name)
 
     def unused(self, n_chips: Mapping[str, int]) -> list[str]:
         """Return a sentence for each name in the list that stands for no image or no chip.
@@ -133,7 +133,9 @@ def files_named(path: str) -> list[str]:
     if _is_fits(path):
         return []
     text = _read_list(path)
-    return [] if is_region_text(text) else list(_used(_beside(path, parse_chip_files(text, path))))
+    if detection.is_region_text(text):
+        return []
+    return list(_used(_beside(path, parse_chip_files(text, path))))
 
 
 def _read_list(path: str) -> str:
@@ -212,7 +214,7 @@ def parse_exclusions(text: str, where: str = "exclusions") -> ChipFiles:
     """
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
-        if words and (_is_none(words[0]) or is_region_text(line)):
+        if words and (_is_none(words[0]) or detection.is_region_text(line)):
             raise InputError(f"{where}, line {number}: {line.strip()[:100]!r}, expected the name "
                              "of an image and one region file, None or INDEF for each of its chips")
     return parse_chip_files(text, where)
@@ -228,14 +230,14 @@ def _is_fits(path: str) -> bool:
     return start == b"SIMPLE" or start.startswith(b"\x1f\x8b")
 
 
-def _read_area(path: str) -> RegionList | list[np.ndarray]:
+def _read_area(path: str) -> detection.RegionList | list[np.ndarray]:
     """Read a region file, or the images of a FITS file, one for each chip."""
     if not _is_fits(path):
         text = atomic.read_text(path)
         # Where no region has a sign, all are areas to ignore, as in tweakreg 1.0.2; else the file
         # means what DS9 means.
         plain = "include" if _SIGNED.search(text) else "exclude"
-        return parse_regions(text, path, plain=plain)
+        return detection.parse_regions(text, path, plain=plain)
     with files.opened(path) as hdus:
         images = [np.array(hdu.data) for hdu in hdus if hdu.is_image and hdu.data is not None]
     if not images:

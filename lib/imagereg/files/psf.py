@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from astropy.io import fits
 
-from imagereg.detection import EffectivePSF
+from imagereg import detection
 from imagereg.errors import InputError
 from imagereg.files.atomic import write_bytes
 from imagereg.files.images.fits import opened
@@ -22,7 +22,7 @@ _COMMENTS = {
 }
 
 
-def write_psfs(path: str, psfs: Mapping[str, EffectivePSF]) -> None:
+def write_psfs(path: str, psfs: Mapping[str, detection.EffectivePSF]) -> None:
     """Write PSFs by the name of their optics: an extension for each, of B-spline coefficients."""
     hdus = fits.HDUList([fits.PrimaryHDU()])
     for number, (optics, psf) in enumerate(psfs.items(), start=1):
@@ -37,7 +37,7 @@ def write_psfs(path: str, psfs: Mapping[str, EffectivePSF]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_psfs(path: str) -> dict[str, EffectivePSF]:
+def read_psfs(path: str) -> dict[str, detection.EffectivePSF]:
     """Read what `write_psfs` wrote.
 
     Raises
@@ -63,4 +63,5 @@ def _psf_of(hdu):
     rows, columns = coefficients.shape
     if rows != columns or rows < 4 or not (spacing > 0 and half > 0 and error >= 0):
         raise ValueError(f"extension EPSF,{hdu.ver} is no surface of B-splines")
-    return EffectivePSF(coefficients, float(spacing), int(half), (float(x), float(y)), float(error))
+    origin = (float(x), float(y))
+    return detection.EffectivePSF(coefficients, float(spacing), int(half), origin, float(error))

@@ -6,16 +6,21 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.table import Table
 
-from imagereg.alignment import Alignment, Chip, Metadata
+from imagereg import alignment
 from imagereg.errors import InputError
 from imagereg.files.images.instruments import root_of, visit_of
 from imagereg.files.text import Shift, quoted, unquoted
 from imagereg.version import __version__
 from imagereg.wcs import Solution, Status, TangentPlane, correction, pixel_to_sky
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from imagereg.alignment import Alignment, Chip, Metadata
 
 FORMAT_VERSION = 1
 
@@ -131,7 +136,7 @@ class SolvedExposure(Solution, ExposureRecord):
         is_known = np.isfinite(matrix).all() and np.isfinite(offset).all()
         if not is_known:
             matrix, offset = np.full((2, 2), np.nan), np.full(2, np.nan)
-        record = ExposureRecord.of(shift.name, Metadata(), (), plane)
+        record = ExposureRecord.of(shift.name, alignment.Metadata(), (), plane)
         status = Status.ALIGNED if is_known else Status.FAILED
         solution = Solution.mapping(matrix, offset, plane.centre, status=status.value,
                                     reason="" if is_known else "it has no shift",
@@ -201,6 +206,8 @@ class Solutions:
         InputError
             It is no solution file, is damaged, or is of a later version of the format.
         """
+        from astropy.table import Table
+
         try:
             table = Table.read(text.splitlines(), format="ascii.ecsv")
         except Exception as error:  # astropy and the YAML library raise a dozen kinds
@@ -335,7 +342,7 @@ def _solved(row):
         is_empty = row[field.name] is np.ma.masked
         values[field.name] = "" if is_empty else kinds[field.type](row[field.name])
     solved = SolvedExposure(**values)
-    if solved.is_applied and not np.isfinite(solved(np.zeros((1, 2)))).all():
+    if solved.is_applied and not solved.has_map:
         raise ValueError(f"the row of {solved.file} is {solved.status} and has no matrix")
     return solved
 

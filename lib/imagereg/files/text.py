@@ -8,14 +8,16 @@ from __future__ import annotations
 import ast
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from imagereg.alignment import Alignment, LinearFit
 from imagereg.catalogs import SourceCatalog
 from imagereg.errors import InputError, printable
 from imagereg.wcs import TangentPlane
+
+if TYPE_CHECKING:
+    from imagereg.alignment import Alignment, LinearFit
 
 _MATCH_TITLE = ("#Ref_X        Ref_Y        Input_X    Input_Y        Ref_X0    Ref_Y0        "
                 "Input_X0    Input_Y0        Ref_ID    Input_ID        Ref_Source")
@@ -227,7 +229,7 @@ def fit_text(alignment: Alignment) -> str:
     alignment : Alignment
         With a fit.
     """
-    fit = cast(LinearFit, alignment.fit)
+    fit = cast("LinearFit", alignment.fit)
     plane = alignment.plane
     used = fit.used
     image = alignment.exposure.sources[alignment.rows[used]]

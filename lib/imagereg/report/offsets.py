@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagereg.alignment import Alignment
 from imagereg.wcs import Status
+
+if TYPE_CHECKING:
+    from imagereg.alignment import Alignment
 
 _ZOOM_FROM = 82  # bins a side of a histogram from which its peak gets a panel: bins of 7 dots
 _ZOOM = 31  # bins a side of that panel

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from imagereg.alignment import Alignment
 from imagereg.report.offsets import is_inside, offset_histogram
 from imagereg.report.residuals import (
     REJECTED,
@@ -34,6 +33,8 @@ from imagereg.wcs import Status, border, orientation, pixel_to_sky
 if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import PowerNorm
+
+    from imagereg.alignment import Alignment
 
 _DPI = 120
 _SMALLEST_LABEL = 4  # points; the smallest that can be read
@@ -114,20 +115,20 @@ def vector_png(alignment: Alignment, *, labelsize: float) -> bytes:
     return _vector_page(alignment, labelsize).png()
 
 
-def _import_matplotlib() -> None:
-    """Import matplotlib without ``./matplotlibrc``, which it would read before all other settings.
+def import_matplotlib() -> None:
+    """Import what draws, without ``./matplotlibrc``, which it would read before all other settings.
 
     Nothing of the working directory is read that the user has not named.
     """
-    if "matplotlib" in sys.modules or not os.path.exists("matplotlibrc"):
-        return
-    here = os.open(os.curdir, os.O_RDONLY)
-    try:
-        os.chdir(os.path.dirname(os.path.abspath(__file__)))
-        importlib.import_module("matplotlib")
-    finally:
-        os.fchdir(here)
-        os.close(here)
+    if "matplotlib" not in sys.modules and os.path.exists("matplotlibrc"):
+        here = os.open(os.curdir, os.O_RDONLY)
+        try:
+            os.chdir(os.path.dirname(os.path.abspath(__file__)))
+            importlib.import_module("matplotlib")
+        finally:
+            os.fchdir(here)
+            os.close(here)
+    importlib.import_module("matplotlib.figure")
 
 
 class _Page:
@@ -140,7 +141,7 @@ class _Page:
 
     def __init__(self, alignment: Alignment, letters: float, size: tuple[float, float],
                  lines: Sequence[str]) -> None:
-        _import_matplotlib()
+        import_matplotlib()
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 

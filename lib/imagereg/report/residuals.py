@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imagereg.alignment import Alignment
-
 if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from imagereg.alignment import Alignment
 
 USED, REJECTED = "tab:blue", "tab:red"
 _TREND = "black"

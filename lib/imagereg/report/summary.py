@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagereg.alignment import Alignment
 from imagereg.catalogs import SourceCatalog
 from imagereg.wcs import Status, TangentPlane
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
+    from imagereg.alignment import Alignment
     from imagereg.report.notebook import Plots
 
 # Columns of the table with their units and formats, in order.

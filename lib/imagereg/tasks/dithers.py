@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import functools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from imagereg.alignment import Alignment, Exposure
 from imagereg.catalogs import Flag
 from imagereg.detection import Stamps, refine_positions
 from imagereg.detection.psf import epsf_measure
-from imagereg.tasks.exposures import Measured
+from imagereg.tasks.exposures import Measured, cores_for_stars
+from imagereg.tasks.parallel import mapped
 from imagereg.wcs import Status, pixel_to_sky
 
 _LEAST_SNR = 20.0  # of a star that tells something of the PSF
 _STEP = 10.0  # pixels, for derivatives
 
 
-def remeasured(measured: Sequence[Measured],
-               alignments: Sequence[Alignment]) -> list[Measured]:
+def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
+               num_cores: int | None = None) -> list[Measured]:
     """Measure the PSF and all positions again, from stars that several aligned exposures show.
 
     Parameters
@@ -31,6 +30,8 @@ def remeasured(measured: Sequence[Measured],
         Exposures and the pixels of their sources.
     alignments : sequence of Alignment
         Of each.
+    num_cores : int, optional
+        See `parallel.mapped`.
 
     Returns
     -------
@@ -41,10 +42,17 @@ def remeasured(measured: Sequence[Measured],
              if alignment.status is not Status.FAILED]
     groups = _by_optics([each for each, _ in pairs])
     shared = {optics: [pairs[i] for i in rows] for optics, rows in groups.items() if len(rows) > 1}
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        psfs = pool.map(_dithered_psf, shared.values())
-        psf_of = dict(zip(shared, psfs, strict=True))
-        return list(pool.map(lambda each: _refined(each, psf_of), measured))
+    psfs = mapped(_dithered_psf, list(shared.values()), num_cores)
+    psf_of = dict(zip(shared, psfs, strict=True))
+    rows = [row for row, each in enumerate(measured) if _is_improved(each, psf_of)]
+    refine = functools.partial(_refined, psf_of=psf_of)
+    improved = [measured[row] for row in rows]
+    refined = mapped(refine, improved, cores_for_stars(improved, num_cores))
+    result = list(measured)
+    for row, sources in zip(rows, refined, strict=True):
+        psf = psf_of[measured[row].exposure.metadata.optics]
+        result[row] = _with_sources(measured[row], sources, psf)
+    return result
 
 
 def share_psf(measured: Sequence[Measured]) -> bool:
@@ -136,21 +144,29 @@ def _steps_to_pixels(chip, alignment):
     return np.linalg.inv((place[1:] - place[0]).T / _STEP)
 
 
+def _is_improved(measured, psf_of):
+    """Whether there is a new PSF for an exposure."""
+    psf = psf_of.get(measured.exposure.metadata.optics)
+    return psf is not None and psf is not measured.psf and measured.stamps is not None
+
+
 def _refined(measured, psf_of):
-    """Return an exposure with positions from the new PSF, if there is one for it."""
-    exposure = measured.exposure
-    psf = psf_of.get(exposure.metadata.optics)
-    if psf is None or psf is measured.psf or measured.stamps is None:
-        return measured
-    sources = exposure.sources
+    """Return the sources of an exposure with positions from the new PSF."""
+    sources = measured.exposure.sources
     # Most of what the first surface did not fit are cosmic rays.
     rows = np.flatnonzero((sources.flags & Flag.POOR_FIT) == 0)
+    psf = psf_of[measured.exposure.metadata.optics]
     refined = refine_positions(sources[rows], measured.stamps[rows], psf)
     columns = {}
     for name in ("xy", "xy_error", "flux", "flux_error", "flags"):
         columns[name] = getattr(sources, name).copy()
         columns[name][rows] = getattr(refined, name)
-    sources = sources.replace(**columns)
+    return sources.replace(**columns)
+
+
+def _with_sources(measured, sources, psf):
+    """Return an exposure that has been measured with other sources, by that PSF."""
+    exposure = measured.exposure
     better = Exposure.measured(exposure.name, exposure.chips, sources, path=exposure.path,
                                metadata=exposure.metadata)
     return Measured(better, measured.stamps, psf)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.wcs import WCS
-from threadpoolctl import threadpool_limits
 
 from imagereg.alignment import Chip, Exposure, Metadata
 from imagereg.catalogs import (
-    Reference,
     SourceCatalog,
     limited,
-    queries,
-    read_table,
-    reference_catalog,
 )
 from imagereg.detection import (
     EffectivePSF,
@@ -37,23 +32,21 @@ from imagereg.detection.psf import epsf_measure
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import (
     InputFile,
-    expand_input,
     lists,
-    mef_inputs,
     psf,
-    read_bytes,
     read_image,
-    services,
-    write_text,
 )
 from imagereg.files.images import fits, instruments
 from imagereg.parameters import ParameterSet, Spec
 from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
-from imagereg.wcs import TangentPlane, border, pixel_to_sky
+from imagereg.tasks.parallel import mapped
 
-# Degrees around the middle of all images: a query of Gaia that takes a service some minutes.
-_WIDEST = 5.0
+if TYPE_CHECKING:
+    pass
+
+# Fitting so many takes 0.1 s on one core; to start processes and hear of them takes half of that.
+_FEW_STARS = 3000
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +93,19 @@ class Detection:
     stamps: Stamps | None = None
     problem: str = ""
 
+    def __getstate__(self):
+        """Leave out the chips for another process: a WCS that is pickled loses its last digits."""
+        return {**vars(self), "chips": ()}
+
+    def __setstate__(self, state):
+        """Read the chips again."""
+        vars(self).update(state)
+        if self.problem:
+            return
+        with read_image(self.path, needs_wcs=False) as opened:
+            chips = {name: chips for name, _, chips in opened.exposures()}
+        vars(self)["chips"] = chips[self.name]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
@@ -130,10 +136,11 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     columns = {name: task[name] for name in names}
     catalogs = _catalogs(images, task, **columns)
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
-    exclusions = _exclusions(task)
+    exclusions = exclusions_of(task)
     psfs = psf.read_psfs(task.psf) if task.psf and not footprint.writes_psf(task) else {}
     measured = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
-                                 catalogs=catalogs, psfs=psfs, needs_wcs=False)
+                                 catalogs=catalogs, psfs=psfs, needs_wcs=False,
+                                 num_cores=task.num_cores)
     if task.matching != "triangles" or task.headerlet:
         measured = [dataclasses.replace(each, exposure=_with_wcs_alone(each.exposure))
                     for each in measured]
@@ -165,154 +172,6 @@ def _report_unused(exclusions, exposures, task):
         log.warning("%s: %s", task.exclusions, sentence)
 
 
-def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: Sequence[Exposure],
-                      *, images: Sequence[InputFile], star_table: str = "",
-                      dry_run: bool = False) -> tuple[TangentPlane, Reference | None]:
-    """Return the plane and what to align with: catalog, image, or None for the first exposure.
-
-    Parameters
-    ----------
-    task, ref_finding : ParameterSet
-        Of tweakreg and refimagefindpars.
-    exposures : sequence of Exposure
-        The images to align.
-    images : sequence of InputFile
-        Their files.
-    star_table : str
-        File to write the stars of a survey to; '' for none.
-    dry_run : bool
-        Write nothing, in the user's folder neither.
-
-    Raises
-    ------
-    InputError
-        The reference can't be read, or is a catalog of pixels without the image they belong to.
-    """
-    if task.refcat:
-        frame = _frame_of_catalog(task, exposures, dry_run)
-        survey = footprint.survey_of(task)
-        if survey:
-            field = _field(exposures, task, frame)
-            stars = _read_survey(survey, task, field, star_table=star_table, keep=not dry_run)
-        else:
-            stars = _read_refcat(task, frame.wcs)
-        name = survey or os.path.basename(task.refcat)
-        return frame.plane, Reference(name, SourceCatalog.empty(), stars)
-    if not task.refimage:
-        return TangentPlane.around(_usable(exposures[0]).outlines), None
-    image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
-    limits = Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
-    measured = measure_exposures([image], ref_finding, limits=limits, exclusions=_exclusions(task))
-    first = measured[0].exposure
-    same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
-    plane = TangentPlane.around(_usable(first).outlines)
-    name = os.path.basename(task.refimage)
-    return plane, Reference(name, first.sources, image=os.path.basename(same))
-
-
-def _usable(exposure):
-    """Return an exposure; InputError with its problem where it has one, or no WCS."""
-    if exposure.problem:
-        raise InputError(exposure.problem)
-    if exposure.lacks_wcs:
-        raise InputError(f"{exposure.name} has no celestial WCS, which the reference needs")
-    return exposure
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Frame:
-    """What a catalog refers to: the plane to align on, and the WCS of its pixels, if any."""
-
-    plane: TangentPlane
-    wcs: WCS | None = None
-
-
-def _frame_of_catalog(task, exposures, dry_run):
-    """Return the frame of a reference catalog: the reference image, or the first exposure."""
-    if task.refimage:
-        return _frame_of_image(task, dry_run)
-    if task.refxyunits == "pixels":
-        raise InputError(f"refxyunits = pixels: say by refimage which image the pixels of "
-                         f"{task.refcat} are of, or give the WCS file that outwcs wrote")
-    usable = [exposure for exposure in exposures if not exposure.problem]
-    located = [exposure for exposure in usable if not exposure.lacks_wcs]
-    if usable and not located:
-        if footprint.survey_of(task):
-            raise InputError(f"refcat = {task.refcat}: no image has a WCS, which tells what part "
-                             "of the sky to ask for: give a catalog of the field as refcat")
-        stars = _read_refcat(task, None)
-        return _Frame(TangentPlane.around_stars(stars.sky, usable[0].chips[0].shape))
-    first = located[0] if located else exposures[0]
-    return _Frame(TangentPlane.around(_usable(first).outlines))
-
-
-def _frame_of_image(task, dry_run):
-    """Return the frame of a reference image, or of the WCS file of a shiftfile."""
-    image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
-    try:
-        with read_image(image.path) as file:
-            chips = file.chips
-    except InputError:
-        plane = _plane_file(image.path)
-        if plane is None:
-            raise
-        return _Frame(plane, plane.wcs)
-    if task.refxyunits == "pixels" and len(chips) > 1:
-        raise InputError(f"refxyunits = pixels: {task.refimage} has {len(chips)} chips, expected "
-                         "an image of one, so that pixels have one meaning")
-    return _Frame(TangentPlane.around([(chip.wcs, chip.shape) for chip in chips]), chips[0].wcs)
-
-
-def _plane_file(path):
-    """Return the plane of the WCS file of a shiftfile; None where a file is none."""
-    try:
-        return fits.read_reference_wcs(path)
-    except InputError:
-        return None
-
-
-def _field(exposures, task, frame):
-    """Return the circle around all images, and around them searchrad."""
-    scale = 1.0 if task.searchunits == "arcseconds" else frame.plane.pixel_scale
-    borders = [pixel_to_sky(wcs, border(shape))
-               for exposure in exposures for wcs, shape in exposure.outlines]
-    field = queries.Cone.around(np.concatenate(borders), task.searchrad * scale / 3600)
-    if field.radius > _WIDEST:
-        raise InputError(f"refcat = {task.refcat}: the images lie up to {2 * field.radius:.3g} "
-                         f"degrees apart, expected at most {2 * _WIDEST:g}: align them field by "
-                         "field")
-    return field
-
-
-def _read_survey(survey, task, field, *, star_table, keep):
-    """Return the stars of a survey within the limits of flux and number; all go into a table."""
-    if task.rfluxunits != "mag" or task.refxyunits != "degrees":
-        raise ParameterError(f"refcat = {task.refcat} has degrees and magnitudes, expected "
-                             "refxyunits = degrees and rfluxunits = mag")
-    text = services.fetch_stars(survey, field, keep=keep)
-    if star_table:
-        write_text(star_table, text)
-    return _limited_stars(read_table(text.encode(), survey), task, refxcol="1", refycol="2")
-
-
-def _read_refcat(task, wcs):
-    """Read the reference catalog, whose pixels are those of a WCS, and keep what limits leave."""
-    table = read_table(read_bytes(task.refcat), task.refcat)
-    stars = _limited_stars(table, task, refxcol=task.refxcol, refycol=task.refycol)
-    if task.refxyunits == "pixels":
-        stars = dataclasses.replace(stars, sky=pixel_to_sky(wcs, stars.xy))
-    return stars
-
-
-def _limited_stars(table, task, **columns):
-    """Return the stars of a table within the limits of flux and number."""
-    for name in ("refxyunits", "rfluxcol", "rfluxunits"):
-        columns[name] = task[name]
-    stars = reference_catalog(table, **columns)
-    return limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
-                   fluxunits=task.rfluxunits, nbright=task.refnbright, prefix="r")
-
-
 def _catalogs(images, task, **columns):
     """Return the catalogs that an @list names beside the images, else those of the catfile."""
     named = {os.path.basename(image.path): image.catalogs for image in images if image.catalogs}
@@ -322,7 +181,8 @@ def _catalogs(images, task, **columns):
     return lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
 
 
-def _exclusions(task):
+def exclusions_of(task: ParameterSet) -> lists.Exclusions | None:
+    """Return where no sources are wanted; None where that is not said."""
     return lists.Exclusions.load(task.exclusions) if task.exclusions else None
 
 
@@ -330,7 +190,7 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                       limits: Limits | None = None, exclusions: lists.Exclusions | None = None,
                       catalogs: lists.UserCatalogs | None = None,
                       psfs: Mapping[str, EffectivePSF] | None = None,
-                      needs_wcs: bool = True) -> list[Measured]:
+                      needs_wcs: bool = True, num_cores: int | None = None) -> list[Measured]:
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
@@ -349,6 +209,8 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         Known PSFs by optics; the others are measured.
     needs_wcs : bool
         An image without a WCS has a problem; else its sources have no sky positions.
+    num_cores : int, optional
+        See `parallel.mapped`.
 
     Returns
     -------
@@ -363,30 +225,31 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
     """
     if not parameters.computesig and not parameters.skysigma:
         raise ParameterError(f"{parameters.task}: computesig = no needs skysigma > 0")
-    # Each thread has its own work: threads of BLAS below them would only wait for each other.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda image: _detect(image, parameters, exclusions, catalogs,
-                                               needs_wcs=needs_wcs), images)
-        found = progress(found, "finding sources", len(images))
-        detections = [detection for part in found for detection in part]
-        given = psfs or {}
-        stamps: dict[str, list[Stamps]] = {}
-        for detection in detections:
-            if detection.stamps is not None and detection.metadata.optics not in given:
-                stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
-        width = _defined(parameters, "conv_width")
-        found = pool.map(lambda parts: epsf_measure.measure_psf(Stamps.concat(parts), width),
-                         stamps.values())
-        psf_of = {**given, **dict(zip(stamps, found, strict=True))}
-        number = parameters.nsources if catalogs is None else None
-        found = pool.map(lambda detection: _measured(detection, psf_of, limits, number),
-                         detections)
-        measured = list(progress(found, "measuring sources", len(detections)))
-    return [dataclasses.replace(each, is_given=each.exposure.metadata.optics in given)
+    detect = functools.partial(_detect, parameters=parameters, exclusions=exclusions,
+                               catalogs=catalogs, needs_wcs=needs_wcs)
+    found = progress(mapped(detect, images, num_cores), "finding sources", len(images))
+    detections = [detection for part in found for detection in part]
+    psf_of = dict(psfs or {})
+    stamps: dict[str, list[Stamps]] = {}
+    for detection in detections:
+        if detection.stamps is not None and detection.metadata.optics not in psf_of:
+            stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
+    measure_psf = functools.partial(_psf_of, width=_defined(parameters, "conv_width"))
+    psf_of |= zip(stamps, mapped(measure_psf, list(stamps.values()), num_cores), strict=True)
+    refine = functools.partial(_refined, psf_of=psf_of)
+    refined = mapped(refine, detections, cores_for_stars(detections, num_cores))
+    refined = progress(refined, "measuring sources", len(detections))
+    number = parameters.nsources if catalogs is None else None
+    measured = []
+    for detection, sources in zip(detections, refined, strict=True):
+        surface = psf_of.get(detection.metadata.optics)
+        each = _measured(detection, sources, surface, limits=limits, nsources=number)
+        measured.append(each)
+    return [dataclasses.replace(each, is_given=each.exposure.metadata.optics in (psfs or {}))
             for each in measured]
 
 
-def _detect(image, parameters, exclusions, catalogs, *, needs_wcs):
+def _detect(image, *, parameters, exclusions, catalogs, needs_wcs):
     """Return a `Detection` for each exposure in a file; an InputError becomes a problem of one."""
     name = os.path.basename(image.path)
     finding = _finding(parameters)
@@ -425,23 +288,35 @@ def _with_sources(detection, parts):
                                stamps=Stamps.concat(stamps) if stamps else None)
 
 
-def _measured(detection, psf_of, limits, nsources):
-    """Return the exposure with positions from the PSF, `nsources` that the limits leave a chip."""
+def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | None) -> int | None:
+    """Return how many cores to use for fitting the PSF to all stars of exposures."""
+    n_stars = sum(len(each.stamps) for each in measured if each.stamps is not None)
+    return 1 if n_stars < _FEW_STARS else num_cores
+
+
+def _psf_of(stamps, width):
+    """Return the PSF that exposures of the same optics share."""
+    return epsf_measure.measure_psf(Stamps.concat(stamps), width)
+
+
+def _refined(detection, psf_of):
+    """Return the sources of a detection, with positions from the PSF of its optics."""
+    if detection.stamps is None:
+        return detection.sources
+    return refine_positions(detection.sources, detection.stamps, psf_of[detection.metadata.optics])
+
+
+def _measured(detection, sources, surface, *, limits, nsources):
+    """Return the exposure with the sources that the limits leave, `nsources` a chip at most."""
     if detection.problem:
         return Measured(Exposure(detection.name, detection.path, detection.metadata, (),
                                  detection.sources, detection.problem))
-    stamps = detection.stamps
-    surface = None
-    sources = detection.sources
-    if stamps is not None:
-        surface = psf_of[detection.metadata.optics]
-        sources = refine_positions(sources, stamps, surface)
     sources, rows = _kept(sources, detection, limits, nsources)
-    if stamps is not None:
-        stamps = stamps.cropped(surface.half)[rows]
     exposure = Exposure.measured(detection.name, detection.chips, sources, path=detection.path,
                                  metadata=detection.metadata)
-    return Measured(exposure, stamps, surface)
+    if detection.stamps is None:
+        return Measured(exposure)
+    return Measured(exposure, detection.stamps.cropped(surface.half)[rows], surface)
 
 
 def _kept(sources, detection, limits, nsources):

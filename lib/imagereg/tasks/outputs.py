@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import logging
 import os
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.wcs import WCS
 
-from imagereg.alignment import Alignment
 from imagereg.catalogs import Reference, sky_table_text
 from imagereg.errors import InputError
 from imagereg.files import (
@@ -31,8 +32,14 @@ from imagereg.parameters import ParameterSet
 from imagereg.report import Result, plots
 from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
+from imagereg.tasks.parallel import mapped
 from imagereg.tasks.solutions import headerlets
 from imagereg.wcs import Status, TangentPlane
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+    from imagereg.alignment import Alignment
 
 # What fonts, settings and missing libraries make matplotlib raise.
 _OF_MATPLOTLIB = (RuntimeError, ImportError, OSError, ValueError, TypeError, KeyError)
@@ -124,18 +131,19 @@ class Output:
         self._kept = kept
 
     def redraw(self, alignment: Alignment) -> dict[str, np.ndarray]:
-        """Draw the plots of an image, also those that were drawn before.
+        """Draw the plots of an image as it stands for now.
 
         Returns
         -------
         dict of str to ndarray
             Names of the files, each with the places of the matches, see `plots.match_places`.
         """
-        self.written = [name for name in self.written if name not in _plot_names(alignment)]
-        n_before = len(self.written)
-        self._plot(alignment)
+        before = self.written
+        self.written = []
+        self._plot([alignment])
+        places = {name: np.empty((0, 3)) for name in self.written}
+        self.written = before
         task = self.task
-        places = {name: np.empty((0, 3)) for name in self.written[n_before:]}
         for kind in ("residuals", "vector"):
             name = _plot_name(kind, alignment)
             if name in places:
@@ -155,8 +163,7 @@ class Output:
             self._write_catalog_list(alignments)
             if self.task.expand_refcat:
                 self._write_reference(reference)
-        for alignment in progress(alignments, "drawing plots", len(alignments)):
-            self._plot(alignment)
+        self._plot(alignments)
         if not self.dry_run:
             rows = tuple(solution.SolvedExposure.from_alignment(alignment, reference.name)
                          for alignment in alignments)
@@ -249,29 +256,41 @@ class Output:
             self._text(f"{root}_xy_catalog.match", formats.match_text(alignment))
             self._text(f"{root}_catalog_fit.match", formats.fit_text(alignment))
 
-    def _plot(self, alignment):
+    def _plot(self, alignments):
         """Draw the plots that are asked for and that there is something to draw in, each once."""
+        missing = [alignment for alignment in alignments if self._plots_wanted(alignment)]
+        if missing:
+            with contextlib.suppress(*_OF_MATPLOTLIB):  # each plot says what is wrong
+                plots.import_matplotlib()  # once for all processes
+        drawn = mapped(self._drawn, missing, self.task.num_cores)
+        for contents in progress(drawn, "drawing plots", len(missing)):
+            for name, content in contents.items():
+                write_bytes(name, content)
+                self.written.append(name)
+
+    def _plots_wanted(self, alignment):
+        """Return the functions that draw the plots of an image, by the name of the file."""
         task = self.task
         size = {"labelsize": task.labelsize}
         wanted = {}
         if task.see2dplot and alignment.match and alignment.match.histogram is not None:
-            wanted["hist2d"] = lambda: plots.histogram_png(alignment, **size)
+            wanted["hist2d"] = functools.partial(plots.histogram_png, **size)
         if alignment.nmatches and task.residplot in ("residuals", "both"):
-            wanted["residuals"] = lambda: plots.residuals_png(alignment, ylimit=task.ylimit,
-                                                              **size)
+            wanted["residuals"] = functools.partial(plots.residuals_png, ylimit=task.ylimit, **size)
         if alignment.nmatches and task.residplot in ("vector", "both"):
-            wanted["vector"] = lambda: plots.vector_png(alignment, **size)
-        for kind, draw in wanted.items():
-            name = _plot_name(kind, alignment)
-            if name in self.written:
-                continue
+            wanted["vector"] = functools.partial(plots.vector_png, **size)
+        named = {_plot_name(kind, alignment): draw for kind, draw in wanted.items()}
+        return {name: draw for name, draw in named.items() if name not in self.written}
+
+    def _drawn(self, alignment):
+        """Return the plots of an image by the name of the file, those that can be drawn."""
+        contents = {}
+        for name, draw in self._plots_wanted(alignment).items():
             try:
-                content = draw()
+                contents[name] = draw(alignment)
             except _OF_MATPLOTLIB as error:
                 log.warning("%s can't be drawn: %s", name, atomic.reason(error))
-                continue
-            write_bytes(name, content)
-            self.written.append(name)
+        return contents
 
     def _write_solutions(self, alignments, reference):
         """Write headerlets and headers of all images but failed ones, several files at a time."""
@@ -351,10 +370,6 @@ class Output:
 
 def _plot_name(kind, alignment):
     return f"{kind}_{root_name(alignment.name)}.png"
-
-
-def _plot_names(alignment):
-    return [_plot_name(kind, alignment) for kind in ("hist2d", "residuals", "vector")]
 
 
 def _new_wcss(alignment: Alignment) -> dict[int, WCS | None]:

@@ -9,12 +9,11 @@ import logging
 import os
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.wcs import WCS
 
-from imagereg.alignment import Alignment, Chip, Exposure, Metadata, Rules, align
+from imagereg import alignment
 from imagereg.catalogs import Reference, SourceCatalog
 from imagereg.errors import InputError
 from imagereg.files import Claim, atomic, expand_input, inputs, mef_inputs, psf
@@ -22,13 +21,13 @@ from imagereg.files.images import fits, instruments, rewrite
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
 from imagereg.tasks import footprint
-from imagereg.tasks.dithers import remeasured, share_psf
-from imagereg.tasks.exposures import measure_images, measure_reference
-from imagereg.tasks.feedback.page import page_text
 from imagereg.tasks.feedback.review import Review
 from imagereg.tasks.feedback.runlog import logged
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
-from imagereg.wcs import TangentPlane, updatewcs
+from imagereg.wcs import TangentPlane
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 _RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma", "minobj",
           "maxchance", "matching", "expand_refcat", "enforce_user_order", "magclip", "loss",
@@ -74,12 +73,16 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         check_outputs(images, task, finding, ref_finding, dry_run=dry_run,
                       parameter_files=parameter_files)
         sets = [task, finding, ref_finding]
-        page = functools.partial(page_text, given=given, sets=sets)
+        page = functools.partial(_page, given=given, sets=sets)
         output = Output(task, claim=claim, dry_run=dry_run, page=page,
                         kept=footprint.user_files(images, task))
         with logged(given, sets) as last_words, _reserved(task, dry_run), \
                 _new_wcs(images, task, output) as (images, task):
             log.info("images   %s", ", ".join(image.path for image in images))
+            # Only now, since this takes longer than all that was done: the user sees the start.
+            from imagereg.tasks.exposures import measure_images
+            from imagereg.tasks.reference import measure_reference
+
             measured = measure_images(task, finding, images)
             exposures = [each.exposure for each in measured]
             _check_companions(exposures, task, output)
@@ -87,8 +90,8 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
                                                  star_table=star_table, dry_run=dry_run)
             review = Review(output.redraw) if task.interactive else None
-            measured, alignments, reference = _aligned(measured, rules_of(task, plane), plane,
-                                                       reference=reference, review=review)
+            measured, alignments, reference = _aligned(measured, task, plane, reference=reference,
+                                                       review=review)
             if footprint.writes_psf(task) and not dry_run:
                 _write_psfs(task.psf, measured)
             result = output.write(alignments, plane, reference)
@@ -99,18 +102,29 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
     return result
 
 
-def _aligned(measured, rules, plane, *, reference, review):
+def _page(result, given, sets):
+    """Return the page of a result."""
+    from imagereg.tasks.feedback.page import page_text
+
+    return page_text(result, given, sets)
+
+
+def _aligned(measured, task, plane, *, reference, review):
     """Align exposures, and measure those that share a PSF again once it is known where they are.
 
     Returns what was measured, the alignments, and the reference as it was extended.
     """
+    from imagereg.tasks.dithers import remeasured, share_psf
+
+    rules = rules_of(task, plane)
     exposures = [each.exposure for each in measured]
     if share_psf(measured):
         in_turn = dataclasses.replace(rules, solution="sequential")
-        first, _ = align(exposures, plane, in_turn, reference=reference)
-        measured = remeasured(measured, first)
+        first, _ = alignment.align(exposures, plane, in_turn, reference=reference)
+        measured = remeasured(measured, first, task.num_cores)
         exposures = [each.exposure for each in measured]
-    alignments, reference = align(exposures, plane, rules, reference=reference, review=review)
+    alignments, reference = alignment.align(exposures, plane, rules, reference=reference,
+                                            review=review)
     return measured, alignments, reference
 
 
@@ -190,6 +204,8 @@ def recompute(
     InputError
         It does not work for one of the files; all are then as they were.
     """
+    from imagereg.wcs import updatewcs
+
     made: dict[str, tuple[list, str]] = {}
 
     def change(path, hdus, headers):
@@ -228,17 +244,18 @@ def _check_companions(exposures, task, output):
     output.remarks[only.path] = f"it {reason}"
 
 
-def rules_of(task: ParameterSet, plane: TangentPlane) -> Rules:
+def rules_of(task: ParameterSet, plane: TangentPlane) -> alignment.Rules:
     """Return what the parameters of tweakreg say of matching and fitting."""
     scale = plane.pixel_scale if task.searchunits == "arcseconds" else 1.0
     same = {name: task[name] for name in _RULES}
     same["minobj"] = max(task.minobj, 0)  # -1: no minimum, as in drizzlepac
-    return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0,
-                 yoffset=task.yoffset or 0.0, minobj_is_asked="minobj" in task.changed, **same)
+    return alignment.Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0,
+                           yoffset=task.yoffset or 0.0, minobj_is_asked="minobj" in task.changed,
+                           **same)
 
 
 def align_catalogs(image: SourceCatalog, reference: SourceCatalog, *, wcs: WCS | None = None,
-                   **parameters: Any) -> Alignment:
+                   **parameters: Any) -> alignment.Alignment:
     """Align two catalogs, without images.
 
     Parameters
@@ -260,14 +277,16 @@ def align_catalogs(image: SourceCatalog, reference: SourceCatalog, *, wcs: WCS |
     if wcs is None:
         plane = TangentPlane.flat()
         image = image.replace(sky=plane.plane_to_sky(image.xy), sky_error=image.xy_error)
-        exposure = Exposure("image", "", Metadata(), (), image)
+        metadata = alignment.Metadata()
+        exposure = alignment.Exposure("image", "", metadata, (), image)
         reference = reference.replace(sky=plane.plane_to_sky(reference.xy),
                                       sky_error=reference.xy_error)
     else:
         nx, ny = wcs.pixel_shape or np.ceil(image.xy.max(axis=0))
-        chip = Chip(1, wcs, (int(ny), int(nx)))
+        chip = alignment.Chip(1, wcs, (int(ny), int(nx)))
         plane = TangentPlane.around([(wcs, chip.shape)])
-        exposure = Exposure.measured("image", [chip], image)
+        exposure = alignment.Exposure.measured("image", [chip], image)
     rules = rules_of(ParameterSet("tweakreg", parameters), plane)
-    alignments, _ = align([exposure], plane, rules, reference=Reference("reference", reference))
+    alignments, _ = alignment.align([exposure], plane, rules,
+                                    reference=Reference("reference", reference))
     return alignments[0]

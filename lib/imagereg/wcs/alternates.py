@@ -10,10 +10,10 @@ import math
 import re
 import string
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.wcs.distortion import has_pv_distortion
@@ -27,6 +27,9 @@ from imagereg.wcs.keywords import (
 )
 from imagereg.wcs.plane import orientation
 
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
 # Other keywords that belong to a WCS: they leave no room for a letter, or the standard gives them
 # no alternate, or the alternate of CTYPE has to differ. Their cards are kept under these names of
 # ours.
@@ -39,7 +42,7 @@ _ORIGINAL = "O"  # stwcs keeps the WCS of the first calibration there
 _UNNAMED = "PRE-TWEAKREG"
 _RELATIVE, _ABSOLUTE = 1e-10, 1e-15  # within which numbers are equal: stwcs archives some 13 digits
 
-ReadWCS = Callable[[fits.Header], WCS]
+ReadWCS: TypeAlias = "Callable[[fits.Header], WCS]"
 Cards = dict[str, fits.Card]
 
 

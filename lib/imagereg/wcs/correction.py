@@ -7,11 +7,10 @@ import enum
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS, Sip
 from numpy.typing import ArrayLike
 
 from imagereg.errors import DegenerateFit
@@ -39,6 +38,9 @@ from imagereg.wcs.plane import (
     tangent_wcs,
 )
 
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
 # Pixels of the plane: positions closer than this are the same. Twice what a corrected WCS may
 # deviate from its fit, as two of them are compared.
 SAME_POSITION = 2 * SAME_SKY
@@ -47,6 +49,9 @@ _ARCSEC, _MAS = 3600, 3.6e6  # in a degree
 # Numbers of a WCS that mean nothing without CTYPE, and would add to those of another one.
 _OF_NO_TYPE = re.compile(r"(CRPIX|CRVAL|CUNIT|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]$|PV[12]_\d+$|"
                          r"(LON|LAT)POLE$")
+_MAP = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")  # of a Solution
+_LARGEST_NUMBER = 1e9  # pixels of a map; a great circle has 2.6e7 of 0.05 arcsec
+_LEAST_DETERMINANT = 1e-6  # of a map: no two images have scales a thousand times apart
 _ROUNDS = 4  # of the fit of a reference point; each leaves what is second order in the step before
 
 
@@ -106,10 +111,17 @@ class Solution:
         cls, matrix: ArrayLike, shift: ArrayLike, centre: ArrayLike, **facts: Any
     ) -> Solution:
         """Return the solution ``centre + matrix @ (xy - centre) + shift`` with other `facts`."""
-        names = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")
         numbers = [*np.ravel(matrix), *np.ravel(shift), *np.ravel(centre)]
-        facts.update(zip(names, map(float, numbers), strict=True))
+        facts.update(zip(_MAP, map(float, numbers), strict=True))
         return cls(**facts)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether its numbers are those of a map that images can have."""
+        numbers = [getattr(self, name) for name in _MAP]
+        xx, xy, yx, yy = numbers[:4]
+        is_number = np.abs(numbers) < _LARGEST_NUMBER  # not so NaN
+        return bool(is_number.all() and abs(xx * yy - xy * yx) > _LEAST_DETERMINANT)
 
     def __call__(self, image_xy: ArrayLike) -> np.ndarray:
         """Transform (N, 2) image-plane positions to the reference plane."""
@@ -214,6 +226,8 @@ def shifted_wcs(wcs: WCS, step: ArrayLike) -> WCS:
 
     The reference pixel moves, and the polynomial of the distortion with it.
     """
+    from astropy.wcs import Sip
+
     new = wcs.deepcopy()
     new.wcs.crpix = wcs.wcs.crpix + step
     if wcs.sip is not None:

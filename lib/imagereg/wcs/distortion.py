@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from imagereg.wcs.keywords import is_wcs_keyword
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 # Extensions in which stwcs stores the look-up tables of the distortion reference files.
 TABLES = ("WCSDVARR", "D2IMARR")
@@ -29,6 +32,8 @@ def read_wcs(header: fits.Header, hdus: fits.HDUList, key: str = " ") -> WCS:
 
     The look-up tables of its distortion are among `hdus`; pixels need not be.
     """
+    from astropy.wcs import WCS
+
     if not header.get("NAXIS"):
         header = header.copy()
         header.remove("NAXIS", ignore_missing=True)
@@ -45,6 +50,8 @@ def read_wcs(header: fits.Header, hdus: fits.HDUList, key: str = " ") -> WCS:
 
 def linear_wcs(header: fits.Header, key: str = " ") -> WCS:
     """Return the WCS of a header, or its alternate of that letter, without SIP and tables."""
+    from astropy.wcs import WCS
+
     letter = key.strip()
     plain = {}
     for card in header.cards:
@@ -87,6 +94,8 @@ def is_tpv(wcs: WCS) -> bool:
 
 def transformed_tpv(wcs: WCS, change: np.ndarray) -> WCS:
     """Return a TPV WCS in which `change` (2, 2) acts after the polynomials: new sums of terms."""
+    from astropy.wcs import WCS
+
     header = wcs.to_header(relax=True)
     names = [[f"PV{axis}_{term}" for term in range(_TPV_TERMS)] for axis in (1, 2)]
     terms = np.zeros((2, _TPV_TERMS))

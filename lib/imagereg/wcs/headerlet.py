@@ -13,17 +13,19 @@ import io
 import re
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.io.fits.hdu.base import NonstandardExtHDU
-from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.wcs.distortion import TABLES, read_wcs
 from imagereg.wcs.history import InMemory, silent_stwcs
 from imagereg.wcs.keywords import fit_rms, wcs_cards
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 _OF_ALL_CHIPS = ("HDRNAME", "CATALOG", "NMATCH", "RMS_RA", "RMS_DEC")
 _HISTORY_WIDTH = 70  # characters of a HISTORY card

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from imagereg.wcs.plane import pixel_to_sky
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 # WCSTYPE of an image that keeps its WCS under the name of a solution; its status follows.
 NOT_ALIGNED = "not aligned: "

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.wcs import WCS
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 # Pixels. WCSs that agree to this over the whole chip are the same: it is a tenth of the error of
 # the best centroids, some 0.01 pixel.
@@ -141,6 +144,8 @@ def same_sky(wcs: WCS, other: WCS, shape: tuple[int, int]) -> bool:
 
 def tangent_wcs(crval: ArrayLike, cd: ArrayLike) -> WCS:
     """Return a gnomonic WCS without distortion, its reference pixel at 0, 0."""
+    from astropy.wcs import WCS
+
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.cunit = ["deg", "deg"]

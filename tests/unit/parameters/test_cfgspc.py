@@ -73,7 +73,7 @@ DRIZZLEPAC_IMAGEFINDPARS = {
 }  # fmt: skip
 DRIZZLEPAC_BUTTONS = {"_editipars_btn_": "imagefindpars", "_editirefpars_btn_": "refimagefindpars"}
 DRIZZLEPAC_RULES = {"_rule1_", "_rule2_", "_rule2a_", "_rule3_", "_rule4_"}
-OURS = {"updatewcs", "psf", "report", "maxchance", "matching", "group", "magclip", "loss", "solution",
+OURS = {"updatewcs", "psf", "report", "num_cores", "maxchance", "matching", "group", "magclip", "loss", "solution",
         "onlybetter"}
 GREYING = {"triggers", "active_if", "inactive_if", "executes", "when", "code", "default"}
 

@@ -122,7 +122,7 @@ def test_the_end_of_the_input_is_a_stop(found, person):
 def test_nobody_is_asked_without_a_terminal(found, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":7")
     monkeypatch.setattr(module.subprocess, "Popen", lambda *_, **__: pytest.fail("a window opens"))
-    assert Review(lambda alignment: {"a.png": []})(found) == "accept"
+    assert Review(lambda alignment: pytest.fail("nobody sees this plot"))(found) == "accept"
 
 
 def test_windows_open_all_at_once_and_go(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -11,20 +12,22 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
-from astropy.wcs import WCS, FITSFixedWarning
 from stsci.tools import bitmask
 
-from imagereg.alignment import Chip, Metadata
+from imagereg import alignment
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import reason, write_bytes
 from imagereg.files.images.blocks import check_structure
 from imagereg.files.images.instruments import electrons_per_count, instrument_of, metadata_of
 from imagereg.wcs import TangentPlane, alternates, distortion, history, orientation, pixel_scale
+
+if TYPE_CHECKING:
+    from imagereg.alignment import Chip, Metadata
 
 # Rows of a chip whose errors tell the gain, spread over it: not all of ERR need be read.
 _ROWS_TELL = 128
@@ -92,6 +95,10 @@ class ImageFile:
         header.extend(self._hdus[0].header, unique=True)
         return header
 
+    def _keywords(self, chip):
+        """Return a view of what `header` returns, which takes a third of the time of a reading."""
+        return collections.ChainMap(self._science[chip.extver].header, self._hdus[0].header)
+
     @property
     def wcs_names(self) -> dict[int, list[str]]:
         """Names of all WCSs of each science HDU by its index."""
@@ -108,7 +115,7 @@ class ImageFile:
         groups = [(name, self.chips)]
         if instrument.has_repeated_exposures and len(self.chips) > 1:
             groups = [(f"{name}[sci,{chip.extver}]", (chip,)) for chip in self.chips]
-        return [(name, metadata_of(self.header(chips[0]), self.path), chips)
+        return [(name, metadata_of(self._keywords(chips[0]), self.path), chips)
                 for name, chips in groups]
 
     def pixels(self, chip: Chip, dqbits: str) -> ChipImage:
@@ -144,7 +151,7 @@ class ImageFile:
 
     def _gain(self, chip, data, bad):
         """Return electrons per count, as the header has it unless the errors tell otherwise."""
-        stated = electrons_per_count(self.header(chip))
+        stated = electrons_per_count(self._keywords(chip))
         errors = self._hdus["ERR", chip.extver].data if ("ERR", chip.extver) in self._hdus else None
         if errors is None or errors.shape != chip.shape:
             return stated
@@ -308,8 +315,11 @@ def _is_on_sky(header: fits.Header) -> bool:
 def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *,
                needs_wcs: bool = True) -> list[Chip]:
     """Return the chips of an open file with the WCS under a letter; InputError for a bad WCS."""
-    return [Chip(extver, _read_wcs(hdus, index, path, key, needs_wcs=needs_wcs), hdus[index].shape)
-            for index, extver in science(hdus, path).items()]
+    chips = []
+    for index, extver in science(hdus, path).items():
+        wcs = _read_wcs(hdus, index, path, key, needs_wcs=needs_wcs)
+        chips.append(alignment.Chip(extver, wcs, hdus[index].shape))
+    return chips
 
 
 def _read_wcs(hdus, index, path, key, *, needs_wcs):
@@ -392,6 +402,8 @@ def read_reference_wcs(path: str) -> TangentPlane:
     InputError
         The file can't be read, or what it has is no tangent plane without distortion.
     """
+    from astropy.wcs import WCS, FITSFixedWarning
+
     with opened(path) as hdus:
         candidates = [hdu.header for hdu in hdus if hdu.name == "WCS"]
         candidates += [hdu.header for hdu in hdus if "CTYPE1" in hdu.header]

@@ -7,12 +7,15 @@ import datetime
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagereg.alignment import Metadata
+from imagereg import alignment
 from imagereg.catalogs import julian_year
+
+if TYPE_CHECKING:
+    from imagereg.alignment import Metadata
 
 _FITS_ENDING = r"\.(?:fits?|fts)(?:\.gz)?"
 # IPPPSSOOT: instrument, programme, visit, exposure, kind.
@@ -108,7 +111,7 @@ def metadata_of(header: Mapping, path: str) -> Metadata:
     exptime = header.get("EXPTIME")
     exptime = float(exptime) if isinstance(exptime, (int, float)) else np.nan
     root = root_of(words["ROOTNAME"], os.path.basename(path))
-    return Metadata(
+    return alignment.Metadata(
         optics=optics,
         epoch=_epoch(header, exptime),
         exptime=exptime,

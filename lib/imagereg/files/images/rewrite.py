@@ -7,11 +7,10 @@ import gzip
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from imagereg.errors import InputError
 from imagereg.files.atomic import Claim, copy_bytes, is_protected, replacing
@@ -20,11 +19,14 @@ from imagereg.files.images.fits import opened, science
 from imagereg.files.images.instruments import instrument_of
 from imagereg.wcs import Solution, corrected_header, headerlet, history, keywords
 
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
 #: An HDU of the new file, see `rewrite`.
 Part: TypeAlias = int | tuple[int, fits.Header] | Any
 
 #: The new WCS of the chips of an exposure by EXTVER, and what is known of it.
-Solved: TypeAlias = tuple[Mapping[int, WCS | None], Solution]
+Solved: TypeAlias = "tuple[Mapping[int, WCS | None], Solution]"
 
 _FITS_BLOCK = 2880  # bytes
 # Keywords of the files from which stwcs makes a WCS; the first one it must have.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from imagereg.alignment import Alignment
 from imagereg.report import page
+
+if TYPE_CHECKING:
+    from imagereg.alignment import Alignment
 
 # What a reason says, and what helps: the paragraph READING THE RESULT of the help, with values.
 _RULES = [

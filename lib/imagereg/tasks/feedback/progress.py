@@ -59,9 +59,12 @@ def progress(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     from tqdm import TqdmWarning
     from tqdm.auto import tqdm
 
+    class Bar(tqdm):
+        monitor_interval = 0  # no thread that watches it: processes are forked meanwhile
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TqdmWarning)  # of notebooks without widgets: they get text
-        bar = tqdm(items, desc=what, total=total, unit="image", leave=False, delay=_LONG)
+        bar = Bar(items, desc=what, total=total, unit="image", leave=False, delay=_LONG)
     yield from bar
 
 

@@ -11,15 +11,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagereg.alignment import Alignment, fit_linear
 from imagereg.errors import AlignmentError
 from imagereg.files import read_bytes
 from imagereg.report import plots
 from imagereg.tasks.feedback import terminal
+
+if TYPE_CHECKING:
+    from imagereg.alignment import Alignment
 
 _CLIP = 2.0  # rms beyond which [c]lip leaves pairs out; the fit itself has rejected beyond `sigma`
 _CHOICES = ("accept", "reject", "clip", "stop")
@@ -43,7 +45,6 @@ class Review:
     def __call__(self, alignment: Alignment) -> str | Alignment:
         """Return 'accept', 'reject' or 'stop', or the alignment with another fit to accept."""
         if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-            self._draw(alignment)
             return "accept"
         original = alignment
         while True:
@@ -173,6 +174,8 @@ def _fitted(alignment, kept):
     sources = alignment.exposure.sources[alignment.rows]
     reference = alignment.reference[alignment.ref_rows]
     errors = np.hypot(sources.sky_error, reference.sky_error) / alignment.plane.pixel_scale
+    from imagereg.alignment import fit_linear
+
     again = fit_linear(alignment.image_xy[kept], alignment.ref_xy[kept], geometry=fit.geometry,
                        nclip=0, sigma=None, loss="linear", errors=errors[kept], centre=fit.centre)
     residuals = alignment.ref_xy - again(alignment.image_xy)

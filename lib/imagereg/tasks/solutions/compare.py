@@ -16,7 +16,8 @@ from imagereg.errors import InputError
 from imagereg.files import expand_input, mef_inputs
 from imagereg.files.images import fits as files
 from imagereg.parameters import gather_parameters
-from imagereg.tasks.exposures import measure_images, measure_reference
+from imagereg.tasks.exposures import measure_images
+from imagereg.tasks.reference import measure_reference
 from imagereg.tasks.run import rules_of
 from imagereg.wcs import alternates, headerlet, keywords
 from imagereg.wcs import plane as planes

@@ -1,0 +1,172 @@
+"""Do independent pieces of work on all cores, in forked processes or else in threads.
+
+Threads of one interpreter mostly wait for each other: on two cores they do the work of 1.2. Forked
+processes share what is in memory already, so that only results are sent. They are used on Linux
+and while the program has no other thread, which a fork could catch in the middle of something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import logging.handlers
+import multiprocessing
+import os
+import signal
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+_NUMBER = struct.Struct("i")
+_PATIENCE = 5.0  # seconds that a process has for cleaning up; a step of numpy takes less than one
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+log = logging.getLogger(__name__)
+
+
+def mapped(
+    function: Callable[[Item], Outcome], items: Sequence[Item], num_cores: int | None
+) -> Iterator[Outcome]:
+    """Yield ``function(item)`` of each item in order, the same whatever the number of cores.
+
+    Processes log what a plain loop would, in its order. Where one is killed, its items are done in
+    this process. Nothing is left of them when the iterator is closed or an error ends it.
+
+    Parameters
+    ----------
+    function : callable
+        Its results can be pickled.
+    items : sequence
+        What it takes.
+    num_cores : int or None
+        Pieces that are done at a time; None for as many as there are cores.
+
+    Raises
+    ------
+    Exception
+        What the function raises.
+    """
+    number = min(num_cores or available_cores(), len(items))
+    with threadpool_limits(1):  # threads of BLAS within each would only wait for each other
+        if number < 2:
+            yield from map(function, items)
+        elif sys.platform == "linux" and threading.active_count() == 1:
+            yield from _in_processes(function, items, number)
+        else:
+            with ThreadPoolExecutor(number) as pool:
+                yield from pool.map(function, items)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclasses.dataclass(frozen=True)
+class _Message:
+    """What a process sends of an item: whether it is done, its result, and what it logged."""
+
+    number: int
+    is_done: bool = False
+    result: Any = None
+    records: Sequence[logging.LogRecord] = ()
+
+
+def _in_processes(function, items, n_processes):
+    """Yield the results of processes, each of which takes the next item when it has done one."""
+    numbers = os.memfd_create("items")  # a position that all processes share: none is done twice
+    workers: list[tuple[Any, Connection]] = []
+    try:
+        os.write(numbers, b"".join(map(_NUMBER.pack, range(len(items)))))
+        os.lseek(numbers, 0, os.SEEK_SET)
+        for _ in range(n_processes):
+            workers.append(_started(function, items, numbers))
+        messages = _in_order([connection for _, connection in workers], len(items))
+        for item, message in zip(items, messages, strict=True):
+            for record in message.records:
+                logging.getLogger(record.name).handle(record)
+            # What failed fails again here, with its whole traceback.
+            yield message.result if message.is_done else function(item)
+    finally:
+        os.close(numbers)
+        for process, connection in workers:
+            connection.close()
+            process.terminate()
+        for process, _ in workers:
+            process.join(_PATIENCE)
+            process.kill()
+            process.join()
+
+
+def _started(function, items, numbers):
+    """Start a process; return it and the connection on which its messages come."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=_work, args=(function, items, numbers, sender), daemon=True)
+    process.start()
+    sender.close()
+    return process, receiver
+
+
+def _in_order(connections, number):
+    """Yield a message of each item in order, an empty one where the process has been killed."""
+    messages = _messages(connections)
+    arrived = {}
+    for wanted in range(number):
+        while wanted not in arrived:
+            message = next(messages, _Message(wanted))
+            arrived[message.number] = message
+        yield arrived.pop(wanted)
+
+
+def _messages(connections):
+    """Yield what processes send until all have ended."""
+    while connections:
+        for connection in wait(connections):
+            try:
+                yield connection.recv()
+            except (EOFError, OSError):
+                connections.remove(connection)
+
+
+def _work(function, items, numbers, connection):
+    """Do items until none is left, and send a message of each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    parent = os.getppid()
+    records = _collected_log()
+    while packed := os.read(numbers, _NUMBER.size):
+        number, = _NUMBER.unpack(packed)
+        message = _Message(number)
+        records.clear()
+        with contextlib.suppress(Exception):  # it fails again in the parent, which raises
+            message = _Message(number, True, function(items[number]), records)
+        if os.getppid() != parent:
+            return
+        connection.send(message)
+
+
+def _collected_log():
+    """Let all that the package logs go into a list, which is returned."""
+    records: list[logging.LogRecord] = []
+
+    class Collector(logging.handlers.QueueHandler):
+        def enqueue(self, record):
+            records.append(record)
+
+    package = logging.getLogger("imagereg")
+    package.handlers = [Collector(None)]
+    package.propagate = False
+    return records

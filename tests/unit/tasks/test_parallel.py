@@ -1,0 +1,119 @@
+"""Work on several cores: the same results as on one, and nothing left of the processes."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+from threadpoolctl import threadpool_info
+
+from imagereg.tasks.exposures import Detection
+from imagereg.tasks.parallel import mapped
+
+PARENT = os.getpid()
+log = logging.getLogger("imagereg.tests")
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Let this be the only thread, as it is but for those of the test runner."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
+def square(number):
+    log.info("item %d", number)
+    return number, number**2, os.getpid()
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, None])
+def test_results_and_log_are_in_order_for_any_number_of_cores(cores, caplog, alone):
+    with caplog.at_level(logging.INFO, "imagereg"):
+        results = list(mapped(square, range(8), cores))
+    assert [result[:2] for result in results] == [(n, n**2) for n in range(8)]
+    assert caplog.messages == [f"item {n}" for n in range(8)]
+    assert ({pid for *_, pid in results} == {PARENT}) == (cores == 1 or len(os.sched_getaffinity(0)) == 1)
+    assert not multiprocessing.active_children()
+
+
+def test_an_error_is_raised_where_it_belongs(alone):
+    def fail(number):
+        if number == 3:
+            raise ValueError("item 3")
+        return number
+
+    results = mapped(fail, range(6), 2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="item 3"):
+        next(results)
+    assert not multiprocessing.active_children()
+
+
+def test_the_work_of_a_killed_process_is_done(alone):
+    def die(number):
+        if number == 1 and os.getpid() != PARENT:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    assert list(mapped(die, range(6), 2)) == list(range(6))
+
+
+def test_nothing_is_left_where_one_stops_in_the_middle(tmp_path, alone):
+    def wait_long(number):
+        if number:
+            try:
+                time.sleep(60)
+            finally:
+                (tmp_path / "cleaned").touch()
+        return number
+
+    results = mapped(wait_long, range(2), 2)
+    assert next(results) == 0
+    while not psutil.Process().children()[-1].num_ctx_switches().voluntary:
+        time.sleep(0.01)
+    time.sleep(0.2)  # until it sleeps
+    results.close()
+    assert not multiprocessing.active_children()
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_processes_end_with_a_killed_parent():
+    code = ("import os, time; from imagereg.tasks.parallel import mapped\n"
+            "def f(n): os.write(1, b'%d\\n' % os.getpid()); time.sleep(0.3)\n"
+            "list(mapped(f, range(40), 2))")
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    children = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert psutil.wait_procs(children, timeout=3)[1] == []
+
+
+def test_other_threads_make_it_work_in_threads():
+    stop = threading.Event()
+    other = threading.Thread(target=stop.wait)
+    other.start()
+    try:
+        assert {pid for *_, pid in mapped(square, range(4), 2)} == {PARENT}
+    finally:
+        stop.set()
+        other.join()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_blas_has_one_thread_in_each(cores, alone):
+    def threads(_):
+        np.ones((300, 300)) @ np.ones((300, 300))
+        return {pool["num_threads"] for pool in threadpool_info()}
+
+    assert list(mapped(threads, range(2), cores)) == [{1}, {1}]
+
+
+def test_a_problem_comes_through(alone):
+    assert list(mapped(lambda _: Detection("a", "absent.fits", problem="no"), range(2), 2))[1].problem == "no"
