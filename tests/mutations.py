@@ -56,9 +56,14 @@ MUTATIONS = (
         "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
     Mutation(
         "errors of lists as stated", "alignment/fitting/adjustment.py",
-        "scale, floor = error_model(size[some], known[some].mean(axis=1))",
-        "scale, floor = 1.0, 0.0",
+        "return error_model(size[some], known[some].mean(axis=1))",
+        "return 1.0, 0.0",
         "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
+    Mutation(
+        "gain of the header whatever the errors tell", "files/images/fits.py",
+        "return told if max(told / stated, stated / told) > _SAME_GAIN else stated",
+        "return stated",
+        "unit/files/test_fits.py::test_errors_of_pixels_tell_the_gain"),
     Mutation(
         "lists in the order of the input", "alignment/matching/overlap.py",
         "one.block is not None, one.name))",
@@ -69,6 +74,16 @@ MUTATIONS = (
         "xy[moving] -= one.shifts[is_reference[moving]]",
         "pass",
         "unit/alignment/test_joint.py::test_stars_that_move_are_where_they_were_on_the_date_of_each_exposure"),
+    Mutation(
+        "trails only where no chip is off", "alignment/joint.py",
+        "            overlap = dataclasses.replace(overlap, trailing=_trailing(overlap, solved))\n        if terms:",
+        "        if terms:",
+        "unit/alignment/test_joint.py::test_charge_that_trails_moves_no_chip_and_no_exposure"),
+    Mutation(
+        "upper chip read at its lower edge", "alignment/matching/overlap.py",
+        "y / upper.shape[0] - 1)",
+        "y / upper.shape[0])",
+        "unit/alignment/test_joint.py::test_charge_that_trails_moves_no_chip_and_no_exposure"),
     Mutation(
         "unchanged exposures tested one by one", "alignment/joint.py",
         "if is_needless(p_value):",
@@ -137,7 +152,7 @@ MUTATIONS = (
         "end_to_end/test_interrupted.py::test_restore_killed_after_its_last_file"),
     Mutation(
         "a note that holds for ever", "tasks/solutions/unfinished.py",
-        "return names if expected else {}",
+        "return names if unchanged else {}",
         "return names",
         "end_to_end/test_interrupted.py"
         "::test_a_note_of_files_that_were_changed_since_does_not_count"),
@@ -358,7 +373,7 @@ MUTATIONS = (
     Mutation(
         "error of a mean not less", "catalogs/reference.py",
         "np.maximum(total, 1e-300) ** -0.5",
-        "np.maximum(own, 1e-300) ** -0.5",
+        "np.maximum(old_weight, 1e-300) ** -0.5",
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "error of the fit left out", "catalogs/reference.py",
@@ -382,13 +397,13 @@ MUTATIONS = (
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "weights swapped", "catalogs/reference.py",
-        "share = np.divide(other_weight, total,",
-        "share = np.divide(weight, total,",
+        "share = np.divide(new_weight, total,",
+        "share = np.divide(old_weight, total,",
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "unreliable sources first", "catalogs/sources.py",
-        "np.lexsort((merit, turn, poor))",
-        "np.lexsort((merit, turn, ~poor))",
+        "np.lexsort((-merit, turn, poor))",
+        "np.lexsort((-merit, turn, ~poor))",
         "unit/catalogs/test_sources.py::test_best_are_reliable_before_they_are_bright"),
     Mutation(
         "motion with cos dec twice", "catalogs/stars.py",
@@ -421,53 +436,53 @@ MUTATIONS = (
         "2.5 * np.log10(flux), np.inf",
         "unit/catalogs/test_surveys.py::test_limits_work_on_references"),
     Mutation(
-        "astray positions without a floor", "detection/daofind.py",
+        "astray positions without a floor", "detection/finders/daofind.py",
         "np.maximum(xy_error, 1.0), xy_error)",
         "xy_error, xy_error)",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "clip of the sky of one side", "detection/daofind.py",
+        "clip of the sky of one side", "detection/finders/daofind.py",
         "np.abs(sample - sample.mean()) <= clip",
         "(sample - sample.mean()) <= clip",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "edge one pixel too narrow", "detection/daofind.py",
+        "edge one pixel too narrow", "detection/finders/daofind.py",
         "(self.column >= nx - hx)",
         "(self.column > nx - hx)",
         "unit/detection/test_daofind.py::test_stars_on_the_edge_are_marked_or_have_honest_e"
         "rrors"),
     Mutation(
-        "errors ignore the noise map", "detection/daofind.py",
+        "errors ignore the noise map", "detection/finders/daofind.py",
         "pixel_noise = relative * (",
         "pixel_noise = 1.0 * (",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "finder looks above the largest noise", "detection/daofind.py",
+        "finder looks above the largest noise", "detection/finders/daofind.py",
         "limit * np.nanmin(relative_noise)",
         "limit * np.nanmax(relative_noise)",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "flux limits of the peak", "detection/daofind.py",
-        "(flux, fluxmin, fluxmax)",
-        "(flux, peakmin, peakmax)",
+        "flux limits of the peak", "detection/finders/daofind.py",
+        "(flux, finding.fluxmin, finding.fluxmax)",
+        "(flux, finding.peakmin, finding.peakmax)",
         "unit/detection/test_daofind.py::test_limits_cut_the_list"),
     Mutation(
-        "gain multiplied in the errors", "detection/daofind.py",
+        "gain multiplied in the errors", "detection/finders/daofind.py",
         "np.sqrt((flux / gain + 2 * background)",
         "np.sqrt((flux * gain + 2 * background)",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "noise map multiplied", "detection/daofind.py",
+        "noise map multiplied", "detection/finders/daofind.py",
         "(image - level) / relative_noise",
         "(image - level) * relative_noise",
         "unit/detection/test_noise_map.py"),
     Mutation(
-        "sky by plain deviation", "detection/daofind.py",
+        "sky by plain deviation", "detection/finders/daofind.py",
         "sigma = SKY_FACTOR * noise if",
         "sigma = noise if",
         "unit/detection/test_daofind.py::test_sky_alone"),
     Mutation(
-        "threshold ignores the noise map", "detection/daofind.py",
+        "threshold ignores the noise map", "detection/finders/daofind.py",
         "(found.height >= limit * relative)",
         "(found.height >= limit)",
         "unit/detection/test_noise_map.py"),
@@ -481,6 +496,11 @@ MUTATIONS = (
         '"+": False, "-": True',
         '"+": True, "-": False',
         "unit/detection/test_exclusions.py::test_only_excluding_regions_leave_the_rest_good"),
+    Mutation(
+        "centre of the innermost core", "detection/psf/epsf.py",
+        "radius = min(self.fwhm, self.half + 0.5)",
+        "radius = 0.7 * self.fwhm",
+        "unit/detection/test_epsf.py::test_lopsided_stars"),
     Mutation(
         "errors not inflated", "detection/psf/epsf_fit.py",
         "np.sqrt(np.maximum(fit.chi2, 1))[:, None]",

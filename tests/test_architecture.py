@@ -58,11 +58,11 @@ EXCUSED = {("catalogs.formats.readers", "io"): "bytes as a file",
            ("wcs.history", "io"): "a place for what stwcs prints",
            ("wcs.history", "threading"): "warnings and standard output are turned off for all threads",
            ("wcs.headerlet", "io"): "bytes as a file",
-           **{("detection.sextractor", name): "a program that reads and writes files"
+           **{("detection.finders.sextractor", name): "a program that reads and writes files"
               for name in ("os", "shutil", "subprocess", "tempfile")}}  # module and import: why
 # What these do with astropy.io touches no disk, but for the files that are handed to SExtractor.
-IN_MEMORY = {"detection.sextractor", "catalogs.formats.readers", "wcs.keywords", "wcs.history", "wcs.alternates",
-             "wcs.correction", "wcs.distortion", "wcs.headerlet", "wcs.updatewcs"}
+IN_MEMORY = {"detection.finders.sextractor", "catalogs.formats.readers", "wcs.keywords", "wcs.history",
+             "wcs.alternates", "wcs.correction", "wcs.distortion", "wcs.headerlet", "wcs.updatewcs"}
 # They show or keep what the package logs.
 LOGS = {"tasks.feedback.runlog", "interfaces.shell.cli", "interfaces.epar.window.running"}
 MANY_ARGUMENTS = {("interfaces.python", "TweakReg"): "drizzlepac's signature"}
@@ -264,7 +264,7 @@ def test_no_outside_world_below_floor_four(name):
     complaints += [where(name, node, f"imports {full}") for full, node in imports(name)
                    if full.startswith("astropy.io") and name not in IN_MEMORY]
     complaints += [where(name, node, f"calls {text}") for text, node in calls(name)
-                   if (text == "open" and name != "detection.sextractor")
+                   if (text == "open" and name != "detection.finders.sextractor")
                    or text in ("input", "breakpoint", "exec", "eval") or text.startswith("np.random.")]
     assert not complaints, "\n".join(complaints)
 
@@ -428,7 +428,7 @@ def test_the_checks_find_what_they_look_for():
     # The counting functions, held against code that is known.
     lines = ["def f():", " for i in a:", "  if i:", "   pass", "  elif j:", "   while k:", "    with m:", "     pass"]
     assert depth(ast.parse("\n".join(lines)).body[0]) == 3
-    assert own_module("imagereg.detection.daofind.Kernel") == "detection.daofind"
+    assert own_module("imagereg.detection.finders.finding.Kernel") == "detection.finders.finding"
     assert own_module("imagereg.interfaces.epar.model.Model") == "interfaces.epar.model"
     assert own_module("imagereg") == own_module("imagereg.__version__") == "__init__"
     assert "imagereg.errors.DegenerateFit" in {full for full, _ in imports("alignment.fitting.fit")}

@@ -12,9 +12,14 @@ __all__ = ["__version__", "imagefindpars", "refimagefindpars", "tweakreg"]
 
 
 def __getattr__(name):
-    """Import a task when it is first asked for."""
+    """Import the tasks when one of them is first asked for.
+
+    TEAL finds a parameter set by its name alone, once its module is imported.
+    """
     if name in __all__:
-        return importlib.import_module(f"{__name__}.{name}")
+        for task in __all__[1:]:
+            importlib.import_module(f"{__name__}.{task}")
+        return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import numpy as np
 
-from imagereg.detection.daofind import find_sources
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does for the modules of tests/
+
+from finders import find_sources
+
 from imagereg.detection.sky import measure_sky
 from imagereg.detection.trails import on_trails
 
@@ -61,7 +65,7 @@ def taken(light, random, width):
     """Return positions of the sources from 0, and which of them are taken for pieces of a trail."""
     image = random.poisson(light + _LEVEL) + random.normal(0, _READ_NOISE, light.shape)
     sky = measure_sky(image)
-    xy = find_sources(image, conv_width=width, threshold=4.0, nsigma=1.5, ratio=1.0, theta=0.0,
+    xy = find_sources(image, conv_width=width, threshold=4.0,
                       relative_noise=sky.relative_noise, sky=(sky.level, sky.noise)).xy
     return xy - 1, on_trails(image, xy, sky, width=width)
 

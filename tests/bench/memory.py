@@ -13,8 +13,11 @@ import resource
 import statistics
 import sys
 import tempfile
+from pathlib import Path
 
 from children import checked, run
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does for the modules of tests/
 
 _SHAPE = (2048, 4096)
 _STARS = {"a field of 1,000 stars": 1000, "crowded, 30,000 stars": 30000}
@@ -39,10 +42,9 @@ def make_chip(stars, folder):
 def find_in_chip(folder):
     """Print the peak of find_sources in units of the chip, and the number of sources; run in a process of its own."""
     import numpy as np
+    from finders import find_sources
 
-    from imagereg.detection.daofind import find_sources
-
-    kernel = {"conv_width": 3.5, "nsigma": 1.5, "ratio": 1.0, "theta": 0.0}
+    kernel = {"conv_width": 3.5}
     noise = np.random.default_rng(1).normal(0, 1, (64, 64))
     find_sources(noise, threshold=10.0, **kernel)  # whatever is imported late is there now
     before = _resident()

@@ -17,6 +17,7 @@ from imagereg.interfaces.epar.model import Model
 from imagereg.interfaces.epar.rows import MOST_USED
 from imagereg.interfaces.epar.window import editor as module
 from imagereg.interfaces.epar.window import look
+from imagereg.tasks.feedback.progress import progress
 
 KEYSYMS = {".": "period", ",": "comma", "-": "minus", "*": "asterisk", "_": "underscore", "/": "slash", " ": "space"}
 PATIENCE = 20  # seconds
@@ -235,6 +236,9 @@ def letters_and_colours(window):
     ground = canvas.cget("background")
     window.press("Control-l")
     assert canvas.cget("background") != ground and look.colour("ground") == canvas.cget("background")
+    look._current = "light"  # as in another process
+    module.EditorWindow(window.root, window.model).top.destroy()
+    assert look.colour("ground") == canvas.cget("background")
 
 
 def search_and_help(window):
@@ -315,6 +319,50 @@ def files(window):
     assert window.status == "nclip is no name of a file"
 
 
+def pane_of_run(window):
+    """Return the text of the run window; None where there is none."""
+    top = next((w for w in window.top.winfo_children() if w.winfo_class() == "Toplevel"), None)
+    return top and next(w for frame in top.winfo_children() for w in frame.winfo_children()
+                        if w.winfo_class() == "Text")
+
+
+def text_of_run(window):
+    """Return what the run window says."""
+    pane = pane_of_run(window)
+    return pane.get("1.0", "end") if pane else ""
+
+
+def words_of_run(window):
+    """Return the texts of its labels and buttons."""
+    top = pane_of_run(window).winfo_toplevel()
+    return [str(w.cget("text")) for frame in top.winfo_children() for w in frame.winfo_children()
+            if w.winfo_class() in ("TLabel", "TButton")]
+
+
+class Seen(SimpleNamespace):
+    """Stands in for the result of a run."""
+
+    def __str__(self):
+        return f"{self.verdict}\n\na.fits  failed  1\n"
+
+
+def a_result(window):
+    """Show the verdict first, in colour, and once: not as the log has it once more; offer the plots."""
+    window.type("x.fits")
+
+    def aligns(values):
+        logging.getLogger("imagereg").setLevel(logging.INFO)
+        logging.getLogger("imagereg.script").info("\n%s", Seen(verdict="none of 1 image aligned"))
+        return Seen(verdict="none of 1 image aligned", ok=False, written=["vector_a.png"])
+
+    window.model._document.run = aligns
+    window.execute()
+    window.until(lambda: "none of" in window.status)
+    assert text_of_run(window).count("none of 1 image aligned") == 1
+    assert [len(pane_of_run(window).tag_ranges(tag)) for tag in ("verdict", "error", "good")] == [2, 4, 0]
+    assert [text for text in words_of_run(window) if text] == ["none of 1 image aligned", "Close", "Plots"]
+
+
 def execution(window):
     window.type("x.fits")
     log = logging.getLogger("imagereg.script")
@@ -326,12 +374,10 @@ def execution(window):
         return SimpleNamespace(answer=input("[a]ccept? "))
 
     def shown():
-        return pane().get("1.0", "end") if pane() else ""
+        return text_of_run(window)
 
     def pane():
-        top = next((w for w in window.top.winfo_children() if w.winfo_class() == "Toplevel"), None)
-        return top and next(w for frame in top.winfo_children() for w in frame.winfo_children()
-                            if w.winfo_class() == "Text")
+        return pane_of_run(window)
 
     def top():
         return pane().winfo_toplevel()
@@ -366,12 +412,14 @@ def execution(window):
 
     def endless(values):
         log.info("endless")
-        while True:
-            time.sleep(0.01)
+        for number in progress(range(9), "counting", 9):
+            while number == 2:
+                time.sleep(0.01)
 
     window.model._document.run = endless
     window.execute()
-    window.until(lambda: "endless" in shown())
+    window.until(lambda: any(text.startswith("counting: 3 of 9   ") for text in words_of_run(window)))
+    assert "endless" in shown()
     top().event_generate("<Control-c>")
     window.until(lambda: "tweakreg was stopped" in shown())
     top().event_generate("<Escape>")

@@ -141,7 +141,7 @@ BAD = {
     flag_all: "0 sources found",
     keep_one_star: "1 sources found",
     other_sky: "4 are needed",
-    three_axes: "3 axes, expected 2",
+    three_axes: "is a cube: it has 3 axes, expected 2",
 }
 
 

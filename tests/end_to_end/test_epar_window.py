@@ -18,7 +18,7 @@ pytest.importorskip("tkinter", reason="this Python has no tkinter; apt-get insta
 SCRIPT = Path(__file__).with_name("epar_window_script.py")
 CASES = ["values_are_typed", "a_wrong_value_is_not_lost_nor_saved", "choices_by_key", "parameter_sets",
          "the_most_used", "help_beside", "letters_and_colours", "search_and_help", "closing_asks",
-         "closing_asks_when_changed", "files", "execution", "within_another_application"]
+         "closing_asks_when_changed", "files", "a_result", "execution", "within_another_application"]
 PATIENCE = 30  # seconds
 
 

@@ -38,6 +38,8 @@ def folder(tmp_path, monkeypatch):
     ("@list", ["c_flt.fits", "a_flt.fits", "b_flt.fits"]),
     ("@sub/list", ["sub/e_flt.fits"]),
     (Path("a_flt.fits"), ["a_flt.fits"]),
+    ("a_flt.fits[sci,1], a_flt.fits[sci,2], b_flt.fits[1]", ["a_flt.fits", "b_flt.fits"]),
+    ("[bc]_flt.fits[SCI]", ["b_flt.fits", "c_flt.fits"]),
 ])
 def test_expansion(folder, given, expected):
     Path("list").write_text("# images\nc_flt.fits\n\n  a_flt.fits\n*_flt.fits # the rest\n")
@@ -174,6 +176,27 @@ def test_more_chips(tmp_path, monkeypatch):
     assert set(result.alignments[1].exposure.sources.chip[result.alignments[1].rows]) == {2, 4, 7, 9}
     with fits.open(names[1]) as hdus:
         assert all(hdu.header["WCSNAME"] == "TWEAK" for hdu in hdus[1:])
+
+
+def test_extensions_of_a_ground_camera(visit):
+    """Chips named as cameras name them, between them a guide chip without WCS, masks and weights."""
+    for name in visit.names:
+        with fits.open(name) as hdus:
+            chips = [fits.ImageHDU(hdus["SCI", extver].data.copy(), hdus["SCI", extver].header.copy())
+                     for extver in (1, 2)]
+        for number, hdu in enumerate(chips, 1):
+            hdu.header["EXTNAME"] = f"CCD{number}"
+            for word in ("EXTVER", *(key for key in hdu.header if key.startswith(("CPDIS", "D2IM", "DP1", "DP2")))):
+                hdu.header.remove(word, ignore_missing=True, remove_all=True)
+        header = chips[0].header.copy()
+        mask, weight = (fits.ImageHDU(np.ones((256, 512)), header, name=kind) for kind in ("im1_mask", "WHT"))
+        parts = [fits.PrimaryHDU(), fits.ImageHDU(np.zeros((9, 9)), name="GUIDE"), chips[0], mask, weight, chips[1]]
+        fits.HDUList(parts).writeto(name, overwrite=True)
+    result = TweakReg(visit.names, threshold=20, searchrad=3, updatehdr=True, **QUIET)
+    assert result.ok and [chip.extver for chip in result.alignments[0].exposure.chips] == [1, 2]
+    assert set(result.alignments[1].exposure.sources.chip[result.alignments[1].rows]) == {1, 2}
+    with fits.open(visit.names[1]) as hdus:
+        assert [hdu.header.get("WCSNAME") == "TWEAK" for hdu in hdus] == [False, False, True, False, False, True]
 
 
 @pytest.mark.parametrize("dqbits, rejected", [

@@ -65,6 +65,18 @@ def test_keep_is_added_and_what_was_made_is_removed(login, tmp_path, fake_cl, mo
     assert path.parent.exists() == (login is not None)
 
 
+@pytest.mark.parametrize("command", [lambda: install(sys.executable), uninstall])
+def test_a_block_without_an_end_is_left_to_the_user(command, tmp_path, fake_cl, monkeypatch):
+    path = new_home(tmp_path / "home") / ".iraf" / "loginuser.cl"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    install(sys.executable)
+    damaged = path.read_bytes().replace(b"# <<< imagereg <<<\n", b"")
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match="take out by hand what declares the package imagereg"):
+        command()
+    assert path.read_bytes() == damaged
+
+
 def test_nothing_is_left(tmp_path, monkeypatch):
     """After IRAF's own cl has made the help, used the package and saved its parameters."""
     if shutil.which("irafcl") is None:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from sessions import environment
 
 from imagereg import tweakreg
 from imagereg.interfaces.epar import Model
+from imagereg.interfaces.iraf import install
 from imagereg.interfaces.python import TweakReg
 from imagereg.interfaces.shell import cli
 from imagereg.parameters import gather_parameters
@@ -162,6 +164,40 @@ def test_saved_here_and_read_there(save, read, home, capsys):
     save(home, 5, 77.0)
     capsys.readouterr()
     assert read(home, capsys) == (5, 77.0)
+
+
+@pytest.fixture
+def cl(home):
+    """Return a function that gives lines to IRAF's cl, which has our package, and returns the numbers it prints."""
+    if shutil.which("irafcl") is None:
+        pytest.skip("needs iraf")
+    folder = home / ".iraf"
+    folder.mkdir()
+    shutil.copy("/etc/iraf/login.cl", folder)
+    install(str(Path(sys.executable).with_name("tweakreg")))
+    def say(*lines):
+        done = subprocess.run(["irafcl"], input="\n".join(["imagereg", *lines, "logout", ""]), text=True,
+                              capture_output=True, cwd=home, timeout=60, env=environment(home, HOME=str(home)))
+        return re.findall(r"^([\d.]+)$", done.stdout, re.MULTILINE)
+    return say
+
+
+def test_cl_shares_the_memory(home, cl, capsys):
+    """What its epar saves (here update) is what others have for saved, and the other way round."""
+    cl("tweakreg.nclip = 5", "imagefindpars.threshold = 77", 'tweakreg.input = "a \\"b\\".fits"', "update tweakreg",
+       "update imagefindpars")
+    for read in (read_in_editor, read_in_shell, read_in_python):
+        assert read(home, capsys) == (5, 77.0)
+    time.sleep(0.02)
+    save_in_editor(home, 8, 12.5)
+    shown = "= tweakreg.nclip", "= imagefindpars.threshold"
+    assert cl(*shown) == ["8", "12.5"]
+    time.sleep(0.02)
+    save_in_shell(home, 2, 3.5)
+    assert read_in_editor(home, capsys) == (2, 3.5)
+    assert cl(*shown) == ["2", "3.5"]
+    assert cli.main(["--unlearn"]) == 0
+    assert cl(*shown) == ["3", "4."]
 
 
 def test_a_file_of_drizzlepac_is_left_alone(home):

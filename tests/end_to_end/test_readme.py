@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,4 +65,21 @@ def test_pyraf(demo):
     done = subprocess.run([sys.executable, "-m", "pyraf", "-s", "-x"], input="\n".join([*lines, ".exit", ""]),
                           cwd=work, env=env, capture_output=True, text=True, timeout=200)
     assert "4 of 4 images aligned" in done.stdout, done.stdout + done.stderr
+    assert os.path.exists(work / "shifts.txt")
+
+
+def test_cl(demo):
+    if shutil.which("irafcl") is None:
+        pytest.skip("needs iraf")
+    lines = [line.partition("> ")[2] for line in commands("(?:ecl|imagereg)> ")]
+    work = demo / "demo" / "unaligned"
+    (demo / ".iraf").mkdir(exist_ok=True)
+    shutil.copy("/etc/iraf/login.cl", demo / ".iraf")
+    env = environment(demo, HOME=str(demo), PWD=str(work))
+    command = Path(sys.executable).with_name("tweakreg")
+    subprocess.run([command, "--install-iraf"], cwd=work, env=env, check=True, capture_output=True)
+    (work / "shifts.txt").unlink(missing_ok=True)
+    done = subprocess.run(["irafcl"], input="\n".join([*lines, "= tweakreg.status", "logout", ""]), cwd=work, env=env,
+                          capture_output=True, text=True, timeout=200)
+    assert "4 of 4 images aligned" in done.stdout and "\n0\n" in done.stdout, done.stdout + done.stderr
     assert os.path.exists(work / "shifts.txt")

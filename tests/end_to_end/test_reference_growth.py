@@ -38,7 +38,7 @@ def test_reference_grows(wide, wide_visit):
     merged = grown.reference[:len(fixed.reference)]
     assert (merged.sky_error <= fixed.reference.sky_error).all()
     assert (merged.sky_error < 0.9 * fixed.reference.sky_error).any()
-    table = np.loadtxt("cumulative_sky_refcat_jdemo1aaq_flt.coo")
+    table = np.loadtxt("cumulative_sky_refcat_jdemo1aaq_flt.coo", usecols=(0, 1))
     np.testing.assert_allclose(table, grown.reference.sky, atol=1e-11)
     again = TweakReg(wide, refcat="cumulative_sky_refcat_jdemo1aaq_flt.ecsv", wcsname="AGAIN", **QUIET)
     assert again.ok and max(np.abs(a.offset).max() for a in again.alignments) < 0.02

@@ -20,12 +20,13 @@ pieces = st.sampled_from([
     "-10:20:30.5", "12h30m1s", "150", "30", "5\"", "5'", "2d", "0.001r", "9i", "7p", "global include=0", "# text(1,2)",
     "text={", "}", "\t", "\0", "é", "=", "coordsys", "None", "composite"])
 numbers = st.floats(allow_nan=True, allow_infinity=True).map(repr) | st.integers(-100, 200).map(str)
-shapes = st.sampled_from(["circle", "ellipse", "box", "polygon", "annulus", "rectangle", "rotbox", ""])
+shapes = st.sampled_from(["circle", "ellipse", "box", "polygon", "annulus", "rectangle", "rotbox",
+                          "panda", "epanda", "bpanda", "pie", ""])
 systems = st.sampled_from(["", "image;", "fk5;", "fk4;", "galactic;", "ecliptic;", "physical;"])
 units = st.sampled_from(["", "", "\"", "'", "d", "i"])
 statements = st.builds(
     lambda system, shape, place, sizes: f"{system}{shape}({','.join(place + [''.join(size) for size in sizes])})",
-    systems, shapes, st.lists(numbers, min_size=2, max_size=2), st.lists(st.tuples(numbers, units), max_size=7))
+    systems, shapes, st.lists(numbers, min_size=2, max_size=2), st.lists(st.tuples(numbers, units), max_size=9))
 
 
 def read_or_refused(text):

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from finders import find_sources
 from scipy.spatial import cKDTree
-
-from imagereg.detection.daofind import find_sources
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"

@@ -349,11 +349,13 @@ class Alignment:
 
     @property
     def header_is_mirrored(self) -> bool:
-        """Whether x and y run the other way round on the sky than on the plane of the fit."""
-        chips = self.exposure.chips
-        handedness = [np.linalg.det(wcs.pixel_scale_matrix)
-                      for wcs in (self.plane.wcs, *(chip.wcs for chip in chips))]
-        return len(handedness) > 1 and handedness[0] * handedness[1] < 0
+        """Whether the WCS in the header has the opposite parity of the plane of the fit."""
+        first_chip = next(iter(self.exposure.chips), None)  # stands for all
+        if first_chip is None or first_chip.wcs is None:
+            return False
+        own = np.linalg.det(first_chip.wcs.pixel_scale_matrix)
+        of_plane = np.linalg.det(self.plane.wcs.pixel_scale_matrix)
+        return bool(own * of_plane < 0)
 
     def corrected_chips(self) -> tuple[Chip, ...]:
         """Return the chips with the fit in their WCS; DegenerateFit where it can't follow."""

@@ -32,8 +32,8 @@ from imagereg.alignment.significance import is_needless, p_value_unchanged
 from imagereg.catalogs import Reference
 from imagereg.wcs import Status, TangentPlane, correction
 
-# A shift of a chip beyond both is put right: it is significant, and more than what the distortion
-# models leave.
+# A shift of a chip, or by charge that trails, beyond both is put right: it is significant, and more
+# than what the distortion models leave.
 CHIP_SIGMA = 5.0
 CHIP_PIXELS = 0.02
 _CHIP_ROUNDS = 2  # of shifting chips; the first leaves a hundredth, as distortion stretches it
@@ -111,6 +111,9 @@ class _Joint:
         scatter = np.where(np.isnan(scatter), np.nanmedian(scatter), scatter)
         options = {"scatter": scatter, "sigma": rules.sigma, "loss": rules.loss}
         solved = adjust(overlap.measured, overlap.design, **options)
+        overlap = dataclasses.replace(overlap, trailing=_trailing(overlap, solved))
+        if overlap.trailing:
+            solved = adjust(overlap.measured, overlap.design, **options)
         terms = _significant_terms(overlap, solved)
         shifts = dict.fromkeys(terms, np.zeros(2))
         for _ in range(_CHIP_ROUNDS if terms else 0):
@@ -119,6 +122,8 @@ class _Joint:
             steps = dict(zip(terms, found, strict=True))
             shifts = {term: shifts[term] + steps[term] for term in terms}
             overlap = overlap.with_chips_shifted(steps, alignments)
+            # What a chip was off has hidden how well the trails are known.
+            overlap = dataclasses.replace(overlap, trailing=_trailing(overlap, solved))
         if terms:  # with the terms once more, so that the errors have theirs
             solved = adjust(overlap.measured, overlap.design_with(terms), **options)
         log.info("joint solution of %d lists: %d stars in two or more, %d measurements, %d left "
@@ -134,12 +139,14 @@ class _Joint:
         for one in self.overlap.lists:
             if one.alignment < 0:
                 continue
-            alignment = self._with_shifts(self.alignments[one.alignment], one.detector)
+            alignment = self._with_shifts(self.alignments[one.alignment])
             if one.block is None:
                 if one.detector in detectors:
-                    yield one.alignment, dataclasses.replace(alignment, solved_chips=one.chips)
+                    yield one.alignment, self._explained(
+                        dataclasses.replace(alignment, solved_chips=one.chips), one)
             elif one.block not in unchanged:
-                yield one.alignment, self._corrected(alignment, one, parameters)
+                corrected = self._corrected(alignment, one, parameters)
+                yield one.alignment, self._explained(corrected, one)
 
     def _unchanged(self):
         """Return the blocks that may stay where they are, tested together by an F-test.
@@ -227,26 +234,59 @@ class _Joint:
         is_learned = alignment.ref_rows > reference.rows.max(initial=-1)
         return (pairs >= 0) & ((pairs == ref_star[alignment.ref_rows]) | is_learned)
 
-    def _with_shifts(self, alignment, detector):
+    def _with_shifts(self, alignment):
         """Return an alignment whose matches are where chips that were put right have them."""
         if not self.shifts:
             return alignment
-        said = [f"chip {extver} was off by ({x:.3f}, {y:.3f}) pixels from chip {detector[1][0][0]}"
-                for (which, extver), (x, y) in self.shifts.items() if which == detector]
         ref_xy = alignment.ref_xy.copy()
         for other in self.alignments:
             if other.status is Status.REFERENCE:
                 own = alignment.ref_rows < len(other.exposure.sources)  # the rest was learned
                 ref_xy[own] = self._shifted_xy(other, alignment.ref_rows[own])
         return dataclasses.replace(
-            alignment, reason="; ".join(filter(None, [alignment.reason, *said])),
-            image_xy=self._shifted_xy(alignment, alignment.rows), ref_xy=ref_xy)
+            alignment, image_xy=self._shifted_xy(alignment, alignment.rows), ref_xy=ref_xy)
+
+    def _explained(self, alignment, one):
+        """Return an alignment whose reason says what was found out about its detector."""
+        said = [f"chip {extver} was off by ({x:.3f}, {y:.3f}) pixels from chip "
+                f"{one.detector[1][0][0]}"
+                for (which, extver), (x, y) in self.shifts.items() if which == one.detector]
+        if one.detector in self.overlap.trailing:
+            columns = self.overlap.trails[one.detector]
+            size = self.overlap.typical_trail(one.detector) @ self.solved.parameters[columns]
+            said.append(f"charge that trails moves sources far from the amplifiers by {size:.3f} "
+                        "pixel, which is taken into account")
+        reason = "; ".join(filter(None, [alignment.reason, *said]))
+        return dataclasses.replace(alignment, reason=reason)
 
     def _shifted_xy(self, alignment, rows):
         """Return where sources of an exposure are on the plane by its shifted chips."""
         exposure = alignment.exposure
         chips = shifted(exposure.chips, detector_of(exposure), self.shifts)
         return placed(exposure, chips, rows, alignment.plane)[0]
+
+
+def _trailing(overlap, solved):
+    """Return the detectors whose charge trails significantly, however their chips lie."""
+    detectors = {one.detector for one in overlap.lists if one.trail.any()}
+    if not detectors:
+        return ()
+    overlap = dataclasses.replace(overlap, trailing=tuple(sorted(detectors, key=repr)))
+    design = overlap.design_with(overlap.terms())
+    known = np.flatnonzero(~undetermined(overlap.measured, design))
+    design = tuple(axis[:, known] for axis in design)
+    weight = solved.used[:, None] / solved.variance
+    parameters, covariance = solve_once(overlap.measured, design, weight)
+    found = []
+    for detector, columns in overlap.trails.items():
+        own = np.flatnonzero((known >= columns.start) & (known < columns.stop))
+        if len(own) < columns.stop - columns.start:
+            continue
+        typical = overlap.typical_trail(detector)
+        error = np.sqrt(typical @ covariance[np.ix_(own, own)] @ typical)
+        if typical @ parameters[own] > max(CHIP_PIXELS, CHIP_SIGMA * error):
+            found.append(detector)
+    return tuple(found)
 
 
 def _significant_terms(overlap, solved):

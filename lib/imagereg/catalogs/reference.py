@@ -105,15 +105,19 @@ class Reference:
 
 def _merged(sources: SourceCatalog, rows: np.ndarray, sky: np.ndarray,
             error: np.ndarray) -> SourceCatalog:
-    """Return sources of which some rows are averaged with other measurements of them."""
-    weight, other_weight = _inverse_variance(sources.sky_error[rows]), _inverse_variance(error)
-    total = weight + other_weight
+    """Average the positions in some rows with new ones `sky`, weighted by the errors of both.
+
+    Where neither error is known, the weights are equal, and the error of the mean is NaN.
+    """
+    old_weight, new_weight = _inverse_variance(sources.sky_error[rows]), _inverse_variance(error)
+    total = old_weight + new_weight
     known = total > 0
-    share = np.divide(other_weight, total, out=np.full_like(total, 0.5), where=known)
+    share = np.divide(new_weight, total, out=np.full_like(total, 0.5), where=known)
     position, spread = sources.sky.copy(), sources.sky_error.copy()
     step = (sky - position[rows] + 180) % 360 - 180  # the short way round
     position[rows] += share * step
-    spread[rows] = np.where(known, np.maximum(total, 1e-300) ** -0.5, np.nan)  # without 1 / 0
+    # 1e-300 only avoids a warning of 1 / 0 where the result is NaN.
+    spread[rows] = np.where(known, np.maximum(total, 1e-300) ** -0.5, np.nan)
     return sources.replace(sky=position, sky_error=spread)
 
 

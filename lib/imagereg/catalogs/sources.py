@@ -149,10 +149,10 @@ class SourceCatalog(ColumnTable):
     def best(self, n: int | None, shape: tuple[int, int]) -> SourceCatalog:
         """Return the `n` best sources of one chip (all, for None), spread over it.
 
-        The chip is divided into cells, which give their best sources by turns, each as long as it
-        has any left. `Flag.UNRELIABLE` sources come after all others; of two sources the better
-        one has the higher signal to noise, or more flux where the noise is not known. The sources
-        stay in their present order.
+        The chip is divided into cells, which take turns to give their best remaining source.
+        `Flag.UNRELIABLE` sources come after all others; of two sources the better one has the
+        higher signal to noise, or more flux where the noise is not known. The order of the sources
+        is kept.
 
         Parameters
         ----------
@@ -164,17 +164,20 @@ class SourceCatalog(ColumnTable):
         if n is None or n >= len(self):
             return self
         noise = np.where(self.flux_error > 0, self.flux_error, 1.0)
-        merit = -np.nan_to_num(self.flux / noise, nan=-np.inf)
+        merit = np.nan_to_num(self.flux / noise, nan=-np.inf)
         poor = (self.flags & Flag.UNRELIABLE) > 0
         size = np.array(shape[::-1])
-        cells = np.maximum(np.rint(size * np.sqrt(_CELLS / size.prod())), 1).astype(int)
-        column, row = np.clip((self.xy - 0.5) / size * cells, 0, cells - 1).astype(int).T
-        groups = (poor * cells[1] + row) * cells[0] + column
-        _, counts = np.unique(groups, return_counts=True)
-        first = np.repeat(np.cumsum(counts) - counts, counts)
-        turn = np.empty(len(self), int)
-        turn[np.lexsort((merit, groups))] = np.arange(len(self)) - first
-        return self[np.sort(np.lexsort((merit, turn, poor))[:n])]
+        n_cells = np.maximum(np.rint(size * np.sqrt(_CELLS / size.prod())), 1).astype(int)
+        column, row = np.clip((self.xy - 0.5) / size * n_cells, 0, n_cells - 1).astype(int).T
+        # The reliable sources of a cell are one group, its unreliable ones another.
+        group = (poor * n_cells[1] + row) * n_cells[0] + column
+        by_group = np.lexsort((-merit, group))
+        _, counts = np.unique(group, return_counts=True)
+        group_start = np.repeat(np.cumsum(counts) - counts, counts)
+        turn = np.empty(len(self), int)  # 0 for the best source of a group, 1 for the next, ...
+        turn[by_group] = np.arange(len(self)) - group_start
+        best_first = np.lexsort((-merit, turn, poor))
+        return self[np.sort(best_first[:n])]
 
     @classmethod
     def concat(cls, catalogs: Iterable[SourceCatalog]) -> SourceCatalog:

@@ -132,7 +132,7 @@ def julian_year(mjd: typing.Any) -> typing.Any:
 
 def _displaced(sky: np.ndarray, motion: np.ndarray) -> np.ndarray:
     """Return sky positions (N, 2), degrees, moved by (N, 2) arcsec towards east and north."""
-    moving = (motion != 0).any(axis=1)
+    moving = (motion != 0).any(axis=1)  # the others keep their coordinates to the last digit
     ra, dec = np.deg2rad(sky[moving]).T
     sin_ra, cos_ra, sin_dec, cos_dec = np.sin(ra), np.cos(ra), np.sin(dec), np.cos(dec)
     east = np.column_stack([-sin_ra, cos_ra, np.zeros(len(ra))])

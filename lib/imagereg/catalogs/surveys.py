@@ -97,7 +97,7 @@ def reference_catalog(table: Table, *, refxcol: str | int, refycol: str | int, r
     table : Table
         Of the catalog.
     refxcol, refycol, rfluxcol : str or int
-        Columns, by number from 1 or by name.
+        Columns, by number from 1 or by name; three numbers, as ``1,2,3``, for a sexagesimal angle.
     refxyunits : str
         'degrees' (or sexagesimal), or 'pixels' of the plane.
     rfluxunits : str
@@ -158,12 +158,23 @@ def _find_positions(table: Table, refxcol: str | int, refycol: str | int,
             return tuple(range(6)), unknown
         found = (table.find_all(layout[:2]) for layout in _LAYOUTS)
         place = next(filter(None, found), ())
-    place = place or (table.index(refxcol, "refxcol"), table.index(refycol, "refycol"))
+    place = place or _given_place(table, refxcol, refycol, refxyunits)
     if not table.names:
         return place, unknown
     layouts = [layout for layout in _LAYOUTS if table.find_all(layout[:2]) == place]
     with_errors = [layout for layout in layouts if table.find_all(layout[2:4])]
     return place, [*with_errors, *layouts, unknown][0]
+
+
+def _given_place(table: Table, refxcol: str | int, refycol: str | int,
+                 refxyunits: str) -> tuple[int, ...]:
+    """Return the indices of the columns that the user names, one or three for each coordinate."""
+    xs, ys = table.indices(refxcol, "refxcol"), table.indices(refycol, "refycol")
+    if len(xs) != len(ys) or (len(xs) > 1 and refxyunits == "pixels"):
+        raise InputError(f"refxcol = {refxcol} and refycol = {refycol} are {len(xs)} and "
+                         f"{len(ys)} columns, expected one of each, or three of each for "
+                         "sexagesimal positions")
+    return xs + ys
 
 
 def _is_in_six_columns(table: Table) -> bool:

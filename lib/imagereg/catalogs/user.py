@@ -131,7 +131,8 @@ def limited(catalog: Catalog, *, fluxunits: str, fluxmin: float | None = None,
     asked = any(limit is not None for limit in (fluxmin, fluxmax, nbright))
     if asked and len(catalog) and np.isnan(catalog.flux).all():
         raise ParameterError(f"{catalog.origin[0] or 'a catalog'} has no fluxes to limit or sort "
-                             f"by: name their column by the parameter {prefix}fluxcol")
+                             f"by: name their column by the parameter {prefix}fluxcol, and "
+                             f"their unit by {prefix}fluxunits, which is {fluxunits} now")
     if low is not None or high is not None:
         values = _in_units(catalog.flux, fluxunits, exptime)
         lowest = -np.inf if low is None else low - _SLACK * abs(low)

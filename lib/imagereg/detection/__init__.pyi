@@ -2,7 +2,7 @@ from .ds9 import is_region_text as is_region_text
 from .exclusions import RegionList as RegionList
 from .exclusions import mask_from_image as mask_from_image
 from .exclusions import parse_regions as parse_regions
-from .measure import Finding as Finding
+from .finders.finding import Finding as Finding
 from .measure import best_of_chip as best_of_chip
 from .measure import leave_out as leave_out
 from .measure import measure_chip as measure_chip

@@ -12,13 +12,13 @@ import dataclasses
 import itertools
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from imagereg.errors import InputError
-from imagereg.wcs import directions, unit_vectors
+from imagereg.wcs import directions, plane, unit_vectors
 
 PIXEL_SYSTEMS = ("image", "physical")
 
@@ -50,8 +50,14 @@ _FORMS = {
     "annulus": _Form("annulus(x,y,radius,radius[,radius...])", 4, np.inf, 1),
     "polygon": _Form("polygon(x,y,x,y,x,y[,x,y...])", 6, np.inf, 2),
     "rectangle": _Form("rectangle(x,y,x,y)", 4, 4, 1),
+    "panda": _Form("panda(x,y,start,stop,n,radius,radius,n)", 8, 8, 1),
+    "epanda": _Form("epanda(x,y,start,stop,n,a,b,a,b,n[,angle])", 10, 11, 1),
+    "bpanda": _Form("bpanda(x,y,start,stop,n,width,height,width,height,n[,angle])", 10, 11, 1),
+    "pie": _Form("pie(x,y,radius,radius,start,stop) or pie(x,y,start,stop)", 4, 6, 2),
+    "sector": _Form("sector(x,y,start,stop)", 4, 4, 1),
 }
-_ALIASES = {"rotbox": "box"}
+_ALIASES = {"rotbox": "box", "cpanda": "panda"}
+_RINGS = {"panda": "annulus", "epanda": "ellipse", "bpanda": "box"}  # of which they are a part
 _WITH_ANGLE = ("ellipse", "box")
 _WITHOUT_AREA = (
     "point", "line", "text", "vector", "ruler", "compass", "projection", "segment",
@@ -78,6 +84,7 @@ _STATEMENT = re.compile(
 _BARE_NUMBERS = re.compile(r"[-+]?\.?\d")
 _GLOBAL = re.compile(r"\s*(?:global\b|\w+\s*=)", re.I)
 _INCLUDE = re.compile(r"\binclude\s*=\s*([01])")
+_CIAO = re.compile(r"#\s*region file format:\s*ciao", re.I)
 _COORDSYS = re.compile(r"\bcoordsys\s+(\w+)", re.I)
 # A statement behind the ``;`` that ends a comment: CIAO writes several regions on a line.
 _AFTER_COMMENT = re.compile(
@@ -91,6 +98,7 @@ _LONGEST_WORD = 40
 _LARGEST_NUMBER = 1e9
 _MOST_REGIONS = 200_000
 LARGEST_ANGLE = 10.0  # degrees from the centre: far beyond any chip, near enough for a flat plane
+_LARGEST_SIZE = 90.0  # degrees, of what has its unit beside it: all that a plane can show
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
@@ -116,6 +124,9 @@ class Region:
         As the file has them, in units of the plane; of a ring the inner ones come first.
     angle : float
         Degrees, counter-clockwise from x.
+    wedge : (float, float) or None
+        Where the shape begins and ends, degrees counter-clockwise from the x axis that is turned
+        by `angle`; None where it goes all round.
     corners : (N, 2) ndarray or None
         Corners of a polygon, from the centre.
     """
@@ -128,6 +139,7 @@ class Region:
     shape: str
     sizes: tuple[float, ...] = ()
     angle: float = 0.0
+    wedge: tuple[float, float] | None = None
     corners: np.ndarray | None = None
 
     @property
@@ -165,6 +177,7 @@ class RegionReader:
         self._lines_without_area: list[int] = []
         # What one line says of these holds for the lines that follow.
         self._system: str | None = None
+        self._pixels = "image"  # the system of pixels where none is named
         self._included = True
         self._number = 0
         self._text = ""
@@ -199,6 +212,8 @@ class RegionReader:
         elif commented := _COMMENTED_SHAPE.match(line):
             self._text = commented["name"]
             self._lines_without_area.append(number)
+        elif _CIAO.match(self._text):
+            self._pixels = "physical"
         elif self._text and not self._text.startswith("#"):
             for statement, properties in _statements(line):
                 self._read_statement(statement, properties)
@@ -268,8 +283,12 @@ class RegionReader:
             words = [words[k] for k in (0, 1, 2, 1, 2, 3, 0, 3)]
         if name in ("rectangle", "polygon"):
             self._read_polygon(words, excluded)
+        elif name in _RINGS:
+            self._read_panda(name, words, excluded)
+        elif name in ("pie", "sector"):
+            self._read_pie(words, excluded)
         else:
-            self._read_sized_shape(name, words, excluded)
+            self._read_sized_shape(name, words, form.text, excluded)
 
     def _read_polygon(self, words: list[str], excluded: bool) -> None:
         system, values = self._positions(words)
@@ -277,7 +296,7 @@ class RegionReader:
         angular = system not in PIXEL_SYSTEMS
         if angular:
             centre = directions(unit_vectors(corners).mean(axis=0))
-            steps = offsets(centre, unit_vectors(corners))
+            steps = plane.great_circle_offsets(centre, unit_vectors(corners))
         else:
             centre = (corners.min(axis=0) + corners.max(axis=0)) / 2
             steps = corners - centre
@@ -286,23 +305,60 @@ class RegionReader:
         self._add("polygon", system, tuple(centre.tolist()), angular=angular, corners=steps,
                   excluded=excluded)
 
-    def _read_sized_shape(self, name: str, words: list[str], excluded: bool) -> None:
-        """Read a circle, an ellipse, a box or an annulus."""
+    def _read_panda(self, name: str, words: list[str], excluded: bool) -> None:
+        """Read a part of a ring, which DS9 divides in n by angle and in n by radius."""
         form = _FORMS[name]
+        n_sizes = 2 if name == "panda" else 4
+        start, stop, n_angles, *rest = words[2:]
+        sizes = rest[:n_sizes]
+        n_radii, *angle = rest[n_sizes:]
+        if not (n_angles.isdecimal() and n_radii.isdecimal()):
+            raise self._error(form.text)
+        if name != "panda" and not angle:
+            angle = ["0"]
+        ring = [*words[:2], *sizes, *angle]
+        self._read_sized_shape(_RINGS[name], ring, form.text, excluded, wedge=(start, stop))
+
+    def _read_pie(self, words: list[str], excluded: bool) -> None:
+        """Read what lies between two angles, and perhaps between two radii."""
+        name = "annulus"
+        radii = words[2:-2]
+        if not radii:
+            name = "circle"
+            system, _ = self._positions(words[:2])
+            far = f"{_LARGEST_NUMBER:g}" if system in PIXEL_SYSTEMS else f"{_LARGEST_SIZE:g}d"
+            radii = [far]
+        self._read_sized_shape(name, [*words[:2], *radii], _FORMS["pie"].text, excluded,
+                               wedge=words[-2:])
+
+    def _read_sized_shape(self, name: str, words: list[str], form: str, excluded: bool, *,
+                          wedge: Iterable[str] = ()) -> None:
+        """Read a circle, an ellipse, a box or an annulus; `form` is how the line is to be."""
         system, centre = self._positions(words[:2])
-        angle = _ANGLE.fullmatch(words.pop()) if name in _WITH_ANGLE else _ANGLE.fullmatch("0")
+        angle = self._angle(words.pop(), form) if name in _WITH_ANGLE else 0.0
+        step = 2 if name in _WITH_ANGLE else 1
+        if len(words) > 2 + step and all(map(_is_zero, words[2:2 + step])):
+            # A ring without a hole: only its outer border counts.
+            words = words[:2] + words[-step:]
+            name = "circle" if name == "annulus" else name
         sizes = [self._size(word, system) for word in words[2:]]
         on_sky = system not in PIXEL_SYSTEMS
-        same_plane = name == "circle" or all(angular == on_sky for _, angular in sizes)
-        if not same_plane or not angle:
+        if name != "circle" and any(angular != on_sky for _, angular in sizes):
             units = "units of angle" if on_sky else "pixels"
-            raise self._error(f"{form.text} with sizes in {units}")
+            raise self._error(f"{form} with sizes in {units}")
         values = tuple(value for value, _ in sizes)
-        if (np.diff(np.reshape(values, (-1, form.step)), axis=0) <= 0).any():
-            raise self._error(f"{form.text} with sizes that grow")
-        degrees = self._bounded(float(angle["number"])) * _DEGREES[angle["unit"].lower() or "d"]
-        self._add(name, system, centre, angular=sizes[0][1], sizes=values, angle=degrees,
-                  excluded=excluded)
+        if (np.diff(np.reshape(values, (-1, step)), axis=0) <= 0).any():
+            raise self._error(f"{form} with sizes that grow")
+        borders = tuple(self._angle(word, form) for word in wedge)
+        self._add(name, system, centre, angular=sizes[0][1], sizes=values, angle=angle,
+                  wedge=borders or None, excluded=excluded)
+
+    def _angle(self, word: str, form: str) -> float:
+        """Return an angle in degrees."""
+        match = _ANGLE.fullmatch(word) if len(word) <= _LONGEST_WORD else None
+        if not match:
+            raise self._error(f"{form} with angles in degrees")
+        return self._bounded(float(match["number"])) * _DEGREES[match["unit"].lower() or "d"]
 
     def _add(self, shape: str, system: str, centre, *, excluded: bool, **more) -> None:
         if len(self.regions) >= _MOST_REGIONS:
@@ -321,7 +377,7 @@ class RegionReader:
                 raise self._error("positions as numbers, degrees, or h:m:s d:m:s")
             matches.append(match)
         units = {":" if match["number"] is None else match["unit"].lower() for match in matches}
-        system = self._system or ("fk5" if units & {":", "d", "r"} else "image")
+        system = self._system or ("fk5" if units & {":", "d", "r"} else self._pixels)
         if units == {"i"}:
             system = "image"
         elif units == {"p"}:
@@ -353,7 +409,9 @@ class RegionReader:
         if given in ("i", "p") or (not given and system in PIXEL_SYSTEMS):
             return self._bounded(value), False
         value *= _DEGREES[given or unit]
-        if value > LARGEST_ANGLE:
+        if given and value > _LARGEST_SIZE:
+            raise self._error(f"a size of at most {_LARGEST_SIZE:g} degrees")
+        if not given and value > LARGEST_ANGLE:
             raise self._error(
                 f"a size of at most {LARGEST_ANGLE:g} degrees (a unit such as \" may be missing)"
             )
@@ -397,6 +455,11 @@ def _statements(line: str) -> Iterator[tuple[str, str]]:
         yield content.strip(), properties
 
 
+def _is_zero(size: str) -> bool:
+    match = _SIZE.fullmatch(size) if len(size) <= _LONGEST_WORD else None
+    return match is not None and float(match["number"]) == 0
+
+
 def _words(text: str) -> list[str]:
     return re.split(r"\s*,\s*|\s+", text.strip())
 
@@ -414,30 +477,3 @@ def _degrees(match: re.Match, *, in_hours: bool) -> float:
     if in_hours:
         value *= 15
     return -value if match["sign"] == "-" else value
-
-
-def offsets(centre: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Return how far west and north of a centre positions are, along great circles.
-
-    Parameters
-    ----------
-    centre : (..., 2) array_like
-        Longitude and latitude, degrees.
-    vectors : (..., M, 3) ndarray
-        Unit vectors towards M positions.
-
-    Returns
-    -------
-    (..., M, 2) ndarray
-        Offsets in degrees; their length is the separation from the centre.
-    """
-    lon, lat = np.moveaxis(np.deg2rad(centre), -1, 0)
-    west = np.stack([np.sin(lon), -np.cos(lon), np.zeros_like(lon)], axis=-1)
-    north = np.stack(
-        [-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)], axis=-1
-    )
-    axes = np.stack([west, north, unit_vectors(centre)], axis=-1)
-    x, y, z = np.moveaxis(vectors @ axes, -1, 0)
-    sine = np.hypot(x, y)
-    scale = np.rad2deg(np.arctan2(sine, z) / np.where(sine > 0, sine, 1))
-    return np.stack([x * scale, y * scale], axis=-1)

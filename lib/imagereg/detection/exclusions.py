@@ -15,9 +15,14 @@ A region is one line of DS9's form (also as CIAO and funtools write it), or thre
 The help text of tweakreg 1.0.2 had every region of a file ignored; so it is with
 ``plain='exclude'``, except for regions with ``+`` before them.
 
-Positions are FITS pixels until a line names another system. On the sky a size without unit is in
-degrees, or, among three numbers, in arcsec. Shapes on the sky keep their shape there; on the chip
-they are distorted as the chip is. A pixel belongs to a region if its centre lies inside.
+Positions are FITS pixels until a line names another system, in files that CIAO wrote physical ones.
+On the sky a size without unit is in degrees, or, among three numbers, in arcsec. Shapes on the sky
+keep their shape there; on the chip they are distorted as the chip is. The angles of a panda or a
+pie run counter-clockwise from the x axis, of an ellipse or a box that is turned from its own.
+
+A pixel belongs to a region if its centre lies inside. A centre on the edge of a box or a polygon is
+inside on the left and lower edges and outside on the right and upper ones, so that of two which
+share an edge one has it; on the edge of a circle or an ellipse it is outside.
 
 How pixels are found
 --------------------
@@ -39,8 +44,9 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from scipy.spatial import cKDTree
 
-from imagereg.detection.ds9 import PIXEL_SYSTEMS, Region, RegionReader, offsets
+from imagereg.detection.ds9 import PIXEL_SYSTEMS, Region, RegionReader
 from imagereg.errors import InputError
+from imagereg.wcs import plane as on_sky
 from imagereg.wcs import unit_vectors
 
 _ASTROPY_FRAMES = {"ecliptic": "barycentricmeanecliptic"}
@@ -49,9 +55,11 @@ _ASTROPY_FRAMES = {"ecliptic": "barycentricmeanecliptic"}
 _STEP = 16
 _SMALL = 24  # pixels; so near a centre the map to the sky is linear to 0.01 pixel
 _TOGETHER = 500  # small circles that are drawn together
-# Boxes and polygons are nudged by this much, pixels or degrees: a pixel centre on the edge that two
-# of them share is then in one of the two, and a box of 20 by 10 pixels has 200 of them.
+# Boxes and polygons are nudged by this much, pixels or degrees, to the left and the golden section
+# of it down, which is along no edge through pixel centres: a centre on the edge that two of them
+# share is then in one of the two, and a box of 20 by 10 pixels has 200 of them.
 _EDGE = 1e-9
+_NUDGE = (-_EDGE, -0.618034 * _EDGE)
 _BAND_PIXELS = 2**20  # pixels that are looked at together: bounds the memory
 _MOST_WORK = 2e10  # pixels times corners of a polygon: at the worst some minutes
 
@@ -183,7 +191,16 @@ def _inside(region: Region, xy: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         region = dataclasses.replace(region, corners=corners)
     # Shapes of 1e-300 pixels overflow; nothing is inside them.
     with np.errstate(all="ignore"):
-        return _package_shape(region).contains(PixCoord(*xy))
+        inside = _package_shape(region).contains(PixCoord(*xy))
+    return inside if region.wedge is None else inside & _in_wedge(xy, region.wedge, region.angle)
+
+
+def _in_wedge(xy, wedge, angle):
+    """Whether positions lie in a wedge that is turned by an angle; equal borders are all round."""
+    start, stop = wedge
+    width = (stop - start) % 360 or 360
+    direction = np.rad2deg(np.arctan2(xy[1], xy[0])) - angle - start
+    return direction % 360 < width
 
 
 def _near_corners(corners: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -204,9 +221,9 @@ def _package_shape(region: Region):
     """
     import regions
 
-    origin, nudged = regions.PixCoord(0.0, 0.0), regions.PixCoord(-_EDGE, -_EDGE)
+    origin, nudged = regions.PixCoord(0.0, 0.0), regions.PixCoord(*_NUDGE)
     if region.corners is not None:
-        return regions.PolygonPixelRegion(regions.PixCoord(*(region.corners.T - _EDGE)))
+        return regions.PolygonPixelRegion(regions.PixCoord(*(region.corners + _NUDGE).T))
     if region.shape == "circle":
         return regions.CirclePixelRegion(origin, *region.sizes)
     if region.shape == "annulus":
@@ -233,7 +250,8 @@ def _draw_small_circles(mask: np.ndarray, chip: _Chip, run: list[Region]) -> lis
     others = []
     by_system = collections.defaultdict(list)
     for region in run:
-        if region.shape == "circle" and region.angular != (region.system in PIXEL_SYSTEMS):
+        in_own_plane = region.angular != (region.system in PIXEL_SYSTEMS)
+        if region.shape == "circle" and in_own_plane and region.wedge is None:
             by_system[region.system].append(region)
         else:
             others.append(region)
@@ -409,7 +427,6 @@ class _Knots:
         diagonals = np.concatenate([v[1:, 1:] - v[:-1, :-1], v[1:, :-1] - v[:-1, 1:]])
         return float(np.nan_to_num(np.linalg.norm(diagonals, axis=-1)).max()) / 2
 
-
     def linear_planes(self, sky: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels (N, 2) of positions near the chip, and matrices (N, 2, 2) from pixels."""
         distance, nearest = self.tree.query(unit_vectors(sky))
@@ -419,7 +436,7 @@ class _Knots:
         corners = np.stack(
             [self.vectors[row + j, column + i] for j in (0, 1) for i in (0, 1)], axis=1
         )
-        first, right, up, diagonal = np.moveaxis(offsets(sky, corners), 1, 0)
+        first, right, up, diagonal = np.moveaxis(on_sky.great_circle_offsets(sky, corners), 1, 0)
         along_x = (right - first + diagonal - up) / (2 * _STEP)
         along_y = (up - first + diagonal - right) / (2 * _STEP)
         matrix = np.stack([along_x, along_y], axis=2)
@@ -454,7 +471,8 @@ class _SkyPlane:
     def coordinates(self, rows: range, columns: range) -> tuple[np.ndarray, np.ndarray]:
         """Return x and y (rows, columns) of pixels in the plane."""
         knots = self.knots.vectors[_cells(rows), _cells(columns)]
-        values = np.nan_to_num(offsets(self.centre, knots), nan=180.0)  # nowhere
+        values = on_sky.great_circle_offsets(self.centre, knots)
+        values = np.nan_to_num(values, nan=180.0)  # nowhere
         values = _interpolated(_interpolated(values, rows).swapaxes(0, 1), columns)
         return values[..., 0].T, values[..., 1].T
 

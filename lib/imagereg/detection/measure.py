@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.daofind import find_sources
-from imagereg.detection.kernel import Kernel
+from imagereg.detection.finders.daofind import find_sources
+from imagereg.detection.finders.finding import Finding
+from imagereg.detection.finders.sextractor import find_sources_sextractor
 from imagereg.detection.psf.stamps import Stamps
-from imagereg.detection.sextractor import find_sources_sextractor
 from imagereg.detection.sky import measure_sky
 from imagereg.detection.trails import on_trails
 
 _log = logging.getLogger(__name__)
+
+_FINDERS: dict[str, Callable[..., SourceCatalog]] = {
+    "imagefind": find_sources,
+    "sextractor": find_sources_sextractor,
+}
 
 # The PSF is compared with this many times the sources asked for, and with at least so many: that
 # bounds time and memory, and leaves stars among them where cosmic rays are far more.
@@ -23,60 +28,6 @@ _CANDIDATES_PER_SOURCE = 4
 _FEWEST_CANDIDATES = 20_000
 # Half width of the stamps, pixels: enough for stars of 5 pixels FWHM found by a narrow kernel.
 _LEAST_STAMP = 6
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """How the sources of a chip are found: the values of the parameters of imagefindpars.
-
-    Parameters
-    ----------
-    findmode : {'daofind', 'sextractor'}
-        Which finder.
-    sexconfig : str
-        SExtractor configuration file of the user; '' for none.
-    centroid : str
-        'marginal' where the positions of the finder are to stay.
-    nsources : int or None
-        How many sources of a chip are wanted.
-    conv_width, nsigma, ratio, theta, threshold
-        As in `find_sources`.
-    skysigma, sharplo, sharphi, roundlo, roundhi, peakmin, peakmax, fluxmin, fluxmax : float or None
-        As in `find_sources`.
-    """
-
-    findmode: str
-    sexconfig: str
-    centroid: str
-    nsources: int | None
-    conv_width: float
-    nsigma: float
-    ratio: float
-    theta: float
-    threshold: float
-    skysigma: float | None
-    sharplo: float | None
-    sharphi: float | None
-    roundlo: float | None
-    roundhi: float | None
-    peakmin: float | None
-    peakmax: float | None
-    fluxmin: float | None
-    fluxmax: float | None
-
-    @property
-    def kernel(self) -> Kernel:
-        """Convolution kernel of the finder."""
-        return Kernel(self.conv_width, self.nsigma, self.ratio, self.theta)
-
-    def settings(self, *names: str) -> dict:
-        """Return values by name."""
-        return {name: getattr(self, name) for name in names}
-
-
-_COMMON = ("conv_width", "nsigma", "ratio", "theta", "threshold", "skysigma",
-           "peakmin", "peakmax", "fluxmin", "fluxmax")  # fmt: skip
-_SHAPE_LIMITS = ("sharplo", "sharphi", "roundlo", "roundhi")
 
 
 def measure_chip(
@@ -122,15 +73,12 @@ def measure_chip(
         bad = ~np.isfinite(relative_noise) | (False if bad is None else bad)
         relative_noise = np.where(bad, 1.0, relative_noise)
     sky = measure_sky(data, bad, relative_noise)
-    settings = finding.settings(*_COMMON)
-    settings |= {"bad": bad, "relative_noise": relative_noise, "sky": (sky.level, sky.noise),
-                 "gain": gain, "chip": chip}
-    if finding.findmode == "sextractor":  # which has a map of the sky of its own
-        sources = find_sources_sextractor(data, config=finding.sexconfig or None, **settings)
-    else:
-        if finding.skysigma is None:
-            settings["relative_noise"] = sky.relative_noise
-        sources = find_sources(data, **settings, **finding.settings(*_SHAPE_LIMITS))
+    noise = relative_noise
+    if finding.findmode == "imagefind" and finding.skysigma is None:  # SExtractor has maps
+        noise = sky.relative_noise
+    find = _FINDERS[finding.findmode]
+    sources = find(data, finding, bad=bad, relative_noise=noise, sky=(sky.level, sky.noise),
+                   gain=gain, chip=chip)  # fmt: skip
     sources = leave_out(sources, excluded, where)
     on_trail = on_trails(data, sources.xy, sky, width=finding.conv_width, bad=bad)
     if on_trail.any():

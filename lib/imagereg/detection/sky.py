@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from imagereg.detection.daofind import sky_sigma
+from imagereg.detection.finders.daofind import sky_sigma
 
 # Pixels on a side of the meshes, half of SExtractor's default. In a nebula with structure of 2" on
 # ACS the measured noise is then within 10 % of Poisson's; with 64 pixels it is up to 3 times that.

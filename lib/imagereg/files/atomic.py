@@ -9,6 +9,7 @@ Where a file system has no locks, a change by others is still noticed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import glob
 import logging
@@ -56,6 +57,11 @@ class Claim:
                 self._take(path, os.path.realpath(path))
         except OSError as error:
             self.close()
+            if error.errno == errno.EMFILE:
+                most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+                raise InputError(f"{len(paths)} images need as many open files, of which {most} "
+                                 "are allowed (ulimit -Hn): align fewer at once, or have that "
+                                 "limit raised") from error
             raise InputError(f"{path} can't be read: {reason(error)}") from error
         except InputError:
             self.close()

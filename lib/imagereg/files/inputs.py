@@ -31,6 +31,7 @@ _COMMA = re.compile(r",(?![^\[\]]*\])")  # not one within brackets
 _NO_EXPOSURE = re.compile(r"PROD|.*WAVE", re.IGNORECASE)
 _MEMBER_COLUMNS = ("MEMNAME", "MEMTYPE", "MEMPRSNT")
 _ABSENT = ("", "F", "N", "NO", "FALSE", "0")
+_NOTHING = ("NONE", "INDEF")
 _DEEPEST = 16  # lists within lists; one that is deeper is a mistake
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class InputFile:
         The file with its inverse-variance map.
     wcs_names : dict of int to list of str
         Names of the WCSs of each science HDU by its index, once `mef_inputs` has looked into it.
+    catalogs : tuple of (str or None)
+        The files with its sources, one for each chip, which a list may name beside it.
     named_in : tuple of str
         The lists and association tables that led to it.
     made : tuple of str
@@ -56,6 +59,7 @@ class InputFile:
 
     path: str
     ivm: str | None = None
+    catalogs: tuple[str | None, ...] = ()
     wcs_names: dict[int, list[str]] = dataclasses.field(default_factory=dict, compare=False)
     named_in: tuple[str, ...] = dataclasses.field(default=(), compare=False)
     made: tuple[str, ...] = dataclasses.field(default=(), compare=False)
@@ -69,7 +73,8 @@ def expand_input(given: str | os.PathLike | Sequence[str | os.PathLike]) -> list
     given : str or os.PathLike or sequence of them
         A name, a wildcard, an ``@list``, an association table (``*_asn.fits``, ``*_asc.fits``), or
         several of them with commas between; a sequence of such. Lists may name all of these, other
-        lists too; names in a list or a table are relative to its folder.
+        lists too; names in a list or a table are relative to its folder. An extension in brackets
+        behind a name is passed over: all chips of a file are aligned together.
 
     Returns
     -------
@@ -79,9 +84,8 @@ def expand_input(given: str | os.PathLike | Sequence[str | os.PathLike]) -> list
     Raises
     ------
     InputError
-        Nothing is given; a file is missing, or has an extension in brackets; a wildcard matches
-        nothing; a list or a table is not one; two files share a name; a file has two
-        inverse-variance maps, or a map several files.
+        Nothing is given; a file is missing; a wildcard matches nothing; a list or a table is not
+        one; two files share a name; a file has two inverse-variance maps, or a map several files.
     """
     items = [given] if isinstance(given, (str, os.PathLike)) else list(given or ())
     for item in items:
@@ -95,7 +99,7 @@ def expand_input(given: str | os.PathLike | Sequence[str | os.PathLike]) -> list
         if known.ivm and file.ivm and known.ivm != file.ivm:
             raise InputError(f"{file.path} has two inverse-variance maps, {known.ivm} and "
                              f"{file.ivm}")
-        found[file.path] = known if known.ivm else file
+        found[file.path] = known if known.ivm or known.catalogs else file
     if not found:
         raise InputError("no input files are given")
     _check(found.values())
@@ -106,8 +110,10 @@ def _check(inputs):
     """Raise InputError where a file is missing, or two of them share a name."""
     seen = {}
     for file in inputs:
-        map_of = f", the inverse-variance map of {file.path},"
-        for path, what in ((file.path, ""), (file.ivm, map_of)):
+        catalog_of = f", a catalog of {file.path},"
+        read = [(file.path, ""), (file.ivm, f", the inverse-variance map of {file.path},")]
+        read += [(name, catalog_of) for name in file.catalogs]
+        for path, what in read:
             if path and not os.path.isfile(path):
                 state = "is not a file" if os.path.exists(path) else "does not exist"
                 raise InputError(f"{path}{what} {state}")
@@ -121,12 +127,9 @@ def _expand_word(word, chain, done):
     try:
         if word.startswith("@"):
             return _expand_list(os.path.expanduser(word[1:]), chain, done)
-        path = os.path.expanduser(word)
+        path = without_extension(os.path.expanduser(word))
         if os.path.exists(path) or not glob.has_magic(path):
             paths = [path]
-        elif suffixed := _WITH_EXTENSION.match(word):
-            raise InputError(f"{word} names an extension, but all chips of a file are aligned "
-                             f"together: give {suffixed['file']}")
         else:
             paths = sorted(glob.glob(path))
     except ValueError as error:  # a character that no name can have
@@ -135,6 +138,18 @@ def _expand_word(word, chain, done):
         raise InputError(f"no file matches {word}")
     return [InputFile(name, named_in=(path,) if name != path else ())
             for path in paths for name in _members(path)]
+
+
+def without_extension(name: str) -> str:
+    """Return the name of a FITS file without an extension in brackets, as in ``m_drz.fits[sci,1]``.
+
+    A file that has such a name keeps it.
+    """
+    suffixed = _WITH_EXTENSION.match(name)
+    if suffixed is None or os.path.exists(name):
+        return name
+    log.info("%s: the extension is passed over, all chips of a file are used together", name)
+    return suffixed["file"]
 
 
 def _expand_list(path, chain, done):
@@ -156,16 +171,31 @@ def _expand_list(path, chain, done):
         return os.path.join(os.path.dirname(path), os.path.expanduser(name))
 
     found = []
-    for name, ivm in parse_list(read_text(path, "surrogateescape"), path):
+    for name, *others in parse_list(read_text(path, "surrogateescape"), path):
         mark = "@" if name.startswith("@") else ""
         inputs = _expand_word(mark + beside(name.removeprefix("@")), (*chain, true_path), done)
-        if ivm and len(inputs) != 1:
-            raise InputError(f"{path} has one inverse-variance map, {ivm}, for {name}, which "
-                             f"stands for {len(inputs)} files")
+        ivm, catalogs = _companions(others)
+        if others and len(inputs) != 1:
+            what = "inverse-variance map" if ivm else "catalog"
+            raise InputError(f"{path} has one {what}, {others[0]}, for {name}, which stands for "
+                             f"{len(inputs)} files")
         for file in inputs:
-            weights = beside(ivm) if ivm else file.ivm
-            found.append(dataclasses.replace(file, ivm=weights, named_in=(path, *file.named_in)))
+            found.append(dataclasses.replace(
+                file, ivm=beside(ivm) if ivm else file.ivm,
+                catalogs=tuple(name and beside(name) for name in catalogs) or file.catalogs,
+                named_in=(path, *file.named_in)))
     return found
+
+
+def _companions(names):
+    """Return the inverse-variance map, or the catalogs, that a list has beside an image.
+
+    One FITS file is a map, as for AstroDrizzle; else they are catalogs, one for each chip, with
+    ``None`` or ``INDEF`` for a chip that has none.
+    """
+    if len(names) == 1 and re.search(rf"{_FITS}$", names[0], re.IGNORECASE):
+        return names[0], []
+    return None, [None if name.upper() in _NOTHING else name for name in names]
 
 
 def _members(table):
@@ -205,8 +235,8 @@ def _member_names(table):
     return members
 
 
-def parse_list(text: str, where: str) -> list[tuple[str, str | None]]:
-    """Return what an ``@list`` names: on each line a file, and perhaps its inverse-variance map.
+def parse_list(text: str, where: str) -> list[list[str]]:
+    """Return what an ``@list`` names: on each line a file, and perhaps its map or its catalogs.
 
     Parameters
     ----------
@@ -217,27 +247,28 @@ def parse_list(text: str, where: str) -> list[tuple[str, str | None]]:
 
     Returns
     -------
-    list of tuple
-        Pairs of str, and str or None: ``None`` and ``INDEF`` in the second column stand for no map.
+    list of list of str
+        The names of each line; one without a companion where that is ``None`` or ``INDEF``.
 
     Raises
     ------
     InputError
-        A line has more than two columns, or a comma; or no line has any.
+        A line has a comma; or no line has any name.
     """
-    pairs = []
+    rows = []
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         words = line.partition("#")[0].split()
-        if len(words) > 2 or any(_COMMA.search(word) for word in words):
+        if any(_COMMA.search(word) for word in words):
             raise InputError(f"{where}, line {number}: {line.strip()!r}, expected the name of a "
-                             "file and perhaps that of its inverse-variance map, with a space "
-                             "between")
+                             "file and perhaps that of its inverse-variance map, or those of "
+                             "catalogs of its chips, with spaces between")
+        if len(words) == 2 and words[1].upper() in _NOTHING:
+            words = words[:1]
         if words:
-            has_map = len(words) == 2 and words[1].upper() not in ("NONE", "INDEF")
-            pairs.append((words[0], words[1] if has_map else None))
-    if not pairs:
+            rows.append(words)
+    if not rows:
         raise InputError(f"{where} names no file")
-    return pairs
+    return rows
 
 
 def mef_inputs(inputs: Iterable[InputFile], *, dry_run: bool = False) -> list[InputFile]:
@@ -259,7 +290,7 @@ def mef_inputs(inputs: Iterable[InputFile], *, dry_run: bool = False) -> list[In
     for given in inputs:
         file = ensure_mef(given, dry_run=dry_run)
         known = found.get(file.path)
-        if known and not file.ivm:
+        if known and not (file.ivm or file.catalogs):
             file = known
         found[file.path] = file
     _check(found.values())

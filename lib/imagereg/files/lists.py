@@ -47,7 +47,11 @@ class UserCatalogs:
     @classmethod
     def load(cls, path: str, **columns) -> UserCatalogs:
         """Read a catfile and all catalogs that it names, relative to its folder."""
-        names = _beside(path, parse_chip_files(_read_list(path), path))
+        return cls.named(_beside(path, parse_chip_files(_read_list(path), path)), path, **columns)
+
+    @classmethod
+    def named(cls, names: ChipFiles, path: str, **columns) -> UserCatalogs:
+        """Read catalogs that are named by image in the list `path`."""
         tables = {name: read_table(atomic.read_bytes(name), name) for name in _used(names)}
         return cls(path, names, tables, columns)
 

@@ -27,6 +27,8 @@ _IMSET = re.compile(r"\[sci,(\d+)\]$")
 _DISTORTION = re.compile(r"IDC_[^-]*-?", re.IGNORECASE)
 # Solutions of one visit may be carried over where they differ by less, in pixels of the plane.
 _AGREE = 0.5
+# The scale of a shift is that of two images: it is beyond this, or its inverse, by a slip only.
+_LARGEST_SCALE = 1000.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,17 +116,21 @@ class SolvedExposure(Solution, ExposureRecord):
     @classmethod
     def from_shift(cls, shift: Shift, plane: TangentPlane) -> SolvedExposure:
         """Return what a row of a shiftfile says; InputError where its scale is nonsense."""
-        if shift.scale <= 0:
+        if not (np.isnan(shift.scale) or 1 / _LARGEST_SCALE < shift.scale < _LARGEST_SCALE):
             raise InputError(f"the shift of {shift.name} has the scale {shift.scale}, expected "
-                             "more than 0")
+                             f"one from {1 / _LARGEST_SCALE:g} to {_LARGEST_SCALE:g}")
         angle = np.deg2rad(shift.rot)
-        cos = np.cos(angle)
-        sin = np.sin(angle)
-        # The inverse of the shiftfile's map, which leads from the reference to the image.
-        matrix = np.array([[cos, -sin], [sin, cos]]) / shift.scale
-        offset = -matrix @ [shift.dx, shift.dy]
+        # The inverse of the shiftfile's map, which leads from the reference to the image. What is
+        # not finite, or too large to be, is no shift.
+        with np.errstate(invalid="ignore", over="ignore"):
+            cos = np.cos(angle)
+            sin = np.sin(angle)
+            matrix = np.array([[cos, -sin], [sin, cos]]) / shift.scale
+            offset = -matrix @ [shift.dx, shift.dy]
         xrms, yrms = map(float, np.nan_to_num([shift.xrms, shift.yrms]) * plane.pixel_scale)
-        is_known = np.isfinite(matrix).all() and np.isfinite([shift.dx, shift.dy]).all()
+        is_known = np.isfinite(matrix).all() and np.isfinite(offset).all()
+        if not is_known:
+            matrix, offset = np.full((2, 2), np.nan), np.full(2, np.nan)
         record = ExposureRecord.of(shift.name, Metadata(), (), plane)
         status = Status.ALIGNED if is_known else Status.FAILED
         solution = Solution.mapping(matrix, offset, plane.centre, status=status.value,
@@ -221,8 +227,8 @@ class Solutions:
         root = _root(name)
         return [row for row in self.rows if root in (_root(row.filename), row.rootname)]
 
-    def source(self, name: str) -> list[SolvedExposure]:
-        """Return the rows of the file that the user names as a source; InputError for none."""
+    def rows_of_source(self, name: str) -> list[SolvedExposure]:
+        """Return the rows of the exposure whose solution the user asks for; InputError for none."""
         found = self.named(name)
         if not found:
             raise InputError(f"{self.where} has no row for {name}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from imagereg.alignment import Alignment, LinearFit
 from imagereg.catalogs import SourceCatalog
 from imagereg.errors import InputError, printable
+from imagereg.wcs import TangentPlane
 
 _MATCH_TITLE = ("#Ref_X        Ref_Y        Input_X    Input_Y        Ref_X0    Ref_Y0        "
                 "Input_X0    Input_Y0        Ref_ID    Input_ID        Ref_Source")
@@ -54,9 +55,14 @@ def shiftfile_text(shifts: Iterable[Shift], outwcs: str, comments: Iterable[str]
     """
     head = ["# frame: output", f"# refimage: {_trimmed(outwcs)}[wcs]", "# form: delta",
             "# units: pixels"]
-    rows = [f"{_one_word(s.name)}    {s.dx:.6f}  {s.dy:.6f}    {s.rot:.8f}     {s.scale:.10f}   "
-            f"{s.xrms:.6f}  {s.yrms:.6f}" for s in shifts]
+    rows = [f"{_one_word(s.name)}    {s.dx:.6f}  {s.dy:.6f}    {_turn(s.rot):.8f}     "
+            f"{s.scale:.10f}   {s.xrms:.6f}  {s.yrms:.6f}" for s in shifts]
     return "\n".join([*head, *(f"# {comment}" for comment in comments), *rows, ""])
+
+
+def _turn(degrees):
+    """Return an angle from 0 to below 360 degrees as a shiftfile prints it, as drizzlepac does."""
+    return round(degrees, 8) % 360
 
 
 def parse_shiftfile(text: str, where: str) -> tuple[list[Shift], str]:
@@ -166,6 +172,29 @@ def sky_catalog_text(sources: SourceCatalog, name: str) -> str:
     return "\n".join([*head, *_rows([sources.sky], ["%.12f"] * 2), ""])
 
 
+def grown_catalog_text(sources: SourceCatalog, name: str) -> str:
+    """Return the text of ``cumulative_sky_refcat_<root>.coo``: sky, flux, number and origin."""
+    head = ["#Sky positions for cumulative reference catalog. Initial catalog from: "
+            f"{printable(name)}", "#RA        Dec        Flux        ID        Origin",
+            "#(deg)     (deg)       (counts)"]
+    origins = np.array([_one_word(str(origin)) for origin in sources.origin])
+    columns = [sources.sky, sources.flux, sources.ident, origins]
+    layout = ["%.12f", "%.12f", "%.5g", "%d", "%s"]
+    return "\n".join([*head, *_rows(columns, layout), ""])
+
+
+def plane_catalog_text(sources: SourceCatalog, plane: TangentPlane, name: str) -> str:
+    """Return the text of ``<root>_refxy_catalog.coo``: positions on the plane, pixels."""
+    head = [f"#Pixel positions for: {printable(name)}", "#X           Y", "#(pix)       (pix)"]
+    return "\n".join([*head, *_rows([plane.sky_to_plane(sources.sky)], ["%f"] * 2), ""])
+
+
+def catalog_list_text(images: Mapping[str, Sequence[str]]) -> str:
+    """Return the text of ``<root>_xy_catfile.list``: images with the catalogs of their chips."""
+    rows = ["    ".join([name, *catalogs]) for name, catalogs in images.items()]
+    return "\n".join([*rows, ""])
+
+
 def match_text(alignment: Alignment) -> str:
     """Return the text of ``<root>_xy_catalog.match``: the matched pairs, before the fit.
 
@@ -179,7 +208,7 @@ def match_text(alignment: Alignment) -> str:
     image = alignment.exposure.sources[alignment.rows]
     ref = alignment.reference[alignment.ref_rows]
     columns = [alignment.ref_xy, alignment.image_xy, ref.xy, image.xy, ref.ident, image.ident,
-               ref.origin]
+               _printable_names(ref.origin)]
     layout = ["%.6f"] * 8 + ["%d"] * 2 + ["%s"]
     origin = ref.origin[0] if len(ref) else ""
     head = [f"#Reference: {printable(origin)}", f"#Input: {printable(alignment.name)}",
@@ -206,7 +235,7 @@ def fit_text(alignment: Alignment) -> str:
     fitted = fit(alignment.image_xy[used])
     columns = [alignment.ref_xy[used] - plane.centre, alignment.image_xy[used] - plane.centre,
                fitted, -fit.residuals[used], ref.xy, image.xy, ref.ident, image.ident, image.chip,
-               plane.plane_to_sky(fitted), ref.origin]
+               plane.plane_to_sky(fitted), _printable_names(ref.origin)]
     layout = ["%15.6f"] * 12 + ["%8d"] * 3 + ["%20.12f"] * 2 + ["   %s"]
     return "\n".join([*_fit_head(alignment), *_rows(columns, layout), ""])
 
@@ -226,6 +255,12 @@ def _fit_head(alignment):
             f"#    X and Y rotation: {rx:.10g}  {ry:.10g}",
             f"#    <rotation> and skew: {(rx + ry) / 2:.10g}  {ry - rx:.10g}", "# ",
             "# Input Coordinate Listing", *titles, "#"]
+
+
+def _printable_names(names):
+    """Return an array of names as they can stand in a row."""
+    texts = {name: printable(name) for name in set(names.tolist())}
+    return np.array([texts[name] for name in names.tolist()], dtype=object)
 
 
 def _rows(columns, layout):

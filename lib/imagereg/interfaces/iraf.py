@@ -33,9 +33,7 @@ _TASKS = {
     "imagefindpars": "How sources are found in images",
     "refimagefindpars": "How sources are found in the reference image",
 }
-#: Where cl saves their parameters: letters 1, 2 and the last of the package, 1 to 5 and the last of
-#: the task.
-_UPARM_FILES = ("imgtweakg.par", "imgimages.par", "imgrefims.par", "cleimageg.par")
+_PACKAGE_PARAMETERS = "cleimageg.par"  # in which cl saves those of the package itself
 _BEGIN = "# >>> imagereg, by tweakreg --install-iraf >>>\n"
 _END = "# <<< imagereg <<<"
 _BLOCK = """if (deftask ("pyexecute")) {{
@@ -105,7 +103,7 @@ def install(command: str) -> str:
     Raises
     ------
     InputError
-        IRAF is not there, or a file can't be written.
+        IRAF is not there, a file can't be written, or what declares the package is damaged.
     """
     cl = next(filter(None, map(shutil.which, ("irafcl", "ecl", "cl"))), None)
     if cl is None:
@@ -113,7 +111,7 @@ def install(command: str) -> str:
     if not os.access(command, os.X_OK):
         problem = "is no command that IRAF could run: expected that of an installed tweakreg"
         raise InputError(f"{command} {problem}")
-    home = _iraf_home()
+    home = saved.iraf_home()
     login, pages_folder = home / "loginuser.cl", home / "imagereg"
     saved.make_folder(pages_folder)
     _make_help(pages_folder, cl)
@@ -126,13 +124,13 @@ def install(command: str) -> str:
 
 def uninstall() -> str:
     """Take away what `install` made, and what cl saved for our tasks; return what was done."""
-    home = _iraf_home()
-    shutil.rmtree(home / "imagereg", ignore_errors=True)
-    for name in _UPARM_FILES:
-        (home / "uparm" / name).unlink(missing_ok=True)
+    home = saved.iraf_home()
     login = home / "loginuser.cl"
     text = _read(login)
     rest = _without_block(text)
+    shutil.rmtree(home / "imagereg", ignore_errors=True)
+    for name in (*saved.CL_FILES.values(), _PACKAGE_PARAMETERS):
+        (home / "uparm" / name).unlink(missing_ok=True)
     if rest == text:
         return f"{login} does not declare the package imagereg"
     if rest.strip() in ("", "keep"):
@@ -142,13 +140,6 @@ def uninstall() -> str:
     else:
         atomic.write_bytes(login, rest.encode("latin-1"))
     return f"{login} does not declare the package imagereg any more"
-
-
-def _iraf_home() -> Path:
-    """Return the folder that IRAF calls home: ~/.iraf, or ~/iraf of an older IRAF."""
-    new, old = Path.home() / ".iraf", Path.home() / "iraf"
-    is_old = (old / "login.cl").exists() and not (new / "login.cl").exists()
-    return old if is_old else new
 
 
 def _read(login: Path) -> str:
@@ -171,12 +162,23 @@ def _with_block(text: str, block: str) -> str:
 
 
 def _without_block(text: str) -> str:
-    """Return the text of loginuser.cl without our block, if it has one."""
-    before, found, rest = text.partition(_BEGIN)
-    if not found:
+    """Return the text of loginuser.cl without our block, if it has one.
+
+    Raises
+    ------
+    InputError
+        The block has no end; what follows could be the user's.
+    """
+    before, is_there, rest = text.partition(_BEGIN)
+    if not is_there:
         return text
-    after = rest.partition(_END)[2]
-    return before + after[1:] if after else before.removesuffix("\n")
+    _, is_ended, after = rest.partition(_END)
+    if not is_ended:
+        raise InputError(f"loginuser.cl has {_BEGIN.strip()!r} without {_END.strip()!r}: take out "
+                         "by hand what declares the package imagereg")
+    if after:
+        return before + after[1:]  # less the line feed that ends the block
+    return before.removesuffix("\n")  # the text had no last line feed, see `_with_block`
 
 
 def _make_help(folder: Path, cl: str) -> None:

@@ -239,6 +239,7 @@ def _adapt_prompt() -> None:
         if reprint or not isinstance(error, ImageregError):
             show_traceback(console, reprint)
         else:
+            # What .fulltraceback shows.
             console.lasttrace = type(error), error, traceback.extract_tb(error.__traceback__)
             console.write(f"ERROR: {error}\n")
 

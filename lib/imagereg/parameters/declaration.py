@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 Value: TypeAlias = str | bool | int | float | None
 
 _UNDEFINED = ("", "none", "indef")
-_BOOLEANS = {"yes": True, "no": False, "true": True, "false": False}
+_BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 _PYTHON_TYPES: dict[str, type] = {
     "string": str,
     "option": str,
@@ -64,8 +64,8 @@ class Parameter:
     hidden : bool
         False if IRAF asks the user for the value.
     none : str
-        What Python's None means to a text parameter; where that is the default, a blank text and
-        INDEF mean it too.
+        What Python's None means to a text or a choice, the default of a choice if not given; where
+        that is the default of a text, a blank text and INDEF mean it too.
     pset : str
         Parameter set that a button opens.
     file : str
@@ -288,11 +288,17 @@ def _as_string(parameter, value):
 
 
 def _as_option(parameter, value):
+    """Return the choice that a value means; None, also as text, means what is declared for it."""
+    if value is None or (str(value).lower() == "none" and "none" not in parameter.choices):
+        return parameter.none or parameter.default
     return _minimum_match(value, parameter.choices)
 
 
 def _as_boolean(_, value):
-    return value if isinstance(value, bool) else _BOOLEANS[_minimum_match(value, _BOOLEANS)]
+    """Return yes or no; None, 0 and 1 mean what they do to Python."""
+    if value is None or (isinstance(value, numbers.Integral) and value in (0, 1)):
+        return bool(value)
+    return _BOOLEANS[_minimum_match(value, _BOOLEANS)]
 
 
 def _as_number(parameter, value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +27,8 @@ ARGUMENTS = {
 }
 TASKS = tuple(ARGUMENTS)
 
+log = logging.getLogger(__name__)
+
 
 def gather_parameters(
     configobj: Mapping | str | None = None,
@@ -41,9 +44,11 @@ def gather_parameters(
         Parameters, perhaps with those of a parameter set as a mapping under its name; the name of a
         ``.cfg``; or ``'defaults'`` for the ones last saved with the editor, with parameter sets.
     imagefindcfg, refimagefindcfg : mapping, str, or None
-        The same for the parameter sets.
+        The same for the parameter sets. What is a parameter of tweakreg and stands there is taken
+        as such, with a warning.
     flat : mapping
-        Parameters of tweakreg or of imagefindpars by name.
+        Parameters of tweakreg or of imagefindpars by name; there is a warning where one differs
+        from what a mapping of a parameter set says.
 
     Returns
     -------
@@ -62,9 +67,12 @@ def gather_parameters(
         sources = [source or "defaults" for source in sources]
     given = _by_task(_mapping(configobj, Spec.load("tweakreg")))
     for task, source in zip(TASKS[1:], sources[1:], strict=True):
-        spec = Spec.load(task)
-        given[task] |= spec.given(_mapping(source, spec))
+        own, strays = _sorted_out(_mapping(source, Spec.load(task)), task)
+        given[task] |= own
+        given["tweakreg"] |= strays
     for task, values in _by_task(flat).items():
+        if _is_typed(sources[TASKS.index(task)]):
+            _warn_of_differences(task, given[task], values)
         given[task] |= values
     tweakreg, finding, ref_finding = (ParameterSet(name, given[name]) for name in TASKS)
     return tweakreg, finding, ref_finding
@@ -146,6 +154,32 @@ def _mapping(given: Any, spec: Spec) -> Mapping:
     raise ParameterError(
         f"{spec.task}: parameters are given as {kind}, expected a mapping or a file name"
     )
+
+
+def _sorted_out(values: Mapping, task: str) -> tuple[dict, dict]:
+    """Return the values for a parameter set that are its own, and those of tweakreg, checked."""
+    own, tweakreg = Spec.load(task), Spec.load("tweakreg")
+    if isinstance(values, ParameterSet):
+        return own.given(values), {}
+    strays = {name: value for name, value in values.items()
+              if name not in own and name in tweakreg}
+    for name in strays:
+        log.warning("%s is a parameter of tweakreg and not of %s: it is taken as such", name, task)
+    kept = {name: value for name, value in values.items() if name not in strays}
+    return own.given(kept), tweakreg.given(strays)
+
+
+def _is_typed(source: Any) -> bool:
+    """Whether parameters are a mapping that a script made, and not a file or what TEAL read."""
+    return isinstance(source, Mapping) and "_task_name_" not in source
+
+
+def _warn_of_differences(task: str, given: Mapping, flat: Mapping) -> None:
+    """Say which parameters of a set have two values, of which the one given by name counts."""
+    for name, value in flat.items():
+        if given.get(name, value) != value:
+            log.warning("%s is %s in %s and %s by its name alone, which counts", name, given[name],
+                        ARGUMENTS[task], value)
 
 
 def _by_task(values: Any) -> dict[str, dict]:

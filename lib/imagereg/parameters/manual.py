@@ -29,14 +29,14 @@ def man_page(task: str, text: str) -> str:
 
 
 def _entry(entry: Entry) -> Iterator[str]:
-    """Yield the lines of a parameter, or of the title of a group."""
-    first, *made = entry.head.splitlines()
+    """Yield the lines of the man page for a parameter, or for the title of a group."""
+    first, *declared = entry.head.splitlines()
     if not entry.name:
         yield f'.SS "{first.strip()}"'
         yield from _paragraphs(entry.prose)
         return
     head = rf"\fB{_escaped(first.strip())}\fR"
-    yield from [".TP", head, _escaped(" ".join(map(str.strip, made)))]
+    yield from [".TP", head, _escaped(" ".join(map(str.strip, declared)))]
     if entry.prose:
         yield from [".RS", *_paragraphs(entry.prose), ".RE"]
 

@@ -1,23 +1,36 @@
-"""The parameters that a user saved: one memory for the editor, shell, Python, PyRAF and TEAL.
+"""The parameters that a user saved: one memory for the editor, shell, Python, PyRAF, cl and TEAL.
 
 Each task and parameter set has a file in the user's folder, ``~/.imagereg/<task>.cfg``. TEAL looks
 only into its own folder, ``~/.teal``: of the two files the newer one counts, and what is saved here
 is written there too, once TEAL has a file of ours. It makes the first one itself: drizzlepac's
-tasks have the same names, and can't read our files.
+tasks have the same names, and can't read our files. IRAF's cl keeps its own in a ``.par`` each, in
+the folder ``uparm`` of its home: they belong to the memory likewise, once cl knows our package.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from imagereg.errors import InputError
+from imagereg.errors import InputError, ParameterError
 from imagereg.files import atomic
-from imagereg.parameters.spec import ParameterSet
+from imagereg.parameters.spec import ParameterSet, Spec
 
 # A parameter that drizzlepac's task of the same name does not have.
 _OURS = {"tweakreg": "maxchance", "imagefindpars": "nsources", "refimagefindpars": "nsources"}
+#: Where cl saves them: letters 1, 2 and the last of the package, 1 to 5 and the last of the task.
+CL_FILES = {"tweakreg": "imgtweakg.par", "imagefindpars": "imgimages.par",
+            "refimagefindpars": "imgrefims.par"}
+
+
+def iraf_home() -> Path:
+    """Return the folder that IRAF calls home: ~/.iraf, or ~/iraf of an older IRAF."""
+    new, old = Path.home() / ".iraf", Path.home() / "iraf"
+    is_old = (old / "login.cl").exists() and not (new / "login.cl").exists()
+    return old if is_old else new
 
 
 def user_file(task: str) -> str:
@@ -26,13 +39,50 @@ def user_file(task: str) -> str:
 
 
 def memory_files(task: str) -> list[str]:
-    """Return the paths that saving writes: `user_file`, and TEAL's file if it has one of ours."""
+    """Return the paths that saving writes: `user_file`, and those of TEAL and cl if they are ours.
+
+    That of TEAL is, if it has a parameter of ours; that of cl, if our package is installed there.
+    """
+    paths = [user_file(task)]
     teals = os.path.join(os.path.expanduser("~"), ".teal", f"{task}.cfg")
     if os.path.isfile(teals):
         ours = rf"^{_OURS[task]}\s*=".encode()
         if re.search(ours, atomic.read_bytes(teals), re.MULTILINE):
-            return [user_file(task), teals]
-    return [user_file(task)]
+            paths.append(teals)
+    home = iraf_home()
+    if (home / "imagereg").is_dir() and (home / "uparm").is_dir():
+        paths.append(str(home / "uparm" / CL_FILES[task]))
+    return paths
+
+
+def memory_text(path: str, values: ParameterSet, more: Mapping | None = None) -> str:
+    """Return the text of a file of the memory that holds values, and in a ``.cfg`` other texts."""
+    if path.endswith(".par"):
+        return values.spec.par_text(values)
+    return values.spec.cfg_text(values, more=more)
+
+
+def read_memory(path: str, task: str) -> str:
+    """Return what a file of the memory says of a task, as the text of a ``.cfg``.
+
+    Raises
+    ------
+    InputError
+        It can't be read.
+    ParameterError
+        A value in a ``.par`` is not what is expected.
+    """
+    text = atomic.read_text(path)
+    if not path.endswith(".par"):
+        return text
+    spec = Spec.load(task)
+    lines = [line for line in csv.reader(text.splitlines(), escapechar="\\") if len(line) > 3]
+    given = {name: value for name, _, _, value, *_ in lines
+             if name in spec and not spec[name].pset}
+    try:
+        return spec.cfg_text(spec.validate(given))
+    except ParameterError as error:
+        raise ParameterError(f"{path}: {error}") from None
 
 
 def user_parameters(task: str) -> str | None:
@@ -52,7 +102,7 @@ def remember_parameters(sets: Iterable[ParameterSet]) -> None:
     for values in sets:
         make_folder(os.path.dirname(user_file(values.task)))
         for path in memory_files(values.task):
-            atomic.write_text(path, values.spec.cfg_text(values))
+            atomic.write_text(path, memory_text(path, values))
 
 
 def forget_parameters(task: str) -> list[str]:

@@ -26,6 +26,9 @@ _IRAF_OUTPUT = {
     "tweakreg": ['status,i,h,INDEF,0,1,"How the last run ended: 0 all aligned, 1 not all"']
 }
 
+# What old scripts give, and what says it today.
+_FORMER = {"ascend": "; fluxunits says what the brightest is: with mag the smallest number"}
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,14 +47,19 @@ def package_text(folder: str, name: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the one of the `known` names that looks most like `name`, or None if none does."""
-    return next(iter(difflib.get_close_matches(name, known, n=1)), None)
+    """Return the one of the `known` names that looks most like `name`, or None if none does.
+
+    The initials of its words look like a name too: ``cw`` is ``conv_width``.
+    """
+    known = list(known)
+    initials = {"".join(word[:1] for word in other.split("_")): other for other in known}
+    return next(iter(difflib.get_close_matches(name, known, n=1)), initials.get(name.lower()))
 
 
 def unknown_parameter(task: str, name: str, known: Iterable[str]) -> ParameterError:
     """Return the error that says that a parameter is unknown, and which one may be meant."""
     likely = nearest(name, known)
-    hint = f"; did you mean {likely!r}?" if likely else ""
+    hint = _FORMER.get(name, f"; did you mean {likely!r}?" if likely else "")
     return ParameterError(f"{task}: unknown parameter {name!r}{hint}")
 
 
@@ -261,11 +269,12 @@ class Spec:
         values : mapping
             See `ParameterSet`.
         psets : iterable of ParameterSet
-            Parameter sets of the task: a section of each holds what is not the default, as
-            ``_name_``. TEAL takes such names for hidden: it keeps them, and its window, which
-            crashes on names that are not declared, does not show them.
+            Parameter sets of the task. Each gets a section with the values that are not the
+            default, named ``_name_``: TEAL hides such names, but keeps them. On any other name
+            that is not declared its window would crash.
         more : mapping, optional
-            Texts to write besides, by name; those of a section, new or not, as a mapping.
+            Further texts to write, by name. A mapping among them holds the texts of the section of
+            that name, which is added if there is none.
         """
         values = self.validate(values)
         more = dict(more or {})

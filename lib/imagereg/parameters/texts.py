@@ -67,7 +67,8 @@ def read_parameters(path: str, task: str) -> dict[str, Any]:
         last_saved = saved.user_parameters(task)
         if last_saved is None:
             return {}
-        path = last_saved
+        text = saved.read_memory(last_saved, task)
+        return {"_file_": last_saved, **parse(text, last_saved, Spec.load(task))}
     return {"_file_": path, **parse(atomic.read_text(path), path, Spec.load(task))}
 
 

@@ -14,10 +14,9 @@ import numpy as np
 from imagereg.alignment import Alignment, Chip
 from imagereg.wcs import pixel_to_sky
 
-_WIDEST = 720  # pixels of a picture of a chip; the width of a desktop page's column
-_STARS = 6  # shown as cut-outs
 RADIUS = 8  # pixels of the plane from a star to the side of its cut-out
 _SAMPLES = 48  # along the side of a cut-out
+_QUALITY = 60  # of a JPEG, of 100: noise needs not be kept, and artefacts are not seen yet
 _DARK, _LIGHT = 25.0, 99.7  # percentiles of the pixels that are white and black in a picture
 
 #: Pixels of each chip of an exposure, by EXTVER.
@@ -25,18 +24,29 @@ Pixels = Mapping[int, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Star:
-    """Cut-outs of one star on the same piece of sky, as JPEG.
+class Detail:
+    """How much of an exposure is shown; where there are many of them, each is shown in less.
 
     Parameters
     ----------
-    reference, before, after : bytes
-        Of the reference, and of the image by its WCS before and after the run.
+    widest : int
+        Width of a chip's picture, pixels.
+    stars : int
+        Number of stars in a strip.
+    matches, sources : int
+        Most of them drawn in a diagram, and on a chip.
     """
 
-    reference: bytes
-    before: bytes
-    after: bytes
+    widest: int
+    stars: int
+    matches: int
+    sources: int
+
+
+#: Of up to 8 exposures: as wide as the column of a desktop page. An exposure takes some 300 kB.
+FINE = Detail(widest=720, stars=6, matches=600, sources=1500)
+#: Of more of them. An exposure takes some 60 kB.
+COARSE = Detail(widest=240, stars=3, matches=120, sources=250)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +57,11 @@ class Pictures:
     ----------
     chips : dict of int to (bytes, float)
         JPEG of each chip by EXTVER, and how many of its pixels are one of the picture's.
-    stars : tuple of Star
-        Some of the matched stars, where the reference is an image.
+    strips : dict of str to bytes
+        Some of the matched stars side by side as JPEG: ``reference``, and the image by its WCS
+        ``before`` and ``after`` the run; empty where the reference is no image.
+    n_stars : int
+        Number of stars in a strip.
     mean_star : bytes
         Mean image of the matched stars as JPEG; empty where there are none.
     fwhm : float
@@ -56,13 +69,14 @@ class Pictures:
     """
 
     chips: dict[int, tuple[bytes, float]]
-    stars: tuple[Star, ...] = ()
+    strips: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    n_stars: int = 0
     mean_star: bytes = b""
     fwhm: float = np.nan
 
 
-def pictures(alignment: Alignment, pixels: Pixels, reference: tuple[Sequence[Chip], Pixels] | None,
-             ) -> Pictures:
+def pictures(alignment: Alignment, pixels: Pixels,
+             reference: tuple[Sequence[Chip], Pixels] | None, detail: Detail) -> Pictures:
     """Return the pictures of an exposure.
 
     Parameters
@@ -73,14 +87,16 @@ def pictures(alignment: Alignment, pixels: Pixels, reference: tuple[Sequence[Chi
         Of its chips.
     reference : (sequence of Chip, mapping) or None
         Chips of the reference image and their pixels; None where it is a catalog.
+    detail : Detail
+        How much is shown.
     """
-    chips = {extver: _overview(data) for extver, data in pixels.items()}
+    chips = {extver: _overview(data, detail.widest) for extver, data in pixels.items()}
     if not alignment.nmatches:
         return Pictures(chips)
     rows = _chosen(alignment)
     before = _by_extver(alignment.exposure.chips)
     after = _by_extver(alignment.corrected_chips()) if alignment.changes else before
-    stars: list[Star] = []
+    cuts: dict[str, list[np.ndarray]] = {"reference": [], "before": [], "after": []}
     stamps = []
     for row in rows:
         sky = alignment.reference.sky[alignment.ref_rows[row]]
@@ -88,14 +104,21 @@ def pictures(alignment: Alignment, pixels: Pixels, reference: tuple[Sequence[Chi
         grid = _sky_grid(alignment.plane, sky)
         there = _sampled(after[extver], pixels[extver], grid)
         stamps.append(there)
-        if reference is None or len(stars) == _STARS:
+        if reference is None or len(cuts["after"]) == detail.stars:
             continue
         own = _on_any_chip(reference, grid)
         if own is not None:
-            here = _sampled(before[extver], pixels[extver], grid)
-            stars.append(Star(*map(_jpeg, (own, here, there))))
+            cuts["reference"].append(own)
+            cuts["before"].append(_sampled(before[extver], pixels[extver], grid))
+            cuts["after"].append(there)
+    strips = {name: _strip(own) for name, own in cuts.items() if own}
     mean = _mean_star(stamps)
-    return Pictures(chips, tuple(stars), _jpeg(mean), _fwhm(mean))
+    return Pictures(chips, strips, len(cuts["after"]), _jpeg(_stretched(mean)), _fwhm(mean))
+
+
+def _strip(stamps):
+    """Return stars side by side as JPEG, each from its own sky to its own peak."""
+    return _jpeg(np.hstack([_stretched(stamp) for stamp in stamps]))
 
 
 def _by_extver(chips):
@@ -172,22 +195,28 @@ def _fwhm(mean):
     return float(2 * np.sqrt(area / np.pi))
 
 
-def _overview(data):
+def _overview(data, widest):
     """Return a chip as JPEG, the mean of blocks of pixels, and the size of a block."""
-    block = max(1, -(-data.shape[1] // _WIDEST))
+    block = max(1, -(-data.shape[1] // widest))
     rows, columns = (size // block * block for size in data.shape)
     blocks = np.asarray(data[:rows, :columns], float)
     blocks = blocks.reshape(rows // block, block, columns // block, block).mean(axis=(1, 3))
-    return _jpeg(blocks), block
+    return _jpeg(_stretched(blocks)), block
 
 
-def _jpeg(data: np.ndarray) -> bytes:
-    """Return pixels as a negative, as JPEG; y upwards."""
-    from matplotlib.image import imsave
-
+def _stretched(data: np.ndarray) -> np.ndarray:
+    """Return pixels as a negative, from 0, black, to 1."""
     finite = data[np.isfinite(data)]
     dark, light = np.percentile(finite, [_DARK, _LIGHT]) if finite.size else (0.0, 1.0)
     scaled = np.clip((np.nan_to_num(data, nan=dark) - dark) / max(light - dark, 1e-30), 0, 1)
+    return 1 - np.sqrt(scaled)
+
+
+def _jpeg(grey: np.ndarray) -> bytes:
+    """Return a picture of values from 0 to 1 as JPEG, y upwards."""
+    from matplotlib.image import imsave
+
     out = io.BytesIO()
-    imsave(out, 1 - np.sqrt(scaled), cmap="gray", vmin=0, vmax=1, format="jpg", origin="lower")
+    imsave(out, grey, cmap="gray", vmin=0, vmax=1, format="jpg", origin="lower",
+           pil_kwargs={"quality": _QUALITY})
     return out.getvalue()

@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 from imagereg.alignment import Alignment
-from imagereg.report import diagrams, plots
+from imagereg.report import plots
 from imagereg.wcs import Status
 
 _COLOURS = {Status.ALIGNED: "#1a7f4b", Status.REFERENCE: "#2456a6", Status.UNCHANGED: "#7a6a00",
@@ -59,7 +59,6 @@ def all_plots(alignments: Sequence[Alignment], image: str | None = None) -> Plot
     for alignment in chosen:
         name = alignment.name
         if alignment.nmatches and alignment.status is not Status.REFERENCE:
-            images[f"residuals before and after of {name}"] = diagrams.before_after_png(alignment)
             images[f"residuals of {name}"] = plots.residuals_png(alignment, labelsize=_LETTERS)
             images[f"vectors of {name}"] = plots.vector_png(alignment, labelsize=_LETTERS)
         if alignment.match is not None and alignment.match.histogram is not None:
@@ -85,16 +84,17 @@ def result_html(verdict: str, alignments: Sequence[Alignment], headings: Mapping
     failed = any(alignment.status is Status.FAILED for alignment in alignments)
     colour = _COLOURS[Status.FAILED if failed else Status.ALIGNED]
     head = "".join(f"<th>{escape(text)}</th>"
-                   for text in ("image", "status", *headings.values(), "residuals", "reason"))
+                   for text in ("image", "status", *headings.values(), "residuals"))
     rows = []
     for alignment, row in zip(alignments, cells, strict=True):
         status = (f'<td style="color:{_COLOURS[alignment.status]};text-align:left"><b>'
                   f"{alignment.status.value}</b></td>")
-        numbers = "".join(f"<td>{escape(text)}</td>" for text in row)
+        numbers = "".join(f'<td style="text-align:right">{escape(text)}</td>' for text in row)
         rows.append(f'<tr><td style="text-align:left">{escape(alignment.name)}</td>{status}'
-                    f"{numbers}<td>{_small_plot(alignment)}</td>"
-                    '<td style="text-align:left;white-space:normal;min-width:14em">'
-                    f"{escape(alignment.reason)}</td></tr>")
+                    f"{numbers}<td>{_small_plot(alignment)}</td></tr>")
+        if alignment.reason:  # below, where a narrow notebook does not cut it off
+            rows.append(f'<tr><td colspan="{len(headings) + 3}" style="text-align:left;'
+                        f'white-space:normal;max-width:50em">{escape(alignment.reason)}</td></tr>')
     return (f'<p style="border-left:.4em solid {colour};padding:.3em .8em"><b>'
             f"{escape(verdict)}</b></p>"
             f'<div style="overflow-x:auto"><table><tr>{head}</tr>{"".join(rows)}</table></div>')

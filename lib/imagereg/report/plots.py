@@ -18,9 +18,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from imagereg.alignment import Alignment
+from imagereg.report.offsets import is_inside, offset_histogram
 from imagereg.report.residuals import (
     REJECTED,
     USED,
+    arrow_scale,
+    box,
     draw_distribution,
     draw_residuals,
     residual_range,
@@ -37,21 +40,15 @@ _SMALLEST_LABEL = 4  # points; the smallest that can be read
 _LARGEST_LABEL = 24  # points; the largest that pages are laid out for
 _LETTERS_PER_HEIGHT = 1.5  # this many letters side by side are as wide as one is high, at least
 _LINE = 1.35  # height of a line of text, in heights of its letters
-_ZOOM_FROM = 82  # bins a side of a histogram from which its peak gets a panel: bins of 7 dots
-_ZOOM = 31  # bins a side of that panel
-_MOST_BLOCKS = 128  # a side, of the panel for the whole histogram
 _MOST_ARROWS = 900  # more hide each other
-_SMALLEST = 1e-3  # pixels; the scale of a plot of residuals does not go below it
 _PEAK, _RIVAL, _NO_PEAK = "tab:red", "tab:orange", "0.35"
-_MOST_RIVALS = 3  # peaks beside the highest that are marked
-_RIVAL_SHARE = 0.5  # of the pairs of the highest peak that a rival has at least
-_PEAK_BINS = 3  # bins to either side that belong to a peak
 
 
 def histogram_png(alignment: Alignment, *, labelsize: float) -> bytes:
     """Plot the two-dimensional histogram of offsets, with its peak marked, as a PNG image.
 
-    Where the image is not aligned, the highest bin is marked as no peak. Rings mark other peaks of
+    Where the image is not aligned, the highest bin is marked as not believed, or as no peak where
+    others are half as high. Rings mark other peaks of
     half its height and more, a cross the offset zero, where the headers have the image.
 
     An offset is what is to be added to a position in the image to come to that of its partner in
@@ -159,6 +156,8 @@ class _Page:
         no_layout: typing.Any = "none"  # matplotlib's type hints do not know it
         self.figure = Figure(figsize=(size[0], self._inches[1]), dpi=_DPI, layout=no_layout)
         self._canvas = FigureCanvasAgg(self.figure)
+        #: Axes and positions of all matches in them, for `match_places`.
+        self.matches: list[tuple[Axes, np.ndarray]] = []
         self.figure.text(0.5, 1 - 0.5 * em / self._inches[1], "\n".join(title), ha="center",
                          va="top", fontsize=letters, linespacing=_LINE, parse_math=False)
 
@@ -190,6 +189,44 @@ class _Page:
         return buffer.getvalue()
 
 
+def match_places(alignment: Alignment, kind: str, *, labelsize: float,
+                 ylimit: float | None = None) -> np.ndarray:
+    """Return where the matches stand in a plot, for who clicks them.
+
+    Parameters
+    ----------
+    alignment : Alignment
+        With a fit.
+    kind : {'residuals', 'vector'}
+        The plot.
+    labelsize, ylimit : float
+        As it was drawn with.
+
+    Returns
+    -------
+    (K, 3) ndarray
+        Place in the PNG, pixels from its upper left corner, and number of the match; each match as
+        often as the plot has it.
+    """
+    if kind == "vector":
+        page = _vector_page(alignment, labelsize)
+    else:
+        page = _residuals_page(alignment, ylimit, labelsize)
+    height = page.figure.bbox.height
+    places = []
+    for panel, xy in page.matches:
+        x, y = panel.transData.transform(xy).T
+        places.append(np.column_stack([x, height - y, np.arange(len(xy))]))
+    return np.concatenate(places)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    """Return a PNG image as (rows, columns, 3) numbers from 0 to 1."""
+    from matplotlib.image import imread
+
+    return imread(io.BytesIO(png), format="png")[..., :3]
+
+
 def _room(labelsize: float) -> tuple[float, float, np.ndarray]:
     """Return the height of letters in points and in inches, and the room beside axes, inches.
 
@@ -201,44 +238,37 @@ def _room(labelsize: float) -> tuple[float, float, np.ndarray]:
 
 
 def _histogram_page(alignment: Alignment, labelsize: float) -> _Page:
-    if alignment.match is None or alignment.match.histogram is None:
-        raise ValueError(f"{alignment.name} has no histogram of offsets to plot")
-    match: typing.Any = alignment.match
-    histogram, edges = match.histogram, match.edges
-    failed = alignment.status is Status.FAILED
-    peaks = _highest_bins(histogram, edges)
-    offset = peaks[0] if failed else match.offset
-    row, column = _bin_of(offset, edges)
-    number = f"{histogram[row, column]:.0f} pairs"
+    seen = offset_histogram(alignment)
+    offset = seen.offset
+    number = f"{seen.pairs:.0f} pairs"
     peak = f"({offset[0]:+.2f}, {offset[1]:+.2f})"
-    rivals = [place for place in peaks if np.abs(place - offset).max() > _PEAK_BINS]
-    views = _views(histogram, edges, row, column)
     letters, em, (left, bottom) = _room(labelsize)
-    side = max(4.6 if len(views) > 1 else 5.2, 24 * em)
-    bar_left = len(views) * (left + side) + 1.5 * em
+    side = max(4.6 if len(seen.views) > 1 else 5.2, 24 * em)
+    bar_left = len(seen.views) * (left + side) + 1.5 * em
     lines = ["offset = reference minus image: what to add to a position in the image to reach its "
              "partner",
-             f"{'no peak; the highest bin' if failed else 'peak'} at {peak} pixels: {number} in "
-             f"its bin of {edges[0][1] - edges[0][0]:.3g} pixel; mean of all bins "
-             f"{histogram.mean():.2g}"]
+             f"{seen.what} at {peak} pixels: {number} in its bin of {seen.bin_size:.3g} pixel; "
+             f"mean of all bins {seen.mean:.2g}"]
     size = bar_left + 0.4 + 5.5 * em, bottom + side + 0.1 + 1.5 * em
     page = _Page(alignment, letters, size, lines)
-    norm = _cube_root(max(histogram.max(), 1))
-    for place_number, (title, counts, extent, box) in enumerate(views):
+    norm = _cube_root(max(seen.highest, 1))
+    for place_number, (title, counts, extent, limits) in enumerate(seen.views):
         place = left + place_number * (side + left), bottom, side, side
         panel = page.panel(place, xlabel="X offset (pixels)", ylabel="Y offset (pixels)")
         picture = panel.imshow(counts, norm=norm, cmap="bone_r", extent=extent, origin="lower",
                                interpolation="nearest")
-        (x_low, x_high), (y_low, y_high) = box
         panel.set_title(title, fontsize=letters)
-        panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2)
-        panel.set(xlim=box[0], ylim=box[1])
-        _circle(panel, offset, _NO_PEAK if failed else _PEAK)
-        for rival in rivals[:_MOST_RIVALS]:
-            if x_low < rival[0] < x_high and y_low < rival[1] < y_high:
+        panel.plot(0, 0, marker="+", markersize=14, color=_RIVAL, markeredgewidth=1.2,
+                   zorder=5)  # above what is written beside the peak
+        panel.set(xlim=limits[0], ylim=limits[1])
+        _circle(panel, offset, _NO_PEAK if seen.failed else _PEAK)
+        for rival in seen.rivals:
+            if is_inside(rival, limits):
                 _circle(panel, rival, _RIVAL, size=14)
-    text = f"{'no peak: ' if failed else ''}{number}\n{peak}"
-    _write_beside(panel, offset, text, letters=letters, colour=_NO_PEAK if failed else _PEAK)
+    word = ("no peak: " if seen.rivals else "not believed: ") if seen.failed else ""
+    text = f"{word}{number}\n{peak}"
+    _write_beside(panel, offset, text, letters=letters,
+                  colour=_NO_PEAK if seen.failed else _PEAK)
     bar = page.figure.colorbar(picture, cax=page.panel((bar_left, bottom, 0.2, side)))
     bar.set_label("pairs in a bin (cube-root scale)", fontsize=letters)
     return page
@@ -249,60 +279,6 @@ def _cube_root(largest: float) -> PowerNorm:
     from matplotlib.colors import PowerNorm
 
     return PowerNorm(1 / 3, vmin=0, vmax=largest)
-
-
-def _bin_of(offset: np.ndarray, edges: np.ndarray) -> tuple[int, int]:
-    """Return row and column of the bin in which an offset lies, or that is nearest to it."""
-    bins = []
-    for edge, at in zip(edges, offset, strict=True):
-        after = np.searchsorted(edge, at, side="right")
-        bins.append(int(np.clip(after - 1, 0, len(edge) - 2)))
-    column, row = bins
-    return row, column
-
-
-def _views(histogram: np.ndarray, edges: np.ndarray, row: int, column: int) -> list[tuple]:
-    """Return the views of a histogram to show: title, counts, their extent, ranges of x and y.
-
-    Of a thousand bins a side each would be less than a dot. So the whole of a large histogram is
-    shown by the largest of each block of bins, and the surroundings of the peak bin by bin in a
-    second view.
-    """
-    n = len(histogram)
-    block = -(-n // _MOST_BLOCKS)
-    blocks = -(-n // block)
-    padded = np.pad(histogram, (0, blocks * block - n))
-    counts = padded.reshape(blocks, block, blocks, block).max(axis=(1, 3))
-    (left, low), side = edges[:, 0], blocks * block * (edges[:, 1] - edges[:, 0])
-    title = "all offsets"
-    if block > 1:
-        title += f"; each dot is the largest of {block} by {block} bins"
-    extent = left, left + side[0], low, low + side[1]
-    views = [(title, counts, extent, edges[:, [0, -1]])]
-    if n >= _ZOOM_FROM:
-        first = np.clip(np.array([column, row]) - _ZOOM // 2, 0, n - _ZOOM)
-        last = first + _ZOOM
-        box = np.column_stack([edges[[0, 1], first], edges[[0, 1], last]])
-        counts = histogram[first[1]:last[1], first[0]:last[0]]
-        views.append(("around the peak", counts, tuple(box.ravel()), box))
-    return views
-
-
-def _highest_bins(histogram: np.ndarray, edges: np.ndarray) -> list[np.ndarray]:
-    """Return the offset of the highest bin, and of others apart from it that are rivals to it."""
-    left = histogram.copy()
-    highest = histogram.max()
-    places: list[np.ndarray] = []
-    while len(places) <= _MOST_RIVALS:
-        row, column = np.unravel_index(np.argmax(left), left.shape)
-        if places and (left[row, column] < _RIVAL_SHARE * highest or highest == 0):
-            break
-        places.append(np.array([edges[0][column:column + 2].mean(),
-                                edges[1][row:row + 2].mean()]))
-        rows = slice(max(row - _PEAK_BINS, 0), row + _PEAK_BINS + 1)
-        columns = slice(max(column - _PEAK_BINS, 0), column + _PEAK_BINS + 1)
-        left[rows, columns] = -1
-    return places
 
 
 def _circle(panel: Axes, place: np.ndarray, colour: str, size: float = 22) -> None:
@@ -325,7 +301,7 @@ def _write_beside(panel: Axes, place: np.ndarray, text: str, *, letters: float,
 
 
 def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float) -> _Page:
-    fit, xy = _fit_of(alignment)
+    fit, xy = fit_of(alignment)
     if ylimit is not None and not ylimit > 0:
         raise ValueError(f"ylimit is {ylimit}, expected more than 0 pixels")
     scale = alignment.plane.pixel_scale * 1000
@@ -340,7 +316,7 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
     numbers = f"{fit.nmatches} of {len(fit.used)} matches used"
     page = _Page(alignment, letters, size, [
         f"residual = reference minus fitted image; {numbers}", _rms_text(fit, scale)])
-    low, high = _box([xy], margin=0.03)
+    low, high = box([xy], margin=0.03)
     for row, column in np.ndindex(2, 2):
         factor, unit = ((1, "pixels"), (scale, "mas"))[column]
         x, y = left + column * (wide + 2.5 * em), bottom + (1 - row) * (tall + 2 * em)
@@ -349,6 +325,8 @@ def _residuals_page(alignment: Alignment, ylimit: float | None, labelsize: float
         handles = draw_residuals(panel, xy[:, column], fit.residuals[:, row] * factor,
                                   used=fit.used, limit=limit * factor, snr=snr)
         panel.set(xlim=(low[column], high[column]), ylim=(-limit * factor, limit * factor))
+        seen = np.clip(fit.residuals[:, row], -limit, limit) * factor
+        page.matches.append((panel, np.column_stack([xy[:, column], seen])))
         panel.tick_params(labelbottom=row == 1)
         if column == 1:
             panel.yaxis.tick_right()
@@ -369,16 +347,16 @@ def _beyond(panel: Axes, fit, limit: float) -> dict:
 
 
 def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
-    fit, xy = _fit_of(alignment)
+    fit, xy = fit_of(alignment)
     scale = alignment.plane.pixel_scale * 1000
-    outlines = [_outline(chip, fit, alignment.plane) for chip in alignment.exposure.chips]
+    outlines = [chip_outline(chip, fit, alignment.plane) for chip in alignment.exposure.chips]
     drawn = np.flatnonzero(fit.used)
     flux = alignment.exposure.sources.flux[alignment.rows[drawn]]
     drawn = drawn[_brightest_of_cells(xy[drawn], flux)]
-    low, high = _box([xy, *outlines])
-    enlargement, key = _arrow_scale(fit.residuals[drawn], (high - low).max())
+    low, high = box([xy, *outlines])
+    enlargement, key = arrow_scale(fit.residuals[drawn], (high - low).max())
     arrows = fit.residuals[drawn] * enlargement
-    low, high = _box([xy, *outlines, xy[drawn] + arrows], margin=0.03, flattest=0.4)
+    low, high = box([xy, *outlines, xy[drawn] + arrows], margin=0.03, flattest=0.4)
     letters, em, (left, bottom) = _room(labelsize)
     if not fit.used.all():
         bottom += 2 * em
@@ -391,6 +369,7 @@ def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
     panel = page.panel((left, bottom, wide, tall), xlabel="X on the plane (pixels)",
                        ylabel="Y on the plane (pixels)")
     panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    page.matches.append((panel, xy))
     for outline in outlines:
         panel.plot(*outline.T, color="0.6", linewidth=0.8, zorder=1)
     panel.plot(*xy[drawn].T, ".", color=USED, markersize=2)
@@ -406,8 +385,11 @@ def _vector_page(alignment: Alignment, labelsize: float) -> _Page:
     return page
 
 
-def _fit_of(alignment: Alignment) -> tuple[typing.Any, np.ndarray]:
-    """Return the fit, and the fitted plane positions (N, 2) of the matched image sources."""
+def fit_of(alignment: Alignment) -> tuple[typing.Any, np.ndarray]:
+    """Return the fit, and where it puts the matched sources of the image, (N, 2) on the plane.
+
+    ValueError where there is no fit.
+    """
     if alignment.fit is None:
         raise ValueError(f"{alignment.name} has no fit to plot residuals of")
     return alignment.fit, alignment.fit(alignment.image_xy)
@@ -418,25 +400,11 @@ def _rms_text(fit, scale: float) -> str:
     return f"rms X {x:.4f}, Y {y:.4f} pixels = {x * scale:.2f}, {y * scale:.2f} mas"
 
 
-def _outline(chip, fit, plane) -> np.ndarray:
+def chip_outline(chip, fit, plane) -> np.ndarray:
     """Return the border of a chip on the plane after the fit, closed, (N, 2)."""
     sky = pixel_to_sky(chip.wcs, border(chip.shape))
     xy = fit(plane.sky_to_plane(sky))
     return np.concatenate([xy, xy[:1]])
-
-
-def _box(parts: Sequence[np.ndarray], *, margin: float = 0.0,
-         flattest: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and the upper corner of a box around positions.
-
-    It is a pixel wide at least, leaves a margin (a part of its size), and its sides have at least
-    the ratio `flattest`.
-    """
-    every = np.concatenate(parts)
-    low, high = every.min(axis=0), every.max(axis=0)
-    size = np.maximum((1 + 2 * margin) * (high - low), 1)
-    size = np.maximum(size, flattest * size.max())
-    return (low + high - size) / 2, (low + high + size) / 2
 
 
 def _brightest_of_cells(xy: np.ndarray, flux: np.ndarray) -> np.ndarray:
@@ -444,19 +412,8 @@ def _brightest_of_cells(xy: np.ndarray, flux: np.ndarray) -> np.ndarray:
     if len(xy) <= _MOST_ARROWS:
         return np.arange(len(xy))
     side = int(np.sqrt(_MOST_ARROWS))
-    low, high = _box([xy])
+    low, high = box([xy])
     column, row = np.minimum((xy - low) / (high - low) * side, side - 1).astype(int).T
     cell = row * side + column
     order = np.lexsort((-np.nan_to_num(flux, nan=-np.inf), cell))
     return np.sort(order[np.unique(cell[order], return_index=True)[1]])
-
-
-def _arrow_scale(residuals: np.ndarray, field: float) -> tuple[float, float]:
-    """Return the enlargement of residuals for a field, and the length of a key arrow, pixels."""
-    length = np.maximum(np.hypot(*residuals.T), _SMALLEST)
-    longest = length.max()
-    typical = max(np.percentile(length, 80), 1e-3 * longest)
-    wanted = field * min(0.06, 1 / np.sqrt(len(residuals)))
-    enlargement = min(wanted / typical, 0.2 * field / longest)
-    steps = 10.0 ** np.floor(np.log10(typical)) * np.array([1, 2, 5])
-    return enlargement, float(steps[steps <= typical * (1 + 1e-9)][-1])  # but for rounding

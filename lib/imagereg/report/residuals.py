@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,7 +21,7 @@ _FEWEST_IN_PART = 15  # whose median has a third of the scatter of one
 
 
 def draw_residuals(panel: Axes, positions: np.ndarray, residuals: np.ndarray, *,
-                    used: np.ndarray, limit: float, snr: np.ndarray) -> dict:
+                   used: np.ndarray, limit: float, snr: np.ndarray) -> dict:
     """Draw the residuals of one axis, those beyond the limit at the edge; darker for a high S/N.
 
     Returns {text: mark} for the legend.
@@ -47,7 +48,7 @@ def draw_residuals(panel: Axes, positions: np.ndarray, residuals: np.ndarray, *,
         colours = _shades(snr[shaded])
         panel.scatter(positions[shaded], residuals[shaded], s=size**2, c=colours, linewidths=0,
                       zorder=2.5)
-    trend = _running_median(positions[used], residuals[used])
+    trend = running_median(positions[used], residuals[used])
     if len(trend):
         line, = panel.plot(*trend.T, color=_TREND, linewidth=1.2, zorder=3)
         handles["running median"] = line
@@ -80,7 +81,7 @@ def _shades(snr: np.ndarray) -> np.ndarray:
     return colormaps["Blues"](0.35 + 0.65 * rank)
 
 
-def _running_median(positions: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+def running_median(positions: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     """Return (K, 2) medians of positions and residuals, in parts that overlap by half."""
     n = len(positions)
     if n < _FEWEST_FOR_TREND:
@@ -106,3 +107,28 @@ def round_up(value: float) -> float:
     round_numbers = np.array([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12])
     steps = 10.0 ** np.floor(np.log10(value)) * round_numbers
     return float(steps[steps >= value][0])
+
+
+def box(parts: Sequence[np.ndarray], *, margin: float = 0.0,
+        flattest: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and the upper corner of a box around positions.
+
+    It is a pixel wide at least, leaves a margin (a part of its size), and its sides have at least
+    the ratio `flattest`.
+    """
+    every = np.concatenate(parts)
+    low, high = every.min(axis=0), every.max(axis=0)
+    size = np.maximum((1 + 2 * margin) * (high - low), 1)
+    size = np.maximum(size, flattest * size.max())
+    return (low + high - size) / 2, (low + high + size) / 2
+
+
+def arrow_scale(residuals: np.ndarray, field: float) -> tuple[float, float]:
+    """Return the enlargement of residuals for a field, and the length of a key arrow, pixels."""
+    length = np.maximum(np.hypot(*residuals.T), _SMALLEST)
+    longest = length.max()
+    typical = max(np.percentile(length, 80), 1e-3 * longest)
+    wanted = field * min(0.06, 1 / np.sqrt(len(residuals)))
+    enlargement = min(wanted / typical, 0.2 * field / longest)
+    steps = 10.0 ** np.floor(np.log10(typical)) * np.array([1, 2, 5])
+    return enlargement, float(steps[steps <= typical * (1 + 1e-9)][-1])  # but for rounding

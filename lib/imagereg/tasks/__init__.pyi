@@ -6,6 +6,7 @@ from .solutions.compare import compare_solutions as compare_solutions
 from .solutions.compare import list_solutions as list_solutions
 from .solutions.compare import score_table as score_table
 from .solutions.restore import restore_wcs as restore_wcs
+from .solutions.tweakback import tweakback as tweakback
 
 __all__ = [
     "align_catalogs",
@@ -16,4 +17,5 @@ __all__ = [
     "report_solution",
     "restore_wcs",
     "score_table",
+    "tweakback",
 ]

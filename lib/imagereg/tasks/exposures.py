@@ -128,7 +128,7 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     """Return the exposures of the images to align, with sources found or given by the user."""
     names = ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
     columns = {name: task[name] for name in names}
-    catalogs = lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
+    catalogs = _catalogs(images, task, **columns)
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
     exclusions = _exclusions(task)
     psfs = psf.read_psfs(task.psf) if task.psf and not footprint.writes_psf(task) else {}
@@ -311,6 +311,15 @@ def _limited_stars(table, task, **columns):
     stars = reference_catalog(table, **columns)
     return limited(stars, fluxmin=task.rminflux, fluxmax=task.rmaxflux,
                    fluxunits=task.rfluxunits, nbright=task.refnbright, prefix="r")
+
+
+def _catalogs(images, task, **columns):
+    """Return the catalogs that an @list names beside the images, else those of the catfile."""
+    named = {os.path.basename(image.path): image.catalogs for image in images if image.catalogs}
+    if named:
+        where = next(image.named_in[-1] for image in images if image.catalogs)
+        return lists.UserCatalogs.named(named, where, **columns)
+    return lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
 
 
 def _exclusions(task):

@@ -14,6 +14,9 @@ from imagereg.parameters import ParameterSet
 from imagereg.tasks.solutions import headerlets
 
 CHIP_CATALOG = "the chip catalog"
+CATALOG_LIST = "the list of chip catalogs"
+
+_CATALOGS = ("sky_catalog.coo", "refxy_catalog.coo", "xy_catalog.match", "catalog_fit.match")
 
 #: Name of a file, and what it is in a sentence.
 Role = tuple[str, str]
@@ -33,7 +36,7 @@ def files_read(images: Sequence[InputFile], task: ParameterSet,
         Of imagefindpars and refimagefindpars.
     """
     found = [role for image in images for role in _of_image(image, "the image")]
-    found += [(name, "the catalog") for name in user_catalogs(task)]
+    found += [(name, "the catalog") for name in _user_catalogs(images, task)]
     found += [(name, "the regions") for name in _listed(task.exclusions)]
     with contextlib.suppress(InputError):  # measuring the reference says what is wrong with it
         for image in expand_input(task.refimage) if task.refimage else ():
@@ -54,9 +57,21 @@ def _of_image(image, what):
         yield name, "the list"
 
 
-def user_catalogs(task: ParameterSet) -> list[str]:
-    """Return the names of the catalogs that the catfile names."""
-    return _listed(task.catfile)
+def user_files(images: Sequence[InputFile], task: ParameterSet) -> set[object]:
+    """Return the identities of catalogs of the user, and of the lists that name them.
+
+    A run that would write such a file leaves it as it is: what an earlier run wrote is often given
+    to the next one.
+    """
+    lists_given = [name for image in images for name in image.named_in if image.catalogs]
+    names = [*_user_catalogs(images, task), *lists_given, *filter(None, [task.catfile])]
+    return set(map(file_identity, names))
+
+
+def _user_catalogs(images, task):
+    """Return the names of the catalogs that the catfile names, or an @list beside the images."""
+    beside_images = [name for image in images for name in image.catalogs if name]
+    return beside_images or _listed(task.catfile)
 
 
 def _listed(name):
@@ -70,6 +85,8 @@ def files_written(images: Sequence[InputFile], task: ParameterSet, *,
                   dry_run: bool = False) -> list[Role]:
     """Return all files that a run may make, but for the images that it updates."""
     found = files_of_run(task, dry_run=dry_run)
+    if writes_catalogs(task):
+        found.append((catalog_list(root_name(images[0].path)), CATALOG_LIST))
     for image in images:
         found += _catalogs_written(image, task)
         found += _plots_written(image, task)
@@ -103,6 +120,11 @@ def writes_psf(task: ParameterSet) -> bool:
 def chip_catalog(root: str, number: int) -> str:
     """Name of the list of sources of a chip, numbered from 1."""
     return f"{root}_sci{number}_xy_catalog.coo"
+
+
+def catalog_list(root: str) -> str:
+    """Name of the list of all chip catalogs of a run, by the root of its first image."""
+    return f"{root}_xy_catfile.list"
 
 
 def grown_reference(name: str, ending: str) -> str:
@@ -145,7 +167,7 @@ def _catalogs_written(image, task):
     for root in _roots(image):
         for number in range(1, len(image.wcs_names) + 1):
             yield chip_catalog(root, number), CHIP_CATALOG
-        for ending in ("sky_catalog.coo", "xy_catalog.match", "catalog_fit.match"):
+        for ending in _CATALOGS:
             yield f"{root}_{ending}", "the catalog"
     if task.expand_refcat:
         for ending in (".coo", ".ecsv"):

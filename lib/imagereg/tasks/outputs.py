@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
@@ -57,10 +57,11 @@ def check_outputs(images: Sequence[InputFile], task: ParameterSet, *findings: Pa
 
     A chip catalog that is also one of the user's stays as it is, see `Output`.
     """
-    kept = set(map(footprint.file_identity, footprint.user_catalogs(task)))
+    kept = footprint.user_files(images, task)
+    may_be_kept = (footprint.CHIP_CATALOG, footprint.CATALOG_LIST)
     written = [(name, what)
                for name, what in footprint.files_written(images, task, dry_run=dry_run)
-               if what != footprint.CHIP_CATALOG or footprint.file_identity(name) not in kept]
+               if what not in may_be_kept or footprint.file_identity(name) not in kept]
     read = footprint.files_read(images, task, *findings)
     read += [(name, "the parameters") for name in parameter_files if os.path.isfile(name)]
     footprint.check_apart(read, written)
@@ -98,6 +99,8 @@ class Output:
         Of the headers, only find out what would differ.
     page : callable, optional
         Returns the page of a result, where one is asked for.
+    kept : set
+        Identities of files of the user that are left as they are, see `footprint.user_files`.
 
     Attributes
     ----------
@@ -110,7 +113,7 @@ class Output:
     """
 
     def __init__(self, task: ParameterSet, *, claim: Claim | None = None, dry_run: bool = False,
-                 page: Callable[[Result], str] | None = None):
+                 page: Callable[[Result], str] | None = None, kept: Set[object] = frozenset()):
         self.task = task
         self.page = page
         self.claim = claim
@@ -118,14 +121,27 @@ class Output:
         self.remarks: dict[str, str] = {}
         self.written: list[str] = []
         self.differences: list[str] = []
-        self._kept = set(map(footprint.file_identity, footprint.user_catalogs(task)))
+        self._kept = kept
 
-    def redraw(self, alignment: Alignment) -> list[str]:
-        """Draw the plots of an image, also those that were drawn before; return their names."""
+    def redraw(self, alignment: Alignment) -> dict[str, np.ndarray]:
+        """Draw the plots of an image, also those that were drawn before.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Names of the files, each with the places of the matches, see `plots.match_places`.
+        """
         self.written = [name for name in self.written if name not in _plot_names(alignment)]
         n_before = len(self.written)
         self._plot(alignment)
-        return self.written[n_before:]
+        task = self.task
+        places = {name: np.empty((0, 3)) for name in self.written[n_before:]}
+        for kind in ("residuals", "vector"):
+            name = _plot_name(kind, alignment)
+            if name in places:
+                places[name] = plots.match_places(alignment, kind, labelsize=task.labelsize,
+                                                  ylimit=task.ylimit)
+        return places
 
     def write(self, alignments: Sequence[Alignment], plane: TangentPlane,
               reference: Reference) -> Result:
@@ -136,6 +152,7 @@ class Output:
         if footprint.writes_catalogs(self.task):
             for alignment in alignments:
                 self._write_catalogs(alignment)
+            self._write_catalog_list(alignments)
             if self.task.expand_refcat:
                 self._write_reference(reference)
         for alignment in progress(alignments, "drawing plots", len(alignments)):
@@ -174,7 +191,7 @@ class Output:
         """Write the reference catalog that has grown."""
         final = reference.at(None)
         self._text(footprint.grown_reference(reference.name, ".coo"),
-                   formats.sky_catalog_text(final, reference.name))
+                   formats.grown_catalog_text(final, reference.name))
         self._text(footprint.grown_reference(reference.name, ".ecsv"),
                    sky_table_text(final, reference.name))
 
@@ -198,6 +215,20 @@ class Output:
         write_text(name, text)
         self.written.append(name)
 
+    def _write_catalog_list(self, alignments):
+        """Write the list of all chip catalogs, which another run takes as its catfile."""
+        name = footprint.catalog_list(root_name(alignments[0].exposure.path))
+        if footprint.file_identity(name) in self._kept:
+            log.info("%s is a list of the user: it is left as it is", name)
+            return
+        images: dict[str, list[str]] = {}
+        for alignment in alignments:
+            catalogs = images.setdefault(os.path.basename(alignment.exposure.path), [])
+            root = root_name(alignment.name)
+            chips = range(1, len(alignment.exposure.chips) + 1)
+            catalogs += [footprint.chip_catalog(root, number) for number in chips]
+        self._text(name, formats.catalog_list_text(images))
+
     def _write_catalogs(self, alignment):
         """Write the lists of sources and matches of an image."""
         sources = alignment.exposure.sources
@@ -211,6 +242,9 @@ class Output:
             self._text(name, formats.chip_catalog_text(own, alignment.name, shapes=True))
         text = formats.sky_catalog_text(sources, alignment.name)
         self._text(f"{root}_sky_catalog.coo", text)
+        if np.isfinite(sources.sky).any():  # an image without a WCS has no place on the plane
+            text = formats.plane_catalog_text(sources, alignment.plane, alignment.name)
+            self._text(f"{root}_refxy_catalog.coo", text)
         if alignment.nmatches:
             self._text(f"{root}_xy_catalog.match", formats.match_text(alignment))
             self._text(f"{root}_catalog_fit.match", formats.fit_text(alignment))
@@ -294,7 +328,8 @@ class Output:
         written, differences = [], []
         extension = None
         said = []
-        if task.headerlet and len(solved) == len(alignments):
+        is_whole = len(solved) == len(alignments)
+        if task.headerlet and is_whole and headerlets.can_have_headerlet(path):
             made = headerlets.write(path, solved, task, dry_run=self.dry_run)
             extension = made if task.attach else None
             written.append(headerlets.file_name(path, task.hdrfile))
@@ -333,7 +368,9 @@ def _new_wcss(alignment: Alignment) -> dict[int, WCS | None]:
 
 
 def _shift(alignment):
-    """Row of the shiftfile; NaN for an image that failed."""
+    """Return the row of the shiftfile: what was measured, NaN for an image that failed."""
+    if alignment.status is Status.UNCHANGED and alignment.fit is not None:
+        alignment = dataclasses.replace(alignment, status=Status.ALIGNED)
     values = [*alignment.offset, alignment.rotation, alignment.scale, *alignment.rms]
     if alignment.status is Status.FAILED:
         values = [np.nan] * len(values)

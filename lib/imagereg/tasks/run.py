@@ -17,7 +17,7 @@ from astropy.wcs import WCS
 from imagereg.alignment import Alignment, Chip, Exposure, Metadata, Rules, align
 from imagereg.catalogs import Reference, SourceCatalog
 from imagereg.errors import InputError
-from imagereg.files import Claim, atomic, expand_input, mef_inputs, psf
+from imagereg.files import Claim, atomic, expand_input, inputs, mef_inputs, psf
 from imagereg.files.images import fits, instruments, rewrite
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
@@ -65,22 +65,24 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
     """
     if dry_run:
         task = without_outputs(task)
+    task = task.replace(refimage=inputs.without_extension(task.refimage))
     changing = changes_images(task) and not dry_run
-    inputs = expand_input(given)
-    with Claim(file.path for file in inputs if changing) as claim:
-        images = mef_inputs(inputs, dry_run=dry_run)
+    files = expand_input(given)
+    with Claim(file.path for file in files if changing) as claim:
+        images = mef_inputs(files, dry_run=dry_run)
         claim.take(image.path for image in images if changing)
         check_outputs(images, task, finding, ref_finding, dry_run=dry_run,
                       parameter_files=parameter_files)
         sets = [task, finding, ref_finding]
         page = functools.partial(page_text, given=given, sets=sets)
-        output = Output(task, claim=claim, dry_run=dry_run, page=page)
+        output = Output(task, claim=claim, dry_run=dry_run, page=page,
+                        kept=footprint.user_files(images, task))
         with logged(given, sets) as last_words, _reserved(task, dry_run), \
                 _new_wcs(images, task, output) as (images, task):
             log.info("images   %s", ", ".join(image.path for image in images))
             measured = measure_images(task, finding, images)
             exposures = [each.exposure for each in measured]
-            _check_companions(exposures, task)
+            _check_companions(exposures, task, output)
             star_table = "" if dry_run else footprint.star_table(task)
             plane, reference = measure_reference(task, ref_finding, exposures, images=images,
                                                  star_table=star_table, dry_run=dry_run)
@@ -211,18 +213,26 @@ def recompute(
     return warnings, differences
 
 
-def _check_companions(exposures, task):
-    """Raise InputError where a single image has nothing to be aligned with."""
-    if len(exposures) < 2 and not (task.refimage or task.refcat):
-        only = exposures[0]
-        raise InputError(only.problem or f"{only.name} is the only image: there is nothing to "
-                                         "align it with")
+def _check_companions(exposures, task, output):
+    """Raise InputError where a single image has nothing to be aligned with.
+
+    Its catalogs are written all the same, if that is all that the run can be for.
+    """
+    if len(exposures) > 1 or task.refimage or task.refcat:
+        return
+    only = exposures[0]
+    reason = "is the only image: there is nothing to align it with"
+    if only.problem or task.updatehdr or task.headerlet or not footprint.writes_catalogs(task):
+        raise InputError(only.problem or f"{only.name} {reason}")
+    log.warning("%s %s", only.name, reason)
+    output.remarks[only.path] = f"it {reason}"
 
 
 def rules_of(task: ParameterSet, plane: TangentPlane) -> Rules:
     """Return what the parameters of tweakreg say of matching and fitting."""
     scale = plane.pixel_scale if task.searchunits == "arcseconds" else 1.0
     same = {name: task[name] for name in _RULES}
+    same["minobj"] = max(task.minobj, 0)  # -1: no minimum, as in drizzlepac
     return Rules(searchrad=task.searchrad / scale, xoffset=task.xoffset or 0.0,
                  yoffset=task.yoffset or 0.0, minobj_is_asked="minobj" in task.changed, **same)
 

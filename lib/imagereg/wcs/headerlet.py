@@ -197,8 +197,8 @@ def _history_lines(text):
     return [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, _HISTORY_WIDTH)]
 
 
-def to_attach(headerlet: fits.HDUList) -> tuple[bytes, NonstandardExtHDU]:
-    """Content of the file of a headerlet, and the extension that attaches it to its image."""
+def file_and_extension(headerlet: fits.HDUList) -> tuple[bytes, NonstandardExtHDU]:
+    """Return a headerlet as the bytes of a file, and as an extension to attach to its image."""
     buffer = io.BytesIO()
     with _stwcs_at_work():
         from stwcs.wcsutil.headerlet import HeaderletHDU
@@ -207,7 +207,7 @@ def to_attach(headerlet: fits.HDUList) -> tuple[bytes, NonstandardExtHDU]:
         extension = HeaderletHDU.fromheaderlet(headerlet)
     for card in extension.header.cards:
         if isinstance(card.value, str) and len(card.value) + len(card.comment) > _CARD_ROOM:
-            card.comment = ""  # with names as long as HST's there is no room for stwcs' comments
+            card.comment = ""  # stwcs' comments do not fit beside names as long as HST's
     return buffer.getvalue(), extension
 
 

@@ -31,7 +31,7 @@ class InMemory(fits.HDUList):
 
 @contextlib.contextmanager
 def silent_stwcs() -> Iterator[None]:
-    """Keep what stwcs and astropy print, log and warn of from the user; our log has the prints."""
+    """Hide what stwcs and astropy print, log and warn about; what they print goes to our log."""
     from stwcs.wcsutil import headerlet
 
     def silence(record):
@@ -41,7 +41,7 @@ def silent_stwcs() -> Iterator[None]:
     printed = io.StringIO()
     try:
         with SILENCE, contextlib.redirect_stdout(printed), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of keywords that stwcs makes for its own use
+            warnings.simplefilter("ignore")  # about keywords that stwcs makes for its own use
             for logger in loggers:
                 logger.addFilter(silence)
             yield

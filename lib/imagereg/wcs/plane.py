@@ -53,6 +53,33 @@ def sky_offsets(sky: ArrayLike, origin: ArrayLike) -> np.ndarray:
     return np.column_stack([east * np.cos(np.deg2rad(sky[:, 1])), dec])
 
 
+def great_circle_offsets(centre: ArrayLike, vectors: np.ndarray) -> np.ndarray:
+    """Return how far west and north of a centre positions are, along great circles.
+
+    Parameters
+    ----------
+    centre : (..., 2) array_like
+        Longitude and latitude, degrees.
+    vectors : (..., M, 3) ndarray
+        Unit vectors towards M positions.
+
+    Returns
+    -------
+    (..., M, 2) ndarray
+        Offsets in degrees; their length is the separation from the centre.
+    """
+    lon, lat = np.moveaxis(np.deg2rad(centre), -1, 0)
+    west = np.stack([np.sin(lon), -np.cos(lon), np.zeros_like(lon)], axis=-1)
+    north = np.stack(
+        [-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)], axis=-1
+    )
+    axes = np.stack([west, north, unit_vectors(centre)], axis=-1)
+    x, y, z = np.moveaxis(vectors @ axes, -1, 0)
+    sine = np.hypot(x, y)
+    scale = np.rad2deg(np.arctan2(sine, z) / np.where(sine > 0, sine, 1))
+    return np.stack([x * scale, y * scale], axis=-1)
+
+
 def pixel_to_sky(wcs: WCS, xy: ArrayLike) -> np.ndarray:
     """Right ascension and declination (N, 2), degrees, of FITS pixels (N, 2), with distortion."""
     xy = np.reshape(xy, (-1, 2))

@@ -184,9 +184,13 @@ def test_lists_that_share_too_few_stars_with_the_rest_are_told_apart():
     assert Overlap.of([lists[0], bridge, *lists[2:]], PLANE, 1.0).blocks_apart() == set()
 
 
-def two_chips(roll, shift, number):
-    """Return an exposure of two chips, rolled by quarter turns, whose second chip is off by a shift."""
+def two_chips(roll, shift, number, trail=0.0):
+    """Return an exposure of two chips, rolled by quarter turns, whose second chip is off by a shift.
+
+    Charge that trails moves sources of 1000 counts by `trail` pixels where they are farthest from the outer edge.
+    """
     sky = stars(1500, 4) * 2.4 - 700
+    flux = 10 ** np.random.default_rng(5).uniform(2.5, 5, len(sky))
     angle = np.deg2rad(roll)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     chips, parts = [], []
@@ -195,10 +199,13 @@ def two_chips(roll, shift, number):
         wcs.wcs.cd = wcs.wcs.cd @ turn
         wcs.wcs.set()
         xy = wcs.wcs_world2pix(PLANE.plane_to_sky(sky), 1)
-        xy = xy[((xy > 1) & (xy < SHAPE[::-1])).all(axis=1)]
+        inside = ((xy > 1) & (xy < SHAPE[::-1])).all(axis=1)
+        xy = xy[inside]
+        path = xy[:, 1] / SHAPE[0] - (extver == 2)
         xy = xy + noise(xy.shape, 10 * number + extver) + (shift if extver == 2 else 0) + 0.5 * number
+        xy[:, 1] += trail * path * (flux[inside] / 1000) ** -0.4
         chips.append(Chip(extver, wcs, SHAPE))
-        parts.append(SourceCatalog(xy, xy_error=np.full(xy.shape, ERROR), flux=1000.0, chip=extver))
+        parts.append(SourceCatalog(xy, xy_error=np.full(xy.shape, ERROR), flux=flux[inside], chip=extver))
     metadata = Metadata(optics="ACS WFC F606W")
     return Exposure.measured(f"{number}_flt.fits", chips, SourceCatalog.concat(parts), metadata=metadata)
 
@@ -219,6 +226,19 @@ def test_chip_that_is_shifted_is_put_right_in_all_images(shift):
     for result in results[1:]:
         assert np.hypot(*result.rms) < 3 * ERROR
         assert result.nmatches > 300
+
+
+@pytest.mark.parametrize("shift", [(0.25, -0.15), (0.0, 0.0)])
+def test_charge_that_trails_moves_no_chip_and_no_exposure(shift):
+    rolls = (0, 90, 180)
+    clean = verdicts([two_chips(roll, shift, number) for number, roll in enumerate(rolls)], PLANE, JOINT)
+    trailed = verdicts([two_chips(roll, shift, number, 0.15) for number, roll in enumerate(rolls)], PLANE, JOINT)
+    for one, other in zip(clean[1:], trailed[1:], strict=True):
+        assert "charge" not in one.reason and "charge that trails moves sources" in other.reason
+        assert ("chip 2 was off by" in other.reason) == (shift != (0, 0))
+        for chip, same in zip(one.corrected_chips(), other.corrected_chips(), strict=True):
+            away = pixel_to_sky(chip.wcs, CORNERS) - pixel_to_sky(same.wcs, CORNERS)
+            assert np.abs(away).max() * 3600 < 0.01 * PLANE.pixel_scale
 
 
 @pytest.mark.parametrize(("factor", "floor"), [(1.0, 0.0), (2.0, 0.0), (1.0, 0.02), (2.0, 0.02), (0.0, 0.01)])

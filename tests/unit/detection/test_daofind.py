@@ -7,8 +7,8 @@ import pytest
 from finders import find_sources, make_kernel
 
 from imagereg.catalogs.sources import Flag
-from imagereg.detection import daofind as find
-from imagereg.detection.daofind import sky_sigma
+from imagereg.detection.finders import daofind as find
+from imagereg.detection.finders.daofind import sky_sigma
 
 SKY, NOISE = 100.0, 5.0
 COLUMNS = ("xy", "xy_error", "flux", "flux_error", "ident", "chip", "sharp", "round1", "round2", "flags")

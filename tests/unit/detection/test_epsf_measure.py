@@ -124,5 +124,5 @@ def test_scatter_is_what_errors_do_not_explain(scatter):
     moved = np.random.default_rng(2).normal(0, scatter, field.dithers.place.shape)
     dithers = dataclasses.replace(field.dithers, place=field.dithers.place + moved)
     stamps = field.stamps.cropped(psf.half)
-    _, found = dithers.shared(fit_stars(stamps, psf, psf.error))
+    _, found = dithers.shared(fit_stars(stamps, psf))
     assert found == pytest.approx(scatter, abs=0.004, rel=0.15)

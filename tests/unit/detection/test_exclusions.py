@@ -3,6 +3,7 @@
 import logging
 import warnings
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -59,6 +60,54 @@ def test_shapes_have_the_pixels_that_the_package_regions_has(region):
 
 def test_a_box_whose_edges_are_on_pixel_centres_has_its_area():
     assert mask("-box(50,50,20,10,0)").sum() == 200
+
+
+@pytest.mark.parametrize("slope", [(20, 20), (20, -20), (20, 10), (10, -20), (7, 3)])
+def test_areas_that_share_an_edge_through_pixel_centres_share_no_pixel(slope):
+    """Two halves of a square, which has as many pixels as its area."""
+    origin, along, across = np.array([60, 60]), np.array(slope), np.array([-slope[1], slope[0]])
+    halves = [np.ravel([origin, origin + along + across, origin + side]) for side in (along, across)]
+    masks = [mask(f"-polygon({','.join(map(str, corners))})") for corners in halves]
+    assert not (masks[0] & masks[1]).any()
+    assert masks[0].sum() + masks[1].sum() == along @ along
+
+
+def test_turned_squares_side_by_side_share_no_pixel():
+    side = float(np.hypot(10, 10))
+    squares = [mask(f"-box({x},{y},{side!r},{side!r},45)") for x, y in ((50, 50), (60, 60), (40, 60), (50, 70))]
+    assert np.max(np.sum(squares, axis=0)) == 1
+    assert [square.sum() for square in squares] == [200] * 4
+
+
+def part_of_ring(inner, outer, start, stop, turn=0.0, x=60.0, y=50.0):
+    """Return the pixels between two ellipses and two directions, from the formulas."""
+    rows, columns = np.mgrid[1:SHAPE[0] + 1, 1:SHAPE[1] + 1]
+    turned = (columns - x + 1j * (rows - y)) * np.exp(-1j * np.deg2rad(turn))
+    within = [np.hypot(turned.real / a, turned.imag / b) < 1 for a, b in (outer, inner)]
+    return within[0] & ~within[1] & ((np.angle(turned, deg=True) - start) % 360 < (stop - start) % 360)
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("panda(60.3,50.2,10,100,3,9.1,30.4,2)", part_of_ring((9.1, 9.1), (30.4, 30.4), 10, 100, 0, 60.3, 50.2)),
+    ("panda(60.3,50.2,300,400,1,9.1,30.4,1)", part_of_ring((9.1, 9.1), (30.4, 30.4), 300, 40, 0, 60.3, 50.2)),
+    ("pie(60.3,50.2,9.1,30.4,300,400)", part_of_ring((9.1, 9.1), (30.4, 30.4), 300, 40, 0, 60.3, 50.2)),
+    ("epanda(60,50,-20,75,2,10.2,5.1,40.8,20.4,3,33)", part_of_ring((10.2, 5.1), (40.8, 20.4), -20, 75, 33)),
+    ("pie(60.3,50.2,80,120)", part_of_ring((1e-9, 1e-9), (1e9, 1e9), 80, 120, 0, 60.3, 50.2)),
+    ("sector(60.3,50.2,80,120)", part_of_ring((1e-9, 1e-9), (1e9, 1e9), 80, 120, 0, 60.3, 50.2)),
+])
+def test_parts_of_rings(text, expected):
+    np.testing.assert_array_equal(mask("image\n-" + text), expected)
+
+
+def test_parts_of_rings_make_rings():
+    quarters = [mask(f"-bpanda(60,50,{start},{start + 90},1,10,6,40,20,1,27)") for start in (0, 90, 180, 270)]
+    assert np.max(np.sum(quarters, axis=0)) == 1
+    ring = mask("-box(60,50,10,6,40,20,27)")
+    np.testing.assert_array_equal(np.any(quarters, axis=0), ring)
+    np.testing.assert_array_equal(mask("-bpanda(60,50,0,360,4,10,6,40,20,1,27)"), ring)
+    np.testing.assert_array_equal(mask("-panda(60,50,0,360,4,0,40,2)"), disc(60, 50, 40))
+    np.testing.assert_array_equal(mask("-annulus(60,50,0,20,40)"), disc(60, 50, 40))
+    np.testing.assert_array_equal(mask("-epanda(60,50,0,360,4,0,0,40,20,1)"), mask("-ellipse(60,50,40,20,0)"))
 
 
 # What a file means
@@ -172,6 +221,15 @@ def test_physical_pixels_follow_ltm_and_ltv():
     np.testing.assert_array_equal(mask(text, **options), expected)
 
 
+def test_pixels_of_ciao_are_physical_ones():
+    """Those of the whole detector, of which a subarray shows a part; what a line names goes before."""
+    options = {"ltv": (-500.0, -1000.0)}
+    head = "# Region file format: CIAO version 1.0\n"
+    np.testing.assert_array_equal(mask(head + "-circle(550,1060,20)", **options), disc(50, 60, 20))
+    np.testing.assert_array_equal(mask(head + "image\n-circle(50,60,20)", **options), disc(50, 60, 20))
+    assert not mask("-circle(550,1060,20)", **options).any()
+
+
 # The sky
 
 @pytest.fixture
@@ -246,6 +304,20 @@ def test_polygons_on_the_sky_have_their_corners_on_the_chip(plain_wcs):
     assert (mask("icrs;-" + text, wcs=plain_wcs) != expected).sum() <= 2
 
 
+@pytest.mark.parametrize("distance, radius", [(14, "14d"), (60, "3600'"), (85, "306000.0\"")])
+def test_areas_on_the_sky_may_be_very_large(plain_wcs, distance, radius):
+    """Their edge crosses the chip."""
+    centre, lon, lat = centre_of(plain_wcs)
+    far = centre.directional_offset_by(200 * u.deg, distance * u.deg)
+    separation = pixel_sky(plain_wcs, SHAPE).separation(far).deg.reshape(SHAPE)
+    for shape in (f"circle({far.ra.deg},{far.dec.deg},{radius})",
+                  f"ellipse({far.ra.deg},{far.dec.deg},{radius},{radius},20)"):
+        found = mask("icrs\n-" + shape, wcs=plain_wcs)
+        sure = np.abs(separation - distance) > 0.1 * 0.05 / 3600
+        np.testing.assert_array_equal(found[sure], (separation < distance)[sure])
+        assert 0 < found.sum() < found.size
+
+
 def test_regions_elsewhere_on_the_sky_exclude_nothing(plain_wcs):
     text = "icrs\n-circle(330,-30,5\")\n-circle(150,-80,9)\n-polygon(0,0,5,0,5,5)\n-box(150,31.5,10',10',3)"
     assert not mask(text, wcs=plain_wcs).any()
@@ -262,7 +334,10 @@ BAD = {"circle(1,2)": "circle(x,y,radius)", "circle(1,2,3,4)": "circle(x,y,radiu
        "circle(1,2,0)": "sizes above 0", "circle(1,2,-3)": "sizes above 0", "circle(nan,2,3)": "positions",
        "circle(1,,3)": "positions", "circle(1,2,3": "x y radius", "hexagon(1,2,3)": "polygon", "1 2": "x y radius",
        "1 2 3 4": "x y radius", "wcsa": "coordinate systems", "detector;circle(1,2,3)": "coordinate systems",
-       "panda(1,2,0,360,4,5,6,1)": "one of circle", "annulus(1,2,5,3)": "sizes that grow",
+       "panda(1,2,0,360,4,5,1)": "panda(x,y,start",
+       "panda(1,2,0,360,x,5,6,1)": "panda(x,y,start", "epanda(1,2,0,9,1,0,3,4,5,1)": "sizes above 0",
+       "pie(1,2,3,4,x,5)": "angles in degrees", "pie(1,2,3,4,5)": "pie(x,y,", "fk5;circle(1,2,91d)": "at most 90",
+       "annulus(1,2,5,3)": "sizes that grow",
        "ellipse(1,2,3,4,x)": "ellipse", "box(1,2,3,4,5,6)": "box(x,y,width", "polygon(1,2,3,4)": "polygon(x,y",
        "image;circle(1:2:3,4:5:6,7)": "system image", "fk5;circle(12:61:00,1:1:1,3)": "positions",
        "fk5;circle(1,91,3)": "latitude",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-import defaults
 import numpy as np
 import pytest
+from finders import how
 from scipy.spatial import cKDTree
 
 from imagereg.catalogs import Flag
-from imagereg.detection import Finding, measure_chip, refine_positions
+from imagereg.detection import measure_chip, refine_positions
 from imagereg.detection.psf.epsf_measure import measure_psf
 
 _SHAPE = (300, 400)
@@ -44,9 +42,7 @@ def nebula(image):
 
 def _sources(image, gain=np.inf, bad=None):
     """Return positions of the sources, and which are unreliable."""
-    values = defaults.of("imagefindpars", *(field.name for field in dataclasses.fields(Finding)))
-    limits = dict.fromkeys(("skysigma", "sharplo", "sharphi", "roundlo", "roundhi"))
-    finding = Finding(**(values | limits | {"threshold": 5.0}))
+    finding = how(threshold=5.0)
     sources, stamps = measure_chip(image, finding, bad=bad, relative_noise=None, excluded=None,
                                    gain=gain, chip=1, where="test")
     refined = refine_positions(sources, stamps, measure_psf(stamps, finding.conv_width))

@@ -5,7 +5,7 @@ import pytest
 from finders import find_sources, make_kernel
 
 from imagereg.catalogs.sources import Flag
-from imagereg.detection.daofind import sky_sigma
+from imagereg.detection.finders.daofind import sky_sigma
 
 SKY, NOISE, FWHM = 100.0, 5.0, 3.5
 SHAPE = (60, 120)

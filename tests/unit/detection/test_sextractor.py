@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 from imagereg.catalogs.sources import Flag
-from imagereg.detection import sextractor
+from imagereg.detection.finders import sextractor
 from imagereg.errors import InputError
 
 SKY, READ_NOISE, FWHM, SHAPE = 60.0, 5.0, 2.5, (300, 400)
@@ -198,7 +198,7 @@ def test_own_configuration(field, tmp_path):
         "CATALOG_TYPE ASCII\nPARAMETERS_NAME nosuch.param\nCHECKIMAGE_TYPE BACKGROUND\nSATUR_LEVEL 3000\nGAIN 77\n")
     bad = np.zeros(SHAPE, bool)
     bad[100] = True
-    found = find_sources_sextractor(field.image, bad=bad, config=folder / "mine.sex", threshold=1.0, conv_width=FWHM)
+    found = find_sources_sextractor(field.image, bad=bad, sexconfig=folder / "mine.sex", threshold=1.0, conv_width=FWHM)
     rows, error = matched(found[found.flags == 0], field)
     everything = find_sources_sextractor(field.image, threshold=1.0, conv_width=FWHM)
     assert 20 < len(found) < 0.9 * len(everything)
@@ -215,23 +215,23 @@ def test_configuration_of_two_lines(field, tmp_path):
     plain = find_sources_sextractor(field.image, threshold=4.0, conv_width=FWHM)
     short = tmp_path / "short.sex"
     short.write_text("# mine\nDETECT_MINAREA 3   # pixels\nDEBLEND_NTHRESH 32\n")
-    same = find_sources_sextractor(field.image, config=short, threshold=4.0, conv_width=FWHM)
+    same = find_sources_sextractor(field.image, sexconfig=short, threshold=4.0, conv_width=FWHM)
     np.testing.assert_array_equal(same.xy, plain.xy)
     short.write_text("DETECT_MINAREA 3\nDETECT_THRESH 50\n")
-    fewer = find_sources_sextractor(field.image, config=short, threshold=4.0, conv_width=FWHM)
+    fewer = find_sources_sextractor(field.image, sexconfig=short, threshold=4.0, conv_width=FWHM)
     assert 0 < len(fewer) < len(plain)
     short.write_text("FILTER Y\nDETECT_MINAREA 3\n")
-    same = find_sources_sextractor(field.image, config=short, threshold=4.0, conv_width=FWHM)
+    same = find_sources_sextractor(field.image, sexconfig=short, threshold=4.0, conv_width=FWHM)
     np.testing.assert_array_equal(same.xy, plain.xy)
 
 
 @needs_program
 def test_bad_configuration(field, tmp_path):
     with pytest.raises(InputError, match="the SExtractor configuration .*nosuch.sex does not exist"):
-        find_sources_sextractor(field.image, config=str(tmp_path / "nosuch.sex"))
+        find_sources_sextractor(field.image, sexconfig=str(tmp_path / "nosuch.sex"))
     (tmp_path / "bad.sex").write_text("FILTER Y\nFILTER_NAME nosuch.conv\n")
     with pytest.raises(InputError, match=r"failed: .*nosuch\.conv"):
-        find_sources_sextractor(field.image, config=str(tmp_path / "bad.sex"))
+        find_sources_sextractor(field.image, sexconfig=str(tmp_path / "bad.sex"))
 
 
 # Without the program, or with one that does not work

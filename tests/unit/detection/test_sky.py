@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imagereg.detection.daofind import sky_sigma
+from imagereg.detection.finders.daofind import sky_sigma
 from imagereg.detection.sky import measure_sky
 
 _SHAPE = (512, 640)

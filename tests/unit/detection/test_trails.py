@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import defaults
 import numpy as np
 import pytest
+from finders import find_sources, how
 
-from imagereg.detection import Finding, measure_chip, trails
-from imagereg.detection.daofind import find_sources
+from imagereg.detection import measure_chip, trails
 from imagereg.detection.sky import Sky, measure_sky
 from imagereg.detection.trails import on_trails
 
@@ -56,8 +55,8 @@ def _exposed(light, seed=1):
 def _taken(image, bad=None):
     """Return the sources of an image, FITS pixels, and which of them are on trails."""
     sky = measure_sky(image, bad)
-    xy = find_sources(image, conv_width=_WIDTH, threshold=4.0, nsigma=1.5, ratio=1.0, theta=0.0,
-                      bad=bad, relative_noise=sky.relative_noise, sky=(sky.level, sky.noise)).xy
+    xy = find_sources(image, conv_width=_WIDTH, threshold=4.0, bad=bad,
+                      relative_noise=sky.relative_noise, sky=(sky.level, sky.noise)).xy
     return xy, on_trails(image, xy, sky, width=_WIDTH, bad=bad)
 
 
@@ -81,11 +80,9 @@ def test_sources_of_a_trail_are_found_and_its_surroundings_stay(number, options)
 
 
 def test_lists_have_no_sources_on_trails():
-    values = defaults.of("imagefindpars", *(field.name for field in dataclasses.fields(Finding)))
-    limits = dict.fromkeys(("skysigma", "sharplo", "sharphi", "roundlo", "roundhi"))
     trail = _trail(2500.0)
     sources, stamps = measure_chip(
-        _exposed(_field(200) + trail), Finding(**(values | limits)), bad=None, relative_noise=None,
+        _exposed(_field(200) + trail), how(), bad=None, relative_noise=None,
         excluded=None, gain=1.0, chip=1, where="test",
     )  # fmt: skip
     assert len(sources) == len(stamps) > 100

@@ -74,3 +74,35 @@ def test_electrons_per_count():
                                     {"BUNIT": "nanomaggy", "GAIN": 4.7, "EXPTIME": 53.9}])
 def test_gain_is_not_guessed(header):
     assert electrons_per_count(header) == np.inf
+
+
+@pytest.mark.parametrize(("unit", "true_gain", "expected"), [
+    ("ELECTRONS/S", 1.0, 1.0),  # the header says 700
+    ("MJy/sr", 40.0, 40.0),  # it says nothing
+    ("ELECTRONS", 0.9, 1.0),  # it says about the same
+])
+def test_errors_of_pixels_tell_the_gain(tmp_path, unit, true_gain, expected):
+    rng = np.random.default_rng(3)
+    data = 20 + 5000 * rng.uniform(size=(256, 256)) ** 20
+    errors = np.sqrt(data / true_gain + 25)
+    errors[:8] = 0
+    bad = np.zeros(data.shape, np.int16)
+    bad[8:16] = 1
+    errors[8:16] = 1e6
+    wcs = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": 1e-5, "CDELT2": 1e-5, "BUNIT": unit,
+           "EXPTIME": 700.0}
+    hdus = [fits.ImageHDU(data, name="SCI"), fits.ImageHDU(errors, name="ERR"), fits.ImageHDU(bad, name="DQ")]
+    hdus[0].header.update(wcs)
+    path = tmp_path / "a_flt.fits"
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    with read_image(str(path)) as image:
+        assert image.pixels(image.chips[0], "").gain == pytest.approx(expected, rel=0.02)
+
+
+def test_errors_that_say_nothing_of_light_leave_the_gain(tmp_path):
+    data = np.arange(4096.0).reshape(64, 64)
+    sci = fits.ImageHDU(data, fits.Header({"BUNIT": "ELECTRONS", "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}), "SCI")
+    path = tmp_path / "a_flt.fits"
+    fits.HDUList([fits.PrimaryHDU(), sci, fits.ImageHDU(np.full_like(data, 7), name="ERR")]).writeto(path)
+    with read_image(str(path)) as image:
+        assert image.pixels(image.chips[0], "").gain == 1.0

@@ -15,9 +15,9 @@ from test_plots import OFFSET, SCALE, aligned, with_histogram
 
 from imagereg.alignment.sequence import Alignment, Status
 from imagereg.report import page
-from imagereg.report.advice import advice
-from imagereg.report.cutouts import pictures
+from imagereg.report.cutouts import FINE, pictures
 from imagereg.report.summary import Result
+from imagereg.tasks.feedback.advice import advice
 
 EVIL = "<script>alert('x')</script>&\"_flt.fits"
 FACTS = page.Facts("0.1.0", "2026-01-02", "/data/" + EVIL, "tweakreg '" + EVIL + "'",
@@ -55,8 +55,9 @@ def sky(alignment):
 
 def made(*alignments, pixels=False):
     result = Result(alignments, alignments[0].plane, alignments[0].reference)
-    return page.report_page(result, FACTS, advise=lambda alignment: advice(alignment, **VALUES),
-                            pictures=lambda a: pictures(a, sky(a), None) if pixels else None)
+    return page.report_page(alignments, result.table(), result.plane, FACTS,
+                            advise=lambda alignment: advice(alignment, **VALUES),
+                            pictures=lambda a, detail: pictures(a, sky(a), None, detail) if pixels else None)
 
 
 class Reader(HTMLParser):
@@ -97,20 +98,25 @@ def test_the_verdict_comes_first_and_a_failure_has_advice(good, failed):
     assert body.index("1 of 2 images aligned, 1 failed") < body.index("<table>")
     section = body.partition('id="image2"')[2]
     assert 'What to try next' in section and "searchrad=5</code>" in section and "threshold=5</code>" in section
-    assert "at most 321 pairs in a bin" in section and "Histogram of offsets" in section
+    assert "321 in the fullest bin" in section and "peak, not believed, at" in section
+    assert "Histogram of offsets" in section
     assert "Residuals before" not in section
 
 
 def test_size_of_a_page_of_six_exposures(good):
-    """Under 5 MB, with pictures of six exposures of two chips."""
-    assert len(made(*[good] * 6, pixels=True)) < 5e6
+    """Under 1 MB, with pictures of six exposures of two chips; one of sixty takes a fifth of the room."""
+    assert len(made(*[good] * 6, pixels=True)) < 1e6
+    assert len(made(*[good] * 10, pixels=True)) < 10 * 7e4
 
 
 def test_sections_of_many_exposures_are_closed_but_for_failures(good, failed, monkeypatch):
-    monkeypatch.setattr(page, "_figures", lambda alignment: ())
+    monkeypatch.setattr(page, "_figures", lambda alignment, most: ())
     tags = Reader(made(*[good] * 59, failed)).tags
-    opened = [attrs["id"] for tag, attrs in tags if tag == "details" and "open" in attrs]
-    assert opened == ["image60"]
+    opened = ["open" in attrs for tag, attrs in tags if tag == "details"]
+    assert opened == [False] * 59 + [True]
+    text = made(*[good] * 59, failed)
+    # Inside, where a link from the table opens a section that is closed.
+    assert text.index('<div id="image60">') > text.index("</summary>", text.rindex("<details"))
 
 
 def test_footprints_are_north_up_and_east_left(good):
@@ -129,14 +135,15 @@ def test_footprints_are_north_up_and_east_left(good):
 
 def test_before_and_after_show_a_star_where_each_wcs_has_it(good):
     """By the WCS after the run stars are in the middle, before it they are off by the offset."""
-    seen = pictures(good, sky(good), None)
+    seen = pictures(good, sky(good), None, FINE)
     assert seen.fwhm == pytest.approx(2.355 * 1.5, rel=0.15)
-    assert set(seen.chips) == {1, 2} and seen.stars == ()
+    assert set(seen.chips) == {1, 2} and seen.strips == {}
     reference = good.exposure.chips, sky(good)
-    star = pictures(good, sky(good), reference).stars[0]
+    seen = pictures(good, sky(good), reference, FINE)
+    assert seen.n_stars == 6
     middles = []
-    for picture in (star.before, star.after):
-        darkness = 255.0 - imread(io.BytesIO(picture), format="jpg")[..., 0][::-1]
+    for when in ("before", "after"):
+        darkness = 255.0 - imread(io.BytesIO(seen.strips[when]), format="jpg")[:, :48, 0][::-1]
         darkness[darkness < 128] = 0
         y, x = np.mgrid[:48, :48]
         middles.append([np.average(x, weights=darkness), np.average(y, weights=darkness)])
@@ -177,7 +184,7 @@ def test_the_page_in_a_browser(width, good, failed, tmp_path):
 def test_pictures_are_images(good):
     tags = Reader(made(good, pixels=True)).tags
     data = [attrs["src"] for tag, attrs in tags if tag == "img"]
-    assert len(data) > 5
+    assert len(data) == 1  # the mean star; where the reference is an image, strips of stars besides
     for uri in data:
         content = base64.b64decode(uri.partition("base64,")[2], validate=True)
-        assert content.startswith((b"\x89PNG", b"\xff\xd8\xff"))
+        assert content.startswith(b"\xff\xd8\xff")

@@ -249,6 +249,22 @@ def test_no_peak_looks_like_one(alignment):
     places = [tuple(circle.get_offsets()[0]) for circle in panel.collections]
     assert places[:2] == [(-12, 10)] * 2 and (15, -15) in places
     assert panel.collections[1].get_linestyle() != panel.collections[-1].get_linestyle()
+    alone = with_histogram(failed, 41, peak=(12.0, -7.0))
+    panel = plots._histogram_page(alone, 8).figure.axes[0]
+    assert panel.texts[0].get_text().startswith("not believed: 321 pairs\n")  # it is a peak, for all that
+
+
+def test_places_of_matches_are_where_they_are_drawn(alignment):
+    """A click on what is seen in the PNG of a match finds this match."""
+    for kind, draw in [("residuals", residuals_png), ("vector", vector_png)]:
+        picture = 255 * plots.pixels(draw(alignment, labelsize=8))
+        places = plots.match_places(alignment, kind, labelsize=8)
+        assert set(places[:, 2]) == set(range(len(alignment.rows)))
+        x, y = np.rint(places[:, :2]).astype(int).T
+        around = np.array([picture[j - 2:j + 3, i - 2:i + 3].min() for i, j in zip(x, y, strict=True)])
+        assert (around < 200).mean() > 0.98, kind
+        lonely = picture[np.roll(y, 1), x].min(axis=1)
+        assert (lonely < 200).mean() < 0.5
 
 
 def test_trend_and_shades_of_residuals(alignment):

@@ -76,3 +76,26 @@ def test_the_reference_wcs_is_not_updated(tmp_path, monkeypatch, capsys, name):
     assert main(["--apply", "theirs.txt"]) == 2
     assert "would take the place of the reference WCS plane.fits" in capsys.readouterr().err
     assert Path("plane.fits").read_bytes() == before
+
+
+@pytest.mark.parametrize("row", ["nan 0 0 1", "inf 1 0 1", "0 -inf 0 1", "0 0 inf 1", "1e308 1e308 0 0.01"])
+def test_a_shift_that_is_not_finite_is_none(tmp_path, monkeypatch, capsys, row):
+    monkeypatch.chdir(tmp_path)
+    write_image("b.fits")
+    write_plane("plane.fits")
+    Path("theirs.txt").write_text(f"# frame: output\n# refimage: plane.fits[wcs]\nb.fits {row} 0.1 0.2\n")
+    content = Path("b.fits").read_bytes()
+    assert main(["--apply", "theirs.txt"]) == 1
+    printed = capsys.readouterr()
+    assert "it has no shift" in printed.out + printed.err and "Warning" not in printed.err
+    assert Path("b.fits").read_bytes() == content
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "1e-300", "inf"])
+def test_a_scale_that_no_image_has_is_refused(tmp_path, monkeypatch, capsys, scale):
+    monkeypatch.chdir(tmp_path)
+    write_image("b.fits")
+    write_plane("plane.fits")
+    Path("theirs.txt").write_text(f"# frame: output\n# refimage: plane.fits[wcs]\nb.fits 1 2 0 {scale}\n")
+    assert main(["--apply", "theirs.txt"]) == 2
+    assert "expected one from 0.001 to 1000" in capsys.readouterr().err

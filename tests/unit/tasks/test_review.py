@@ -14,7 +14,7 @@ from imagereg.alignment.exposure import Exposure, Metadata
 from imagereg.alignment.sequence import align
 from imagereg.catalogs.sources import SourceCatalog
 from imagereg.tasks.feedback import review as module
-from imagereg.tasks.feedback.review import Review, Windows, clipped
+from imagereg.tasks.feedback.review import Review, Windows, clipped, toggled
 from imagereg.wcs import Status, TangentPlane
 
 
@@ -66,10 +66,43 @@ def test_clipping_leaves_out_the_worst(found):
     assert clipped(again).nmatches < 57  # one at least
 
 
+def test_a_match_is_left_out_and_taken_in_again(found):
+    without = toggled(found, 0)
+    assert without.nmatches == 59 and not without.fit.used[0] and np.abs(without.fit.residuals[0]).min() > 0.3
+    assert toggled(without, 0).nmatches == 60
+
+
+def test_a_click_changes_the_fit_and_asks_anew(found, person, monkeypatch, capsys, caplog):
+    """As often as one clicks, before one answers; what was left out is not in what is accepted."""
+    caplog.set_level("INFO", "imagereg")
+    person("a")
+    answer = __import__("builtins").input
+    shown = []
+
+    class Clicked(Windows):
+        are_open = True
+
+        def open(self):
+            monkeypatch.setattr("builtins.input", lambda question: [self._clicked(n) for n in (0, 1, 0)]
+                                and answer(question))
+            return True
+
+        def show(self, pictures):
+            shown.append(pictures)
+
+    monkeypatch.setattr(module, "Windows", Clicked)
+    accepted = Review(lambda alignment: {"residuals_second.png": [alignment.nmatches]})(found)
+    assert np.flatnonzero(~accepted.fit.used).tolist() == [1]
+    assert [pictures["residuals_second.png"] for pictures in shown] == [[59], [58], [59]]
+    assert "second: match 1 taken in again; 59 matches" in caplog.text
+    printed = capsys.readouterr().out
+    assert printed.count("or click a point to leave it out?") == 3 and "second: 58 matches, rms" in printed
+
+
 def test_clip_and_accept(found, person):
     asked = person("c", "a")
     drawn = []
-    answer = Review(lambda alignment: drawn.append(alignment.nmatches) or ["hist2d_second.png"])(found)
+    answer = Review(lambda alignment: drawn.append(alignment.nmatches) or {"hist2d_second.png": []})(found)
     assert answer.nmatches == 57
     assert drawn == [60, 57]
     assert "60 matches" in asked[0] and "57 matches" in asked[1] and "hist2d_second.png" in asked[0]
@@ -78,18 +111,18 @@ def test_clip_and_accept(found, person):
 @pytest.mark.parametrize(("typed", "answer"), [("", "accept"), ("a", "accept"), ("r", "reject"), ("s", "stop")])
 def test_answers(typed, answer, found, person):
     person("what?", typed)
-    assert Review(lambda alignment: [])(found) == answer
+    assert Review(lambda alignment: {})(found) == answer
 
 
 def test_the_end_of_the_input_is_a_stop(found, person):
     person()
-    assert Review(lambda alignment: [])(found) == "stop"
+    assert Review(lambda alignment: {})(found) == "stop"
 
 
 def test_nobody_is_asked_without_a_terminal(found, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":7")
     monkeypatch.setattr(module.subprocess, "Popen", lambda *_, **__: pytest.fail("a window opens"))
-    assert Review(lambda alignment: ["a.png"])(found) == "accept"
+    assert Review(lambda alignment: {"a.png": []})(found) == "accept"
 
 
 def test_windows_open_all_at_once_and_go(tmp_path, monkeypatch):
@@ -109,14 +142,26 @@ def test_windows_open_all_at_once_and_go(tmp_path, monkeypatch):
     def titles():
         found = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "_a.png", "getwindowname", "%@"],
                                capture_output=True, text=True, check=False)
-        return sorted(set(found.stdout.split()))
+        return sorted({title.partition(":")[0] for title in found.stdout.splitlines()})
 
+    def until(true):
+        end = time.monotonic() + 30
+        while not true() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert true()
+
+    clicked = []
+    windows = Windows(dict.fromkeys(names, ()), clicked.append)
     try:
-        with Windows(names) as windows:
-            until = time.monotonic() + 30
-            while titles() != sorted(names) and time.monotonic() < until:
-                time.sleep(0.2)
-            assert titles() == sorted(names)
+        assert windows.open() and windows.open()
+        until(lambda: titles() == sorted(names))
+        windows.show({names[1]: [[700, 450, 5], [740, 450, 6]]})
+        window = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "click a point", "windowraise"]
+        # The picture is shown in two thirds of its size on this screen.
+        subprocess.run([*window, "mousemove", "--window", "%1", "468", "298", "click", "1"], check=True)
+        subprocess.run([*window, "mousemove", "--window", "%1", "40", "40", "click", "1"], check=True)
+        until(lambda: clicked == [5])
+        windows.close()
         assert windows._process.poll() is not None
     finally:
         server.terminate()
@@ -127,5 +172,7 @@ def test_without_a_display_there_are_no_windows(monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    with Windows(["a.png"]) as windows:
-        assert windows._process is None
+    windows = Windows({"a.png": ()})
+    assert not windows.open() and windows._process is None
+    windows.show({})
+    windows.close()

@@ -18,8 +18,9 @@ from imagereg.alignment.fitting.fit import LOSSES
 from imagereg.alignment.fitting.weights import MANY_PAIRS, error_model
 
 _MOST_ROUNDS = 30  # of weights, rejection and solution; ten do in practice
-_SETTLED = 0.01  # of its own error: a parameter that moves by less rests
-_SETTLED_VARIANCE = 0.01  # relative
+_SETTLED = 0.02  # of its own error: a parameter that moves by less rests
+_SETTLED_VARIANCE = 0.01  # relative, on average
+_FEW_FLIPS = 1e-3  # of the measurements; at the limit of rejection some come and go for ever
 _STARS_AT_ONCE = 2048  # whose equations are dense in memory: 16 MB for 1,000 parameters
 _LEAST_SHARE = 0.1  # of its variance in a residual; one with less says little of its own list
 _ALONE = 1e-6  # share of a measurement that is its star's only one
@@ -54,6 +55,13 @@ class Measurements:
     def n_stars(self) -> int:
         """Number of stars."""
         return int(self.star.max(initial=-1)) + 1
+
+    @functools.cached_property
+    def rows(self) -> list[np.ndarray]:
+        """Rows of each list."""
+        order = np.argsort(self.list_index, kind="stable")
+        starts = np.searchsorted(self.list_index[order], np.arange(1, len(self.kind)))
+        return np.split(order, starts)
 
     def summed(self, values: np.ndarray) -> np.ndarray:
         """Return the sum over the measurements of each star, (S, 2) of (N, 2)."""
@@ -223,16 +231,25 @@ def _modelled(measured, square, share, before):
     variance = before.copy()
     tells = (np.isfinite(square) & (share > _LEAST_SHARE)).all(axis=1)
     size = (square / share).sum(axis=1)
-    for number in range(len(measured.kind)):
-        own = measured.list_index == number
-        alike = own
-        if (own & tells).sum() < MANY_PAIRS:
-            alike = measured.kind[measured.list_index] == measured.kind[number]
-        some = alike & tells
-        if some.sum() < _FEWEST_TELL:
-            continue
-        scale, floor = error_model(size[some], known[some].mean(axis=1))
-        variance[own] = scale**2 * known[own] + floor**2
+
+    def model(rows):
+        some = rows[tells[rows]]
+        if len(some) < _FEWEST_TELL:
+            return None
+        return error_model(size[some], known[some].mean(axis=1))
+
+    of_kind = {}
+    for rows, kind in zip(measured.rows, measured.kind, strict=True):
+        if tells[rows].sum() >= MANY_PAIRS:
+            found = model(rows)
+        else:
+            if kind not in of_kind:
+                alike = np.flatnonzero(measured.kind == kind)
+                of_kind[kind] = model(np.concatenate([measured.rows[i] for i in alike]))
+            found = of_kind[kind]
+        if found is not None:
+            scale, floor = found
+            variance[rows] = scale**2 * known[rows] + floor**2
     return np.maximum(variance, _LEAST_ERROR**2)
 
 
@@ -257,5 +274,5 @@ def _is_settled(before, now, covariance):
     """Tell whether parameters, rejection and variances have come to rest."""
     step = np.abs(now[0] - before[0])
     return bool((step <= _SETTLED * np.sqrt(np.diagonal(covariance))).all()
-                and (now[1] == before[1]).all()
-                and np.abs(now[2] / before[2] - 1).max(initial=0) < _SETTLED_VARIANCE)
+                and (now[1] != before[1]).mean() <= _FEW_FLIPS
+                and np.abs(now[2] / before[2] - 1).mean() < _SETTLED_VARIANCE)

@@ -25,7 +25,7 @@ _PAIRS_AT_ONCE = 2_000_000  # in a portion: some 100 MB; see tests/bench/match_s
 _MOST_PAIRS = 5_000_000  # in a histogram; a peak stands out long before, the rest is thinned out
 _N_THINNING = 1000  # sources from which the number of pairs is estimated
 _MOST_PEAKS = 6  # of a histogram; lower ones are chance in practice
-_PEAK_WIDTH = 2  # bins to either side that belong to one peak
+_PEAK_REACH = 2  # bins to either side of a peak that belong to it
 _BINS_ACROSS = 1.5  # radius around a peak in which differences are averaged
 _MANY_SOURCES = 100_000  # for which starting threads pays
 
@@ -322,21 +322,22 @@ def _offset_histogram(image_xy, ref_tree, centre, searchrad):
 
 
 def _peaks(histogram, edges):
-    """Yield height relative to the first, and offset, of the highest peaks after smoothing."""
+    """Yield the highest peaks after smoothing: height relative to the first, and offset."""
     smooth = histogram
+    # A peak between two bins must not look half as high as one in the middle of a bin.
     for axis in (0, 1):
         smooth = ndimage.convolve1d(smooth, [0.25, 0.5, 0.25], axis=axis, mode="constant")
-    ground = np.median(smooth)
-    highest = smooth.max() - ground
+    background = np.median(smooth)
+    highest = smooth.max() - background
     for _ in range(_MOST_PEAKS):
         row, column = np.unravel_index(np.argmax(smooth), smooth.shape)
-        height = smooth[row, column] - ground
+        height = smooth[row, column] - background
         if not height > 0:
             break
         offset = [edges[0][column : column + 2].mean(), edges[1][row : row + 2].mean()]
         yield height / highest, np.array(offset)
-        rows = slice(max(row - _PEAK_WIDTH, 0), row + _PEAK_WIDTH + 1)
-        columns = slice(max(column - _PEAK_WIDTH, 0), column + _PEAK_WIDTH + 1)
+        rows = slice(max(row - _PEAK_REACH, 0), row + _PEAK_REACH + 1)
+        columns = slice(max(column - _PEAK_REACH, 0), column + _PEAK_REACH + 1)
         smooth[rows, columns] = -np.inf
 
 

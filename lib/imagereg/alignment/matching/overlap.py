@@ -26,6 +26,11 @@ _GATE = 6.0  # expected distances; a partner further away is another source
 #: A chip that may be shifted: its detector, see `detector_of`, and its EXTVER.
 Term = tuple[Hashable, int]
 
+# The shift by charge that trails is a sum of these powers of the flux: traps are filled by a part
+# of the charge that falls as it grows, and bright stars do not move.
+_TRAIL_POWERS = np.array([-0.25, -0.5])
+_TRAIL_FLUX = 1e3  # counts; unit of the flux
+_CHIPS_READ_OUTSIDE = 2  # number of chips of a detector that is read at its outer edges
 _CELL = 512.0  # pixels; stars are ordered by such cells, so that neighbours share their lists
 
 
@@ -61,6 +66,9 @@ class StarList:
         EXTVER of the chip of each.
     detector : hashable
         What exposures have in common whose chips lie alike; None where there is one chip.
+    trail : (N, 2) ndarray
+        How far charge that trails moves each source in y of its chip, for each of the two terms
+        of a detector, see `Overlap`.
     """
 
     name: tuple[str, str]
@@ -77,6 +85,7 @@ class StarList:
     geometry: str = "shift"
     chip: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
     detector: Hashable = None
+    trail: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
 
 
 def star_lists(alignments: Sequence[Alignment], reference: Reference, plane: TangentPlane,
@@ -152,13 +161,32 @@ def _exposure_list(number, alignment, plane, rules):
         xy[lost] = fit(xy[lost])
     one = StarList((exposure.name, exposure.path), exposure.metadata.optics, rows, xy, error,
                 _size(error), alignment=number, chips=chips,
-                chip=exposure.sources.chip[rows], detector=detector_of(exposure))
+                chip=exposure.sources.chip[rows], detector=detector_of(exposure),
+                trail=_trail(exposure, rows))
     if fit is None:
         return one
     stated = fit.error_scale * one.reach
     reach = np.sqrt(stated**2 + fit.scatter**2 + _size(fit.errors_at(xy))**2)
     return dataclasses.replace(one, reach=reach, scatter=fit.scatter, geometry=fit.geometry,
                                block=visit or number)
+
+
+def _trail(exposure, rows):
+    """Return how charge that trails moves sources, (N, 2): away from the amplifiers.
+
+    It grows with the distance from them and falls with the flux. Detectors of two chips, ACS/WFC
+    and WFC3/UVIS, are read at their outer edges; of others nothing is known.
+    """
+    sources = exposure.sources[rows]
+    if len(exposure.chips) != _CHIPS_READ_OUTSIDE:
+        return np.zeros((len(sources), 2))
+    lower, upper = exposure.chips
+    y = sources.xy[:, 1]
+    path = np.where(sources.chip == lower.extver, y / lower.shape[0], y / upper.shape[0] - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        power = (sources.flux[:, None] / _TRAIL_FLUX) ** _TRAIL_POWERS
+    trail = path[:, None] * power
+    return np.where(np.isfinite(trail), trail, 0.0)
 
 
 def _without_pixels(exposure, chips, rows):
@@ -253,6 +281,8 @@ class Overlap:
         Largest distance of a source from its star, pixels.
     star, list_index, member : (N,) ndarray of int
         Of each measurement: its star, its list, and its place in that.
+    trailing : tuple of hashable
+        Detectors whose charge trails: each has two parameters after those of the blocks.
     """
 
     lists: Sequence[StarList]
@@ -261,6 +291,7 @@ class Overlap:
     star: np.ndarray
     list_index: np.ndarray
     member: np.ndarray
+    trailing: tuple[Hashable, ...] = ()
 
     @classmethod
     def of(cls, lists: Sequence[StarList], plane: TangentPlane, tolerance: float) -> Overlap:
@@ -306,7 +337,7 @@ class Overlap:
         return place[self.star]
 
     def stars_of(self, one: StarList, n_sources: int, used: np.ndarray) -> np.ndarray:
-        """Return the star of each of the sources of a list, -1 where it has no used measurement."""
+        """Return the star of each source of a list, -1 where its measurement is not `used`."""
         star = np.full(n_sources, -1)
         own = used & (self.list_index == self.lists.index(one))
         star[one.rows[self.member[own]]] = self.star[own]
@@ -337,7 +368,41 @@ class Overlap:
             columns = np.concatenate([columns for _, _, columns in parts])
             axes.append(sparse.csr_array((values, (rows, columns)),
                                          shape=(len(self.star), n_columns)))
-        return tuple(axes)
+        return self._widened(axes, self._trail_columns()) if self.trailing else tuple(axes)
+
+    @property
+    def trails(self) -> dict[Hashable, slice]:
+        """The columns of the two parameters of each detector whose charge trails."""
+        first = max((columns.stop for columns in self.blocks.values()), default=0)
+        return {detector: slice(first + 2 * place, first + 2 * place + 2)
+                for place, detector in enumerate(self.trailing)}
+
+    def typical_trail(self, detector: Hashable) -> np.ndarray:
+        """Return the trail (2,) of a typical source of a detector, far from the amplifiers."""
+        trails = [np.abs(one.trail) for one in self.lists if one.detector == detector]
+        return 2 * np.median(np.concatenate(trails), axis=0)  # most are half-way
+
+    def _trail_columns(self):
+        """How x and y of the measurements change with trails, two columns a detector."""
+        columns = np.zeros((len(self.star), 2, 2 * len(self.trailing)))
+        for number, one in enumerate(self.lists):
+            if one.detector not in self.trailing:
+                continue
+            own = np.flatnonzero(self.list_index == number)
+            place = 2 * self.trailing.index(one.detector)
+            for chip in one.chips:
+                rows = own[one.chip[self.member[own]] == chip.extver]
+                along_y = _pixel_steps(chip, self.plane)[:, 1]
+                trail = one.trail[self.member[rows]]
+                columns[rows, :, place:place + 2] = -along_y[:, None] * trail[:, None]
+        return columns
+
+    @staticmethod
+    def _widened(design, columns):
+        """Return a design with further columns (N, 2, K)."""
+        x, y = (sparse.hstack([axis, sparse.csr_array(columns[:, number])], format="csr")
+                for number, axis in enumerate(design))
+        return x, y
 
     def blocks_apart(self) -> set[Hashable]:
         """Return the blocks whose parameters the shared stars leave open."""
@@ -355,9 +420,7 @@ class Overlap:
                     rows = own[one.chip[self.member[own]] == term[1]]
                     steps = _pixel_steps(chips[term], self.plane)
                     columns[rows, :, 2 * place:2 * place + 2] = -steps
-        x, y = (sparse.hstack([axis, sparse.csr_array(columns[:, number])], format="csr")
-                for number, axis in enumerate(self.design))
-        return x, y
+        return self._widened(self.design, columns)
 
     def with_chips_shifted(self, shifts: Mapping[Term, np.ndarray],
                            alignments: Sequence[Alignment]) -> Overlap:

@@ -39,6 +39,7 @@ _N_MEDIUM = 1000  # sources of the list between the brightest and all
 _N_COMPACT = 25  # matched sources in which the symmetries of a pattern are looked for
 _RASTER = 1500  # cells along a side
 _HASH_FACTOR = np.int64(0x5851F42D4C957F2D)  # Knuth's multiplier: its powers mix all the bits
+_BORDER = 2  # cells beside these: neighbours of the outermost, and empty ones for what is outside
 _RIVAL_CHANCE = 1e-3  # a second transform less certain than this is no rival
 
 
@@ -275,8 +276,7 @@ def _fitted(image, ref, parity):
 def _proposals(lists, counted):
     """Return the different transforms that equal triangles propose, best on `counted` first."""
     points = np.abs(counted.image).max() * np.array([1, -1, 1j])
-    alphas = []
-    betas = []
+    transforms = []
     keys = []
     counts = []
     raster = _Raster.of(counted)
@@ -288,22 +288,17 @@ def _proposals(lists, counted):
         key = np.rint(np.concatenate([places.real, places.imag]).T).astype(np.int64)
         keys.append(np.column_stack([key, np.full(len(good), batch.parity)]))
         counts.append(count[good])
-        alphas.append(batch.alpha)
-        betas.append(batch.beta)
+        transforms.append([batch.alpha, batch.beta])
     if not keys:
         return []
     keys = np.concatenate(keys)
-    alphas = np.concatenate(alphas)
-    betas = np.concatenate(betas)
+    alpha, beta = np.concatenate(transforms, axis=1)
     order = np.argsort(-np.concatenate(counts), kind="stable")
-    _, first = np.unique(_hashes(keys[order]), return_index=True)
+    # One number for each row of keys: numbers sort faster than rows.
+    hashes = keys[order] @ _HASH_FACTOR ** np.arange(1, keys.shape[1] + 1)
+    _, first = np.unique(hashes, return_index=True)
     best = order[np.sort(first)[:_N_REFINED]]
-    return [_Similarity(alphas[row], betas[row], int(keys[row, -1])) for row in best]
-
-
-def _hashes(keys):
-    """Return one number for each row (N, P) of integers, which sort faster than the rows."""
-    return keys @ _HASH_FACTOR ** np.arange(1, keys.shape[1] + 1)
+    return [_Similarity(alpha[row], beta[row], int(keys[row, -1])) for row in best]
 
 
 def _transforms(lists):
@@ -397,7 +392,7 @@ def _alike(image, ref, *, slack, log_scale, most):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Raster:
-    """Cells in which a source of the reference lies, or which are next to one; to count roughly."""
+    """Cells in which a reference source lies, or which are beside one; to count roughly."""
 
     is_near: np.ndarray
     low: complex
@@ -409,33 +404,36 @@ class _Raster:
         low = complex(lists.ref.real.min(), lists.ref.imag.min())
         extent = max(np.ptp(lists.ref.real), np.ptp(lists.ref.imag))
         cell = max(2 * lists.tolerance, extent / _RASTER)
-        side = int(extent / cell) + 5  # a border of empty cells takes what lies outside
+        side = int(extent / cell) + 1 + 2 * _BORDER
         is_near = np.zeros((side, side), bool)
-        place = (lists.ref - low) / cell + (2 + 2j)
-        column = place.real.astype(np.intp)
-        row = place.imag.astype(np.intp)
+        place = (lists.ref - low) / cell
+        column = place.real.astype(np.intp) + _BORDER
+        row = place.imag.astype(np.intp) + _BORDER
         for step in itertools.product((-1, 0, 1), repeat=2):
             is_near[row + step[0], column + step[1]] = True
         return cls(is_near, low, cell)
 
     def counts(self, transforms, image):
-        """Count, rather too many than too few, what each transform puts near a source."""
+        """Count the image sources that each transform puts near a reference source.
+
+        Near is in the cell of such a source or in one beside it, which is at least two tolerances
+        wide: a count may be too high, but not too low.
+        """
         side = len(self.is_near)
         mirrored = image if transforms.parity > 0 else np.conj(image)
         # Single precision is enough to tell a cell, and takes half of the time.
         z = mirrored.astype(np.complex64)
+        origin = self.low - self.cell * _BORDER * (1 + 1j)
         alpha = (transforms.alpha / self.cell).astype(np.complex64)[:, None]
-        beta = ((transforms.beta - self.low) / self.cell + (2 + 2j)).astype(np.complex64)[:, None]
+        beta = ((transforms.beta - origin) / self.cell).astype(np.complex64)[:, None]
         counts = np.empty(len(alpha), int)
         for start in range(0, len(counts), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            place = alpha[some] * z
-            place += beta[some]
+            batch = slice(start, start + _AT_ONCE)
+            place = alpha[batch] * z + beta[batch]
             column = place.real.clip(0, side - 1).astype(np.int32)
             row = place.imag.clip(0, side - 1).astype(np.int32)
-            row *= side
-            row += column
-            counts[some] = np.count_nonzero(self.is_near.ravel().take(row), axis=1)
+            near = self.is_near.ravel().take(row * side + column)
+            counts[batch] = np.count_nonzero(near, axis=1)
         return counts
 
 

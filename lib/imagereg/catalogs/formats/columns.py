@@ -20,6 +20,9 @@ _DECIMAL = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NUMBER = re.compile(_DECIMAL.pattern.replace("eE", "eEdD"), re.ASCII)
 _SEXAGESIMAL = re.compile(
     r"([+-]?)(\d{1,3})([:hd ])\s*(\d{1,2})[:m' ]\s*(\d{1,2}(?:\.\d*)?)[s\"]?", re.ASCII)
+# Numbers of several columns, in the ways that drizzlepac understands.
+_SEVERAL = re.compile(r"c?\d{1,9}(?:(?P<range>\s?[-:]\s?)c?\d{1,9}|(?:[ ,]\s?c?\d{1,9})+)",
+                      re.ASCII | re.IGNORECASE)
 _UNDEFINED = frozenset(["", "indef", "nan", "inf", "infinity", "null", "none", "n/a", "masked",
                         "-", "--", "---"])
 # SExtractor writes 1e+30 (BIG in its define.h) for what it could not measure.
@@ -100,7 +103,7 @@ class Table:
         Parameters
         ----------
         column : str or int
-            Number of a column, from 1, or its name.
+            Number of a column, from 1, as 2 or c2, or its name.
         parameter : str
             Of the task, for errors.
 
@@ -113,12 +116,13 @@ class Table:
         if not self.names and not self.n_rows:
             return 0  # an empty list
         count = len(self.names)
-        if re.fullmatch(r"\d{1,9}", text, re.ASCII):
-            if 1 <= int(text) <= count:
-                return int(text) - 1
+        found = self.find(text)
+        number = re.fullmatch(r"c?(\d{1,9})", text, re.ASCII | re.IGNORECASE)
+        if number and (found is None or text.isdecimal()):
+            if 1 <= int(number[1]) <= count:
+                return int(number[1]) - 1
             columns = "1 column" if count == 1 else f"{count} columns"
             raise InputError(f"{self.where} has {columns}, {parameter} = {text} is none of them")
-        found = self.find(text)
         if found is None:
             same = sum(name.lower() == text.lower() for name in self.names)
             columns = f"{same} columns" if same > 1 else f"{same or 'no'} column"
@@ -126,6 +130,33 @@ class Table:
             raise InputError(f"{self.where} has {columns} {text!r} for {parameter}, expected one; "
                              f"it has {known}")
         return found
+
+    def indices(self, columns: str | int, parameter: str) -> tuple[int, ...]:
+        """Return the index of one column, or those of the three of a sexagesimal angle.
+
+        Parameters
+        ----------
+        columns : str or int
+            As for `index`; or three numbers, as ``1,2,3``, ``1 2 3``, ``1-3`` or ``c1:c3``.
+        parameter : str
+            Of the task, for errors.
+
+        Raises
+        ------
+        InputError
+            There is no such column, or they are not one or three.
+        """
+        text = str(columns).strip()
+        several = _SEVERAL.fullmatch(text)
+        if several is None or self.find(text) is not None:
+            return (self.index(columns, parameter),)
+        numbers = [int(number) for number in re.findall(r"\d+", text)]
+        if several["range"]:
+            numbers = [*range(numbers[0], min(numbers[1], len(self.names)) + 1)]
+        if len(numbers) != 3:
+            raise InputError(f"{parameter} = {text}: expected one column, or the three of hours or "
+                             "degrees, minutes and seconds")
+        return tuple(self.index(number, parameter) for number in numbers)
 
     def numbers(self, index: int) -> np.ndarray:
         """Return a column as (N,) float64; NaN for INDEF and its like, infinity, and 1e30 or more.

@@ -14,7 +14,6 @@ from scipy import sparse
 from scipy.special import erf
 
 REACH = 1.0  # pixels; a centre lies within this of the brightest pixel
-_SIGMA_OF_FWHM = 0.42466  # of a Gaussian
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,25 +141,22 @@ class EffectivePSF:
         return dataclasses.replace(self, coefficients=self.coefficients / total)
 
     def centred(self) -> EffectivePSF:
-        """Return the same surface with its centre where the weighted first moments vanish.
+        """Return the same surface with its centre where the light within one FWHM balances.
 
-        The weight is the round Gaussian that fits the surface best, found along with the centre
-        (adaptive moments: Bernstein & Jarvis 2002, AJ 123, 583), whatever the kernel that found
-        the stars. It draws the moment towards the present centre, so a step is 1.5 moments.
+        Where a star with coma is depends on how much of its light counts, and exposures at another
+        roll tell. This is most of the light that a fit uses.
         """
-        fine = np.arange(-self.half, self.half + 0.01, self.spacing / 5)
+        step = self.spacing / 5
+        fine = np.arange(-self.half - REACH, self.half + REACH + step / 2, step)
         value = self(fine[None], fine[None])[0][0]
-        value = value - np.median([value[0], value[-1], value[:, 0], value[:, -1]])
+        radius = min(self.fwhm, self.half + 0.5)
         centre = np.zeros(2)
-        variance = (self.fwhm * _SIGMA_OF_FWHM) ** 2
         for _ in range(40):
             x, y = (fine - c for c in centre)
-            square = x**2 + y[:, None] ** 2
-            light = value * np.exp(-square / (2 * variance))
+            distance = np.hypot(x, y[:, None])
+            light = value * np.clip((radius - distance) / step + 0.5, 0, 1)
             moment = np.array([(light * x).sum(), (light * y[:, None]).sum()]) / light.sum()
-            spread = (light * square).sum() / light.sum()
-            centre = np.clip(centre + 1.5 * moment, -REACH, REACH)
-            variance = np.clip(spread, variance / 2, self.half**2)
+            centre = np.clip(centre + moment, -REACH, REACH)
         return dataclasses.replace(self, centre=(float(centre[0]), float(centre[1])))
 
     @property

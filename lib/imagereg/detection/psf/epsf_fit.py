@@ -67,15 +67,13 @@ class Linearised:
     residual: np.ndarray
 
     @classmethod
-    def of(
-        cls, fits: StarFits, stamps: Stamps, psf: EffectivePSF, model_error: float
-    ) -> Linearised:
-        """Linearise fits of `psf`, which stars follow but for a fraction `model_error`."""
+    def of(cls, fits: StarFits, stamps: Stamps, psf: EffectivePSF) -> Linearised:
+        """Linearise fits of `psf`."""
         n = len(stamps)
         value, slope_x, slope_y = psf(*fits.distances(stamps))
         flux = fits.flux[:, None, None]
         residual = stamps.pixels - flux * value - fits.sky[:, None, None]
-        weight = stamps.good / _variance(flux * value, stamps, model_error)
+        weight = stamps.good / _variance(flux * value, stamps, psf)
         slopes = np.stack([-flux * slope_x, -flux * slope_y, value, np.ones_like(value)], axis=1)
         return cls(slopes.reshape(n, 4, -1), weight.reshape(n, -1), residual.reshape(n, -1))
 
@@ -93,24 +91,27 @@ class Linearised:
         return (self.slopes @ (self.weight * self.residual)[..., None])[..., 0]
 
     @property
+    def leverage(self) -> np.ndarray:
+        """(N, s * s) share of the variance of each pixel that the fit takes from its residual."""
+        taken = np.linalg.inv(self.normal) @ self.slopes
+        return (taken * self.slopes).sum(axis=1) * self.weight
+
+    @property
     def chi2(self) -> np.ndarray:
         """(N,) chi squared."""
         return (self.residual**2 * self.weight).sum(axis=1)
 
 
-def _variance(light, stamps, model_error):
+def _variance(light, stamps, psf):
     """Return the variance of pixels that hold `light` of a star, counts squared."""
     light = np.clip(light, 0, None)
     rounding = 1e-6 * np.abs(stamps.pixels).max(axis=(1, 2), keepdims=True) + 1e-12
     steady = rounding**2 + stamps.noise[:, None, None] ** 2
-    return steady + light / stamps.gain[:, None, None] + (model_error * light) ** 2
+    return steady + light / stamps.gain[:, None, None] + (psf.error * light) ** 2
 
 
-def fit_stars(stamps: Stamps, psf: EffectivePSF, model_error: float) -> StarFits:
-    """Fit x, y, flux and local sky of every stamp by Gauss-Newton steps.
-
-    `model_error` is how far stars may depart from `psf`, as a fraction of its value.
-    """
+def fit_stars(stamps: Stamps, psf: EffectivePSF) -> StarFits:
+    """Fit x, y, flux and local sky of every stamp by Gauss-Newton steps."""
     n = len(stamps)
     state = StarFits(
         offset=np.zeros((n, 2)),
@@ -129,7 +130,7 @@ def fit_stars(stamps: Stamps, psf: EffectivePSF, model_error: float) -> StarFits
     moving = np.arange(n)
     for _ in range(_MOST_STEPS):
         part = dataclasses.replace(state, offset=offset, flux=flux, sky=sky)[moving]
-        near = Linearised.of(part, stamps[moving], psf, model_error)
+        near = Linearised.of(part, stamps[moving], psf)
         step = np.linalg.solve(near.normal, near.right[..., None])[..., 0]
         shift = np.clip(step[:, :2], -_LONGEST_STEP, _LONGEST_STEP)
         offset[moving] = np.clip(part.offset + shift, -REACH, REACH)
@@ -139,7 +140,7 @@ def fit_stars(stamps: Stamps, psf: EffectivePSF, model_error: float) -> StarFits
         if not moving.size:
             break
     state = dataclasses.replace(state, offset=offset, flux=flux, sky=sky)
-    near = Linearised.of(state, stamps, psf, model_error)
+    near = Linearised.of(state, stamps, psf)
     error = np.sqrt(np.abs(np.diagonal(np.linalg.inv(near.normal), axis1=1, axis2=2)))
     spare = stamps.n_good - 4
     is_near = (np.abs(state.offset) < REACH).all(axis=1)
@@ -176,8 +177,9 @@ def refine_positions(
     if not len(catalog):
         return catalog
     stamps = stamps.cropped(psf.half)
-    fit = fit_stars(stamps, psf, psf.error)
-    tolerant_chi2 = Linearised.of(fit, stamps, psf, _TOLERATED).chi2
+    fit = fit_stars(stamps, psf)
+    tolerant = dataclasses.replace(psf, error=_TOLERATED)
+    tolerant_chi2 = Linearised.of(fit, stamps, tolerant).chi2
     good = fit.good & (tolerant_chi2 / np.maximum(stamps.n_good - 4, 1) < POOR_CHI2)
     inflation = np.sqrt(np.maximum(fit.chi2, 1))[:, None]
     both = good[:, None]

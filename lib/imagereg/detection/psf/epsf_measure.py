@@ -179,8 +179,8 @@ def measure_psf(stamps: Stamps, conv_width: float) -> EffectivePSF:
     Returns
     -------
     EffectivePSF
-        Its centre is where its first moments vanish, weighted with a Gaussian of 0.4 times its
-        FWHM. Where no source looks like a star, it is a Gaussian.
+        Its centre is where its first moments within one FWHM vanish. Where no source looks like a
+        star, it is a Gaussian.
     """
     width = conv_width
     for _ in range(_MOST_SCALES):
@@ -215,24 +215,23 @@ def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) 
     stamps, dithers = stamps[rows], dithers[rows]
     prior = EffectivePSF.gaussian(first.fwhm, first.half, _FINE_SPACING * first.fwhm)
     psf = first.resampled(prior.spacing)
-    error = first.error
     for _ in range(_DITHERED_ROUNDS):
-        fits = fit_stars(stamps, psf, error)
+        fits = fit_stars(stamps, psf)
         stars = _stars(stamps, fits, psf.fwhm)[:_MOST_DITHERED]
         if np.unique(dithers.star[stars]).size < _FEWEST_STARS:
             return first
         used, its = stamps[stars], fits[stars]
-        error = _model_error(used, its, psf)
+        psf = dataclasses.replace(psf, error=_model_error(used, its, psf))
         shared, scatter = dithers[stars].shared(its)
-        equations = _equations(prior, psf, used, shared, error=error)
+        equations = _equations(prior, psf, used, shared)
         equations = equations.without_flux_and_sky().without_scatter(scatter)
-        psf = _solved(prior, equations.by_star(dithers[stars]).without_own())
+        psf = _solved(prior, psf, equations.by_star(dithers[stars]).without_own())
     _log.info(
         "point-spread function measured again from %d images of %d stars, to which it is true to "
         "%.1f%%; their positions agree to %.4f pixel beyond their errors",
-        len(stars), np.unique(dithers.star[stars]).size, 100 * error, scatter,
+        len(stars), np.unique(dithers.star[stars]).size, 100 * psf.error, scatter,
     )  # fmt: skip
-    return dataclasses.replace(psf.centred(), error=error)
+    return psf.centred()
 
 
 def _spacing(conv_width: float) -> float:
@@ -253,14 +252,16 @@ def _measured(stamps, conv_width):
         return EffectivePSF.gaussian(conv_width / 2, stamps.half, _spacing(conv_width))
     prior = psf = _first_guess(stamps, conv_width)
     for model_error in _MODEL_ERRORS:
-        fits = fit_stars(stamps, psf, model_error)
+        psf = dataclasses.replace(psf, error=model_error)
+        fits = fit_stars(stamps, psf)
         stars = _stars(stamps, fits, conv_width / _KERNEL_FWHM)[:_MOST_STARS]
         if not stars.size:
             _log.info("no star tells the point-spread function: a Gaussian takes its place")
             break
-        psf = _solved(prior, _equations(prior, psf, stamps[stars], fits[stars], error=model_error))
+        used, its = stamps[stars], fits[stars]
+        psf = _solved(prior, psf, _equations(prior, psf, used, its))
         stamps = stamps[fits.chi2 < _HOPELESS_CHI2]
-    return psf
+    return dataclasses.replace(psf, error=_MODEL_ERRORS[-1])
 
 
 def _brightest(stamps: Stamps, number: int) -> np.ndarray:
@@ -277,7 +278,8 @@ def _first_guess(stamps, conv_width):
     spacing = _spacing(conv_width)
     widths = np.maximum(_TRIAL_WIDTHS * conv_width, _LEAST_WIDTH)
     trials = [EffectivePSF.gaussian(fwhm, stamps.half, spacing) for fwhm in widths]
-    fits = [fit_stars(stamps, trial, _MODEL_ERRORS[0]) for trial in trials]
+    fits = [fit_stars(stamps, dataclasses.replace(trial, error=_MODEL_ERRORS[0]))
+            for trial in trials]
     scores = [(fit.good / (1 + fit.chi2**2)).sum() for fit in fits]
     return trials[int(np.argmax(scores))]
 
@@ -295,29 +297,28 @@ def _model_error(stamps, fits, psf):
 
     It is what photons and sky do not explain, the median of the stars for which it is best known.
     """
-    near = Linearised.of(fits, stamps, psf, 0.0)
+    near = Linearised.of(fits, stamps, dataclasses.replace(psf, error=0.0))
     light = near.slopes[:, 2] * fits.flux[:, None]
-    n_pixels = light.shape[1]
-    variance = 1 / np.where(near.weight > 0, near.weight, np.inf)
-    excess = near.residual**2 * n_pixels / (n_pixels - 4) - variance
+    variance = 1 / near.weight
+    excess = near.residual**2 / (1 - near.leverage) - variance
     sensitivity = (light**2 / variance).sum(axis=1)
     bright = sensitivity >= np.quantile(sensitivity, 0.8)
     square = (excess * light**2 / variance**2).sum(axis=1) / (light**4 / variance**2).sum(axis=1)
     return float(np.sqrt(np.clip(np.median(square[bright]), _LEAST_ERROR**2, 0.1**2)))
 
 
-def _solved(prior, equations):
-    """Return `prior` with the smoothest correction that equations ask for."""
+def _solved(prior, psf, equations):
+    """Return `psf` with the surface of `prior` and the smoothest change that equations ask for."""
     stiffness = _stiffness(len(prior.coefficients)) / _SMOOTHNESS**2
     change = np.linalg.solve(equations.normal + stiffness, equations.right)
     coefficients = prior.coefficients + change.reshape(prior.coefficients.shape)
-    return dataclasses.replace(prior, coefficients=coefficients).normalised()
+    return dataclasses.replace(psf, coefficients=coefficients).normalised()
 
 
-def _equations(prior, psf, stamps, fits, *, error):
+def _equations(prior, psf, stamps, fits):
     """Return the equations for a change of `prior`, linear about fits of `psf`."""
     chunks = [slice(first, first + _CHUNK) for first in range(0, len(stamps), _CHUNK)]
-    parts = [_Equations.of(prior, psf, stamps[rows], fits[rows], error=error) for rows in chunks]
+    parts = [_Equations.of(prior, psf, stamps[rows], fits[rows]) for rows in chunks]
     return _Equations(
         normal=sum(part.normal for part in parts),
         right=sum(part.right for part in parts),
@@ -358,11 +359,11 @@ class _Equations:
     own_right: np.ndarray
 
     @classmethod
-    def of(cls, prior, psf, stamps, fits, *, error):
+    def of(cls, prior, psf, stamps, fits):
         """Return equations for the change of `prior`, and x, y, flux and sky of the stars."""
         n = len(stamps)
         x, y = fits.distances(stamps)
-        near = Linearised.of(fits, stamps, psf, error)
+        near = Linearised.of(fits, stamps, psf)
         flux = np.repeat(fits.flux, near.residual.shape[1])
         light = fits.flux[:, None, None] * (psf(x, y)[0] - prior(x, y)[0])
         residual = near.residual.ravel() + light.ravel()  # pixels minus the prior

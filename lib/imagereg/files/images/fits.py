@@ -26,6 +26,15 @@ from imagereg.files.images.blocks import check_structure
 from imagereg.files.images.instruments import electrons_per_count, instrument_of, metadata_of
 from imagereg.wcs import TangentPlane, alternates, distortion, history, orientation, pixel_scale
 
+# Rows of a chip whose errors tell the gain, spread over it: not all of ERR need be read.
+_ROWS_TELL = 128
+_FEWEST_BRIGHT = 10  # pixels with more light than sky and readout that tell it
+# Factor between two gains that are the same: errors have flat fields and CTE in them, 3 % on HRC.
+_SAME_GAIN = 1.5
+# Extensions that have the WCS of an image and are none: flags, errors and weights, by EXTNAME as
+# HST, JWST, LSST, NOIRLab and Euclid write it.
+_NO_PIXELS = re.compile(r"(?:^|[^A-Z])(?:DQ|MASK|BPM|FLAG|QUAL|ERR|SIGMA|VAR|IVM|WHT|WEIGHT|CONF|"
+                        r"CTX|BACK|BKG)", re.IGNORECASE)
 _UNPARSABLE = re.compile(r"Unparsable card \((.*?)\)", re.DOTALL)
 
 
@@ -122,14 +131,25 @@ class ImageFile:
         """
         header = self._science[chip.extver].header
         with _as_input_error(self.path):
+            data = self._science[chip.extver].data
+            bad = self._bad_pixels(chip, dqbits)
             return ChipImage(
                 chip=chip,
-                data=self._science[chip.extver].data,
-                bad=self._bad_pixels(chip, dqbits),
-                gain=electrons_per_count(self.header(chip)),
+                data=data,
+                bad=bad,
+                gain=self._gain(chip, data, bad),
                 ltm=(float(header.get("LTM1_1", 1.0)), float(header.get("LTM2_2", 1.0))),
                 ltv=(float(header.get("LTV1", 0.0)), float(header.get("LTV2", 0.0))),
             )
+
+    def _gain(self, chip, data, bad):
+        """Return electrons per count, as the header has it unless the errors tell otherwise."""
+        stated = electrons_per_count(self.header(chip))
+        errors = self._hdus["ERR", chip.extver].data if ("ERR", chip.extver) in self._hdus else None
+        if errors is None or errors.shape != chip.shape:
+            return stated
+        told = gain_of_errors(data, errors, bad)
+        return told if max(told / stated, stated / told) > _SAME_GAIN else stated
 
     def _bad_pixels(self, chip, dqbits):
         """Return the mask of bad pixels; in a file of flags alone SCI may hold them."""
@@ -148,6 +168,34 @@ class ImageFile:
         except (ValueError, TypeError) as error:
             raise ParameterError(f"imagefindpars: dqbits = {dqbits!r} is no list of bit flags such "
                                  "as 16,64") from error
+
+
+def gain_of_errors(data: np.ndarray, errors: np.ndarray, bad: np.ndarray | None) -> float:
+    """Return the electrons per count that the errors of bright pixels tell; NaN where none does.
+
+    Parameters
+    ----------
+    data, errors : (ny, nx) ndarray
+        Pixels, and the one-sigma error of each.
+    bad : (ny, nx) ndarray of bool or None
+        Pixels not to be used.
+    """
+    some = slice(None, None, max(len(data) // _ROWS_TELL, 1))
+    light = data[some].astype(float)
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = errors[some].astype(float) ** 2
+    good = np.isfinite(light) & np.isfinite(variance) & (variance > 0)
+    if bad is not None:
+        good &= ~bad[some]
+    light, variance = light[good], variance[good]
+    if not light.size:
+        return np.nan
+    light -= np.median(light)
+    photons = variance - np.median(variance)
+    is_bright = (photons > 0.5 * variance) & (light > 0)
+    if is_bright.sum() < _FEWEST_BRIGHT:
+        return np.nan
+    return float(np.median(light[is_bright] / photons[is_bright]))
 
 
 @contextlib.contextmanager
@@ -175,7 +223,10 @@ def read_image(path: str, *, flags_path: str | None = None,
             hdus = stack.enter_context(_open_whole(path))
             for index in science(hdus, path):
                 axes = hdus[index].header["NAXIS"]
-                if axes != 2:
+                if axes > 2:
+                    raise InputError(f"{path}[{index}] is a cube: it has {axes} axes, expected 2; "
+                                     "give one of its planes as an image of its own")
+                if axes < 2:
                     raise InputError(f"{path}[{index}] has {axes} axes, expected 2")
             chips = tuple(read_chips(hdus, path, needs_wcs=needs_wcs))
         flags = None
@@ -226,7 +277,12 @@ def _open_whole(path):
 
 
 def science(hdus: fits.HDUList, path: str) -> dict[int, int]:
-    """Return EXTVER by index of the science HDUs: all SCI, or else the only image, as 1."""
+    """Return EXTVER by index of the science HDUs.
+
+    They are all SCI; where there are none, a primary image, or else all image extensions with a
+    celestial WCS but masks and weights, numbered from 1 (CCD1, CCD2, im1, ... of ground cameras),
+    or the only image.
+    """
     found = {index: hdu.ver for index, hdu in enumerate(hdus)
              if hdu.name == "SCI" and hdu.header.get("NAXIS", 0) > 0}
     if found:
@@ -235,10 +291,18 @@ def science(hdus: fits.HDUList, path: str) -> dict[int, int]:
               if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2]
     if images[:1] == [0]:
         return {0: 1}
-    if len(images) != 1:
-        raise InputError(f"{path} has no SCI extension and {len(images) or 'no'} images, "
-                         "expected one")
-    return {images[0]: 1}
+    if len(images) > 1:
+        images = [index for index in images
+                  if _is_on_sky(hdus[index].header) and not _NO_PIXELS.search(hdus[index].name)]
+    if not images:
+        raise InputError(f"{path} has no SCI extension and no images with a celestial WCS")
+    return {index: number for number, index in enumerate(images, 1)}
+
+
+def _is_on_sky(header: fits.Header) -> bool:
+    """Return whether the first two axes of an image are a longitude and a latitude."""
+    types = {str(header.get(f"CTYPE{axis}", ""))[:4].rstrip("-") for axis in (1, 2)}
+    return types in ({"RA", "DEC"}, {"GLON", "GLAT"}, {"ELON", "ELAT"})
 
 
 def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *,

@@ -85,7 +85,7 @@ def last_saved(specs: Sequence[Spec]) -> Saved:
         if path is None:
             continue
         try:
-            text = atomic.read_text(path)
+            text = userfolder.read_memory(path, spec.task)
             values, others, found = _parse(path, text, specs if spec is specs[0] else [spec])
         except ImageregError as error:
             notes.append(f"{error}; the defaults are shown")
@@ -158,7 +158,7 @@ def _texts(path, values, unknown):
     task, *sets = values.values()
     if path == userfolder.user_file(task.task):
         return {
-            file: s.spec.cfg_text(s, more=unknown.get(s.task))
+            file: userfolder.memory_text(file, s, more=unknown.get(s.task))
             for s in values.values()
             for file in userfolder.memory_files(s.task)
         }

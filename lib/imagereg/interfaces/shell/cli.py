@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import functools
 import glob
 import logging
@@ -14,12 +15,13 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NoReturn
 
 from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, printable
 from imagereg.files import atomic
 from imagereg.interfaces.shell.completion import SHELLS, script
 from imagereg.interfaces.shell.signals import stopped_by_signals
-from imagereg.interfaces.shell.words import Request
+from imagereg.interfaces.shell.words import Request, has_colours, in_colours
 from imagereg.parameters import (
     ARGUMENTS,
     ParameterSet,
@@ -79,12 +81,13 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     warnings.filterwarnings("ignore", module=r"astropy\.")
     warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
     try:
-        with stopped_by_signals():
+        with contextlib.ExitStack() as handled:
+            handled.enter_context(stopped_by_signals())
             options = _parser(task).parse_intermixed_args(arguments)
-        # The editor's windows would swallow what the handlers raise.
-        stoppable = contextlib.nullcontext() if options.epar else stopped_by_signals()
-        with stoppable, _escaped_warnings():
-            return _dispatch(options, task)
+            if options.epar:  # its windows would swallow what the handlers raise
+                handled.close()
+            with _escaped_warnings():
+                return _dispatch(options, task)
     except ImageregError as error:
         _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
         return 2
@@ -118,10 +121,11 @@ def _escaped_warnings() -> Iterator[None]:
         logging.lastResort = plain
 
 
-def _say(*words: object, end: str = "\n") -> None:
-    """Print; where standard output can't be written, go on without it."""
+def _say(*words: object, end: str = "\n", painted: Callable[[str], str] = str) -> None:
+    """Print, `painted` on a terminal with colours; if standard output can't be written, go on."""
+    text = printable(" ".join(map(str, words)), keep="\n\t")
     try:
-        print(printable(" ".join(map(str, words)), keep="\n\t"), end=end, flush=True)
+        print(painted(text) if has_colours(sys.stdout) else text, end=end, flush=True)
     except BrokenPipeError:  # a pager or head has seen enough
         sys.stdout = None  # type: ignore[assignment]
     except OSError as error:
@@ -135,10 +139,24 @@ def _complain(text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are those of the package: one line, with the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a ParameterError."""
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown == message:
+            raise ParameterError(f"{message}: see {self.prog} --help")
+        word = unknown.split(" ")[0].partition("=")[0]
+        near = difflib.get_close_matches(word, self._option_string_actions, 1)
+        meant = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
+        raise ParameterError(f"there is no option {word}: {meant}")
+
+
 def _parser(task: str) -> argparse.ArgumentParser:
     """Return the parser of a command; its default `actions` say what options do, by `dest`."""
     usage = _USAGE if task == "tweakreg" else _PSET_USAGE.format(task=task)
-    parser = argparse.ArgumentParser(task, usage=usage, add_help=False, allow_abbrev=False)
+    parser = _Parser(task, usage=usage, add_help=False, allow_abbrev=False)
     add = parser.add_argument
     actions: dict[str, Callable[..., int | None]] = {}
     parser.set_defaults(actions=actions)
@@ -161,7 +179,7 @@ def _parser(task: str) -> argparse.ArgumentParser:
            help="save the parameters in a .cfg; 'defaults' saves them as the editor does")
     flag(_unlearn, "--unlearn", help="forget what was saved in the editor, sets included")
     option(_completion, "--completion", choices=SHELLS,
-           help="print the script that completes names in bash or zsh")
+           help="print the script that completes names in a shell")
     flag(_epar, "--epar", help="edit the parameters, beginning with those last saved")
     add("--version", action="version", version=f"tweakreg {__version__}")
     if task != "tweakreg":
@@ -233,8 +251,8 @@ def _align(request: Request) -> int:
 
 
 def _report(result) -> int:
-    """Print a result; return the exit status."""
-    _say(result)
+    """Print a result, on a terminal in colours; return the exit status."""
+    _say(result, painted=lambda text: in_colours(text, is_well=result.ok))
     return 0 if result.ok else 1
 
 
@@ -253,8 +271,9 @@ def _help(name: str, request: Request) -> None:
     parser = _parser(request.task)
     width = _terminal_width()
     if name == "all":
-        page = pages.wrapped(pages.task_help(request.task), width)
-        _say(f"{parser.format_help()}\n{page}", end="")
+        tasks = (request.task, *Spec.load(request.task).psets)
+        texts = [pages.wrapped(pages.task_help(task), width) for task in tasks]
+        _say("\n".join([parser.format_help(), *texts]), end="")
     elif name in ARGUMENTS:
         _say(pages.wrapped(pages.task_help(name), width), end="")
     elif name:

@@ -1,16 +1,27 @@
-r"""Scripts that complete what is typed after the commands, in bash and in zsh.
+r"""Scripts that complete what is typed after the commands, in bash, fish and zsh.
 
 Names and choices stand in the scripts: no program runs while somebody types.
 """
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from imagereg.parameters import Spec
 
-_DATA = r"""
+
+class _Dialect(NamedTuple):
+    """How a shell writes a table: the functions around it, a case, what stands between labels."""
+
+    functions: str
+    case: str
+    mark: str
+
+
+_POSIX = _Dialect(r"""
 _imagereg_names() {
     case $1 in
 %(names)s
@@ -24,7 +35,23 @@ _imagereg_choices() {
         *) return 1 ;;
     esac
 }
-"""
+""", "        %(labels)s) %(body)s ;;", "|")
+_FISH = _Dialect(r"""
+function _imagereg_names
+    switch $argv[1]
+%(names)s
+    end
+end
+
+# The choices of a parameter, by its name; status 1 where any text will do, which may name a file.
+function _imagereg_choices
+    switch $argv[1]
+%(choices)s
+        case '*'
+            return 1
+    end
+end
+""", "        case %(labels)s\n            %(body)s", " ")
 _SHELLS = {
     "bash": r"""# For ~/.bashrc: eval "$(tweakreg --completion bash)"
 %(data)s
@@ -45,7 +72,7 @@ _imagereg() {
         candidates=$(_imagereg_choices "${name##*.}") || return
         compopt +o default 2>/dev/null
     elif [[ $last == --completion ]]; then
-        candidates=$'bash\nzsh'
+        candidates=$'bash\nfish\nzsh'
     elif [[ $last == --help ]]; then
         candidates=$(_imagereg_names "$command"; echo all) candidates=${candidates//=/}
     elif [[ $word == -* ]]; then
@@ -74,7 +101,7 @@ _imagereg() {
         found=("${(@f)text}")
         [[ -n $text ]] && compadd -a found
     elif [[ $words[CURRENT-1] == --completion ]]; then
-        compadd bash zsh
+        compadd bash fish zsh
     elif [[ $words[CURRENT-1] == --help ]]; then
         found=(${(f)"$(_imagereg_names ${words[1]:t})"})
         compadd all ${found%%=}
@@ -88,12 +115,57 @@ _imagereg() {
 }
 compdef _imagereg %(tasks)s
 """,
+    "fish": r"""# For ~/.config/fish/config.fish: tweakreg --completion fish | source
+%(data)s
+# The name before the equals sign of a word, without that of a parameter set.
+function _imagereg_parameter
+    string match -qr '^[[:alpha:]][^=]*=' -- $argv[1]
+    and string replace -r '=.*' '' -- $argv[1] | string replace -r '.*\.' ''
+end
+
+# Whether no file can stand where the cursor is.
+function _imagereg_has_list
+    set -l name (_imagereg_parameter (commandline -ct))
+    contains -- (commandline -opc)[-1] --completion --help
+    or begin
+        test -n "$name"
+        and _imagereg_choices $name >/dev/null
+    end
+end
+
+function _imagereg
+    set -l words (commandline -opc)
+    set -l command (basename $words[1])
+    set -l word (commandline -ct)
+    set -l name (_imagereg_parameter $word)
+    if test -n "$name"
+        set -l start (string replace -r '=.*' '=' -- $word)
+        for choice in (_imagereg_choices $name)
+            echo $start$choice
+        end
+    else if test $words[-1] = --completion
+        printf '%%s\n' bash fish zsh
+    else if test $words[-1] = --help
+        _imagereg_names $command | string replace = ''
+        echo all
+    else if string match -q -- '-*' $word
+        printf '%%s\n' %(options)s
+    else
+        _imagereg_names $command
+    end
+end
+
+for task in %(tasks)s
+    complete -c $task -a '(_imagereg)'
+    complete -c $task -f -n _imagereg_has_list
+end
+""",
 }
-SHELLS = tuple(_SHELLS)
+SHELLS = tuple(sorted(_SHELLS))
 
 
 def script(shell: str, specs: Sequence[Spec], options: Iterable[str]) -> str:
-    """Return the script for a shell.
+    """Return the completion script for a shell.
 
     Parameters
     ----------
@@ -104,13 +176,17 @@ def script(shell: str, specs: Sequence[Spec], options: Iterable[str]) -> str:
     options : iterable of str
         Options that begin with dashes.
     """
-    names = [f"        {spec.task}) {_printed(_names(spec, specs))} ;;" for spec in specs]
-    by_choices: dict[tuple[str, ...], dict[str, None]] = {}
-    for p in (p for spec in specs for p in spec if p.base != "string"):
-        choices = ("yes", "no") if p.base == "boolean" else p.choices
-        by_choices.setdefault(choices, {})[p.name] = None
-    cases = [f"        {'|'.join(known)}) {_printed(of)} ;;" for of, known in by_choices.items()]
-    data = _DATA.strip() % {"names": "\n".join(names), "choices": "\n".join(cases)}
+    dialect = _FISH if shell == "fish" else _POSIX
+    name_cases = [_case(dialect, [spec.task], _names(spec, specs)) for spec in specs]
+    # Parameters with the same choices share a case; the inner dict is an ordered set of names.
+    names_by_choices: dict[tuple[str, ...], dict[str, None]] = {}
+    for parameter in itertools.chain(*specs):
+        if parameter.base != "string":
+            choices = ("yes", "no") if parameter.base == "boolean" else parameter.choices
+            names_by_choices.setdefault(choices, {})[parameter.name] = None
+    choice_cases = [_case(dialect, names, choices) for choices, names in names_by_choices.items()]
+    tables = {"names": "\n".join(name_cases), "choices": "\n".join(choice_cases)}
+    data = dialect.functions.strip() % tables
     tasks = " ".join(spec.task for spec in specs)
     return _SHELLS[shell] % {"data": data, "tasks": tasks, "options": _words(options)}
 
@@ -124,6 +200,11 @@ def _names(spec: Spec, specs: Sequence[Spec]) -> list[str]:
         names += [pset.task for pset in psets]
         names += [f"{pset.task}.{name}" for pset in psets for name in pset.names]
     return [f"{name}=" for name in names]
+
+
+def _case(dialect: _Dialect, labels: Iterable[str], values: Sequence[str]) -> str:
+    """Return the case of a table that prints values for some labels."""
+    return dialect.case % {"labels": dialect.mark.join(labels), "body": _printed(values)}
 
 
 def _printed(values: Sequence[str]) -> str:

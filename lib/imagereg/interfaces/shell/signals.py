@@ -24,9 +24,9 @@ class _Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Let signals end what is done here by an exception, and no second one stop the cleaning up.
+    """Let a signal end the block by an exception; ignore further ones while it cleans up.
 
-    A signal that is ignored, as nohup has it, or that a program around us handles stays so.
+    A signal that is ignored already, as under nohup, or handled by a calling program is left alone.
     """
     can_handle = threading.current_thread() is threading.main_thread()
     handled = [number for number, usual in _ENDING.items()

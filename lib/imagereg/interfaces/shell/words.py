@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from imagereg.parameters import (
     gather_parameters,
     texts,
 )
+
+_BOLD, _PLAIN = "\033[1m", "\033[0m"
+_COLOURS = {"aligned": "\033[32m", "failed": "\033[31m"}  # of a status: green, red
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,3 +144,18 @@ def _place(name: str, task: str) -> tuple[str, str]:
     owner = owner or task
     full_name = Spec.load(owner).find(own, minimum_match=True).name
     return "" if owner == "tweakreg" else owner, full_name
+
+
+def has_colours(stream: Any) -> bool:
+    """Whether a stream is a terminal with colours, whose user wants them (https://no-color.org)."""
+    is_terminal = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    return bool(is_terminal and not os.environ.get("NO_COLOR"))
+
+
+def in_colours(text: str, *, is_well: bool) -> str:
+    """Return the text of a result with its verdict, and the statuses in its table, in colours."""
+    verdict, separator, rest = text.partition("\n\n")
+    for status, colour in _COLOURS.items():
+        rest = re.sub(rf"(?m)^(\S*\s+)({status})(?=\s+[-\d])", rf"\1{colour}\2{_PLAIN}", rest)
+    colour = _COLOURS["aligned" if is_well else "failed"]
+    return f"{_BOLD}{colour}{verdict}{_PLAIN}{separator}{rest}"

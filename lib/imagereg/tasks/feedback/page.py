@@ -13,11 +13,15 @@ from imagereg.alignment import Alignment
 from imagereg.errors import ImageregError
 from imagereg.files import Solutions, read_bytes, read_image, read_text, root_name, write_text
 from imagereg.files.images import instruments
-from imagereg.parameters import ParameterSet, shown
-from imagereg.report import Result, advice, cutouts, diagrams, page
-from imagereg.tasks.feedback import runlog
+from imagereg.parameters import ParameterSet, Spec, shown
+from imagereg.report import Result, cutouts, page
+from imagereg.tasks.feedback import advice, rebuild, runlog
 from imagereg.tasks.feedback.progress import progress
 from imagereg.version import __version__
+
+# What the advice on a failure begins with.
+_FOR_ADVICE = (("imagefindpars", "threshold"), ("tweakreg", "searchrad"),
+               ("tweakreg", "tolerance"))
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +46,16 @@ def page_text(result: Result, given: str | Sequence[str], sets: Sequence[Paramet
               "searchrad": task.searchrad, "tolerance": task.tolerance}
     pixels = _Pixels(result.alignments)
     taken = progress(result.alignments, "drawing the page", len(result.alignments))
-    return page.report_page(result, facts, pictures=pixels.pictures, taken=taken,
+    return page.report_page(result.alignments, result.table(), result.plane, facts,
+                            pictures=pixels.pictures, taken=taken,
                             advise=lambda alignment: advice.advice(alignment, **values))
 
 
 def report_solution(path: str) -> str:
-    """Write the page of a run of which the solution file is left; return the page's name.
+    """Write the page of a run that is over, from its solution file; return the page's name.
 
-    Plots of the images that lie beside the solution file are shown, and the outlines of those
-    images that are there too, as their headers are now.
+    Pixels, matches and parameters are shown where the images, the lists of ``writecat=yes`` and
+    the log still lie beside it.
 
     Raises
     ------
@@ -61,29 +66,25 @@ def report_solution(path: str) -> str:
     solutions = Solutions.parse(text, path)
     table = Table.read(text, format="ascii.ecsv")
     folder = os.path.dirname(path)
-    outlines = []
-    for row in solutions.rows:
-        chips = _chips_of(os.path.join(folder, row.filename))
-        own = [chip for chip in chips if row.extver in (None, chip.extver)]
-        outlines.append({"name": row.file, "status": row.status,
-                         "polygons": diagrams.polygons(own, solutions.plane)})
-    made = f"{datetime.datetime.fromtimestamp(os.path.getmtime(path)):%Y-%m-%d %H:%M:%S}"
-    facts = page.Facts(str(table.meta.get("imagereg", "")), made, os.path.abspath(folder))
-    html = page.page_of_table(table, facts, outlines=outlines,
-                              plots_of=lambda name: _plots_beside(folder, name))
-    name = f"{path.removesuffix('.ecsv').removesuffix('_solution')}_report.html"
+    root = path.removesuffix(".ecsv").removesuffix("_solution")
+    past = runlog.parse_head(read_text(f"{root}.log")) if os.path.isfile(f"{root}.log") else None
+    past = past or runlog.PastRun(str(table.meta.get("imagereg", "")), _date_of(path),
+                                  os.path.abspath(folder), "", {})
+    facts = page.Facts(past.version, past.begun, past.folder, past.command,
+                       list(map(_change, past.changed)))
+    values = {name: float(past.value(task, name)) for task, name in _FOR_ADVICE}
+    known = rebuild.past_alignments(solutions, table["nsources"].tolist(), folder)
+    html = page.report_page(known, table, solutions.plane, facts,
+                            pictures=_Pixels(known).pictures,
+                            advise=lambda alignment: advice.advice(alignment, **values),
+                            drawn_before=lambda name: _plots_beside(folder, name))
+    name = f"{root}_report.html"
     write_text(name, html)
     return name
 
 
-def _chips_of(path):
-    """Return the chips of a file; none where it can't be read."""
-    try:
-        with read_image(path) as image:
-            return image.chips
-    except ImageregError as error:
-        log.info("%s: no outline on the page: %s", path, error)
-        return ()
+def _date_of(path):
+    return f"{datetime.datetime.fromtimestamp(os.path.getmtime(path)):%Y-%m-%d %H:%M:%S}"
 
 
 def _plots_beside(folder, name):
@@ -100,13 +101,16 @@ def _plots_beside(folder, name):
 
 def changed_parameters(sets: Sequence[ParameterSet]) -> list[dict[str, str]]:
     """Return name, value, default and comment of each parameter that differs from its default."""
-    changed = []
-    for values in sets:
-        for name in values.changed:
-            parameter = values.spec[name]
-            changed.append({"name": f"{values.task}.{name}", "value": shown(values[name]),
-                            "default": shown(parameter.default), "comment": parameter.comment})
-    return changed
+    return [_change((values.task, name, shown(values[name])))
+            for values in sets for name in values.changed]
+
+
+def _change(change):
+    """Return what the page says of a parameter that differs: its task, name, and value."""
+    task, name, value = change
+    parameter = Spec.load(task)[name]
+    return {"name": f"{task}.{name}", "value": value, "default": shown(parameter.default),
+            "comment": parameter.comment}
 
 
 class _Pixels:
@@ -116,12 +120,12 @@ class _Pixels:
         self._of_name = {alignment.name: alignment for alignment in alignments}
         self._kept: dict[str, cutouts.Pixels | None] = {}
 
-    def pictures(self, alignment: Alignment) -> cutouts.Pictures | None:
+    def pictures(self, alignment: Alignment, detail: cutouts.Detail) -> cutouts.Pictures | None:
         """Return the pictures of an exposure; None where its pixels can't be read."""
         pixels = self._read(alignment)
         if not pixels:
             return None
-        return cutouts.pictures(alignment, pixels, self._reference(alignment))
+        return cutouts.pictures(alignment, pixels, self._reference(alignment), detail)
 
     def _reference(self, alignment):
         """Return chips and pixels of the exposure that another was matched with, or None."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from imagereg.errors import printable
 from imagereg.files import atomic
-from imagereg.parameters import ParameterSet, Spec, shown
+from imagereg.parameters import ARGUMENTS, ParameterSet, Spec, shown
 from imagereg.version import __version__
 
 _LAYOUT = "\n\t"  # control characters that a log may hold
@@ -76,15 +78,15 @@ def logged(given: str | Sequence[str], sets: Sequence[ParameterSet]) -> Iterator
             except OSError as error:
                 problem = atomic.reason(error)
         with _handled_by(handlers):
-            yield from _between_first_and_last(handlers, given, sets)
+            yield from _with_head_and_end(handlers, given, sets)
     if run_log:
         problem = run_log.problem
     if problem:
         log.warning("%s can't be written: %s", task.runfile, problem)
 
 
-def _between_first_and_last(handlers, given, sets):
-    """Write the head of the log, let the run happen, and write how it ended, however it did."""
+def _with_head_and_end(handlers, given, sets):
+    """Write the head of the log, let the run happen, and write how it ended: also with an error."""
     begun = datetime.datetime.now()
     _write(handlers, head(given, sets, begun))
     last_words: list[str] = []
@@ -120,6 +122,51 @@ def head(given: str | Sequence[str], sets: Sequence[ParameterSet],
             written = f'"{value}"' if isinstance(value, str) else shown(value)
             lines.append(f"  {mark} {name} = {written}")
     return "\n".join([*lines, ""])
+
+
+@dataclasses.dataclass(frozen=True)
+class PastRun:
+    """What the log of a run that is over says in its head.
+
+    Parameters
+    ----------
+    version, begun, folder, command : str
+        As they are written.
+    values : dict of (str, str) to (str, bool)
+        By task and name, a parameter's value, and whether it differs from its default.
+    """
+
+    version: str
+    begun: str
+    folder: str
+    command: str
+    values: Mapping[tuple[str, str], tuple[str, bool]]
+
+    @property
+    def changed(self) -> list[tuple[str, str, str]]:
+        """Task, name and value of each parameter that differs from its default."""
+        return [(*key, value) for key, (value, differs) in self.values.items() if differs]
+
+    def value(self, task: str, name: str) -> str:
+        """Return the value of a parameter; its default where the log does not tell."""
+        known, _ = self.values.get((task, name), ("INDEF", False))
+        return shown(Spec.load(task)[name].default) if known == "INDEF" else known
+
+
+def parse_head(text: str) -> PastRun | None:
+    """Return what `head` wrote; None where the text is no log, or one of another version."""
+    facts = dict(re.findall(r"^(tweakreg|begun|folder|command) +(.*)$", text, re.MULTILINE))
+    if len(facts) < 4:
+        return None
+    task = ""
+    values = {}
+    for line in text.partition("\nparameters")[2].partition("\n\n")[0].splitlines():
+        found = re.match(r"  ([* ]) (\w+) = (.*)$", line)
+        if not found:
+            task = line.strip()
+        elif task in ARGUMENTS and found[2] in Spec.load(task).names:
+            values[task, found[2]] = found[3].strip('"'), found[1] == "*"
+    return PastRun(facts["tweakreg"], facts["begun"], facts["folder"], facts["command"], values)
 
 
 def command_line(given: str | Sequence[str], sets: Sequence[ParameterSet]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -111,6 +111,22 @@ def apply_solution(solution: str, given: Sequence[str] = (), *, wcsname: str, re
     if solutions.outwcs:
         read.append((solutions.outwcs, "the reference WCS"))
     footprint.check_apart(read, [(path, "the updated image") for path in targets])
+    return update_files(solutions, targets, wcsname=wcsname, reusename=reusename, dry_run=dry_run)
+
+
+def update_files(solutions: Solutions, targets: Mapping[str, str], *, wcsname: str,
+                 reusename: bool, dry_run: bool = False) -> list[AppliedSolution]:
+    """Put solutions into the headers of files.
+
+    Parameters
+    ----------
+    solutions : Solutions
+        Where they are from.
+    targets : dict of str to str
+        By path of each file the source whose solution it gets, '' for what its own name says.
+    wcsname, reusename, dry_run
+        As in `apply_solution`.
+    """
     with Claim(() if dry_run else targets) as claim:
         report: list[_Update | AppliedSolution] = []
         for path, source in targets.items():
@@ -165,14 +181,20 @@ def read_solutions(path: str) -> Solutions:
     if not outwcs:
         raise InputError(f"{path} does not say what its shifts refer to: expected a line "
                          "'# refimage: NAME'")
-    outwcs = _beside(path, outwcs, f"the reference WCS of {path}")
+    outwcs = beside(path, outwcs, f"the reference WCS of {path}")
     plane = fits.read_reference_wcs(outwcs)
     rows = tuple(solution.SolvedExposure.from_shift(shift, plane) for shift in shifts)
     return Solutions(path, plane, rows, outwcs)
 
 
-def _beside(path, name, what):
-    """Return where a file is: beside another one, or in the working directory."""
+def beside(path: str, name: str, what: str) -> str:
+    """Return where a file is: beside another one, or in the working directory.
+
+    Raises
+    ------
+    InputError
+        It is in neither; `what` it is goes into the words.
+    """
     for folder in (os.path.dirname(path), ""):
         if os.path.isfile(os.path.join(folder, name)):
             return os.path.join(folder, name)
@@ -181,7 +203,7 @@ def _beside(path, name, what):
 
 
 def _targets(given, solutions):
-    """Return the source that the user names, or '', by path of the files to update."""
+    """Return, by path of each file to update, the source that the user names for it, or ''."""
     targets = {}
     for word in given:
         names, colon, source = word.rpartition(":")
@@ -192,7 +214,7 @@ def _targets(given, solutions):
     if not given:
         what = f"named in {solutions.where}"
         for name in dict.fromkeys(row.filename for row in solutions.rows):
-            targets[_beside(solutions.where, name, what)] = ""
+            targets[beside(solutions.where, name, what)] = ""
     return targets
 
 
@@ -203,7 +225,7 @@ def _planned(path, source, solutions, wcsname):
     with read_image(path) as image:
         name = os.path.basename(path)
         whole = _record(image, name, image.chips, plane)
-        for row in solutions.source(source) if source else solutions.rows_for(whole):
+        for row in solutions.rows_of_source(source) if source else solutions.rows_for(whole):
             record, chips = whole, image.chips
             if row.extver is not None and row.filename == whole.filename:
                 chips = tuple(chip for chip in chips if chip.extver == row.extver)

@@ -28,12 +28,13 @@ def file_name(path: str, hdrfile: str) -> str:
 
 
 def check(paths: Sequence[str], task: ParameterSet) -> None:
-    """Check before any work whether the headerlets of a run can be made.
+    """Check, before any work is done, that the headerlets of a run can be made.
 
     Parameters
     ----------
     paths : sequence of str
-        The images; one that can't be read is passed over, the run reports it.
+        The images. One that can't be read is passed over here: the run reports it. A simple one,
+        which stwcs makes no headerlet of, gets the solution in its header alone.
     task : ParameterSet
         Of tweakreg.
 
@@ -45,19 +46,30 @@ def check(paths: Sequence[str], task: ParameterSet) -> None:
         A file would be overwritten, the name is taken, the history can't be read, or stwcs can't
         make headerlets of such files.
     """
-    _words(task)
+    _words(task)  # for its ParameterError
     names: dict[str, str] = {}
     for path in paths:
+        if task.updatehdr and not can_have_headerlet(path):
+            log.warning("%s is a simple image, of which stwcs makes no headerlet: the solution "
+                        "goes into its header alone", path)
+            continue
         name = file_name(path, task.hdrfile)
         other = names.setdefault(name, path)
         if other != path:
-            advice = ": give the parameter hdrfile the middle part of their names"
+            advice = ": give the parameter hdrfile without .fits, as the middle part of their names"
             raise InputError(f"the headerlets of {other} and {path} would both be {name}"
                              f"{advice if '.fits' in task.hdrfile else ''}")
         _check_file(name, path, task)
         if task.attach:
             rewrite.check_updatable(path, primary=True)
         _check_image(path, task)
+
+
+def can_have_headerlet(path: str) -> bool:
+    """Whether an image has SCI extensions, as stwcs needs; also where it can't be read."""
+    with contextlib.suppress(InputError), files.opened(path) as hdus:
+        return any(hdu.name == "SCI" for hdu in hdus)
+    return True
 
 
 def _check_file(name, path, task):
@@ -135,7 +147,7 @@ def write(path: str, solved: Iterable[rewrite.Solved], task: ParameterSet, *,
     words = _words(task)
     with _errors_of(path):
         made = headerlets.make_headerlet(hdus, _hdrname(task), **words)
-        content, extension = headerlets.to_attach(made)
+        content, extension = headerlets.file_and_extension(made)
     name = file_name(path, task.hdrfile)
     if not dry_run:
         atomic.write_bytes(name, content)

@@ -36,8 +36,8 @@ def noted(names: Mapping[str, str]) -> Iterator[None]:
 def noted_names(paths: list[str]) -> dict[str, str]:
     """Return the name of the WCS that each file was about to get when a restore was killed.
 
-    Nothing where there is no note of all the files, or where one is neither as it was then nor has
-    that WCS: something else has changed it since.
+    The dict is empty where there is no note of all the files, and where one has been changed since:
+    each must have its old modification time, or the WCS that the restore was giving it.
     """
     note = _place(paths)
     try:
@@ -47,9 +47,9 @@ def noted_names(paths: list[str]) -> dict[str, str]:
         times = {path: entries[_key(path, note)]["mtime_ns"] for path in paths}
     except (OSError, ValueError, LookupError, TypeError):  # none, or a damaged one
         return {}
-    expected = all(os.stat(path).st_mtime_ns == times[path]
-                   or _primary_names(path) == {names[path]} for path in paths)
-    return names if expected else {}
+    unchanged = all(os.stat(path).st_mtime_ns == times[path]
+                    or _primary_names(path) == {names[path]} for path in paths)
+    return names if unchanged else {}
 
 
 def _place(paths):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 
 from imagereg.errors import InputError
 from imagereg.interfaces.epar.model import Model
@@ -32,6 +33,8 @@ def edit(model: Model) -> None:
     session = Session(model, table=keys.table_for(editor))
     _application(session).run(in_thread=_in_event_loop())
     if session.end.startswith("run"):
+        sys.stdout.write(f"{model.task} is executed; Ctrl-C stops it\n")
+        sys.stdout.flush()
         model.run(save=session.end == "run")
 
 

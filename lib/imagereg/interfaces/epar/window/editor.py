@@ -61,6 +61,7 @@ class EditorWindow:
             shortcut for shortcut in shortcuts.SHORTCUTS
             if shortcut.verb != "execute" or model.can_run
         ]
+        look.recall_theme()
         look.make_styles(self.top)
         self._fill()
         self._bind()
@@ -79,10 +80,9 @@ class EditorWindow:
 
         self.top.configure(menu=shortcuts.make_menu(self.top, self._shortcuts, self._obey))
         bottom = ttk.Frame(self.top, padding=(6, 2))
-        body = ttk.Panedwindow(self.top, orient="horizontal")
+        body = self._body = ttk.Panedwindow(self.top, orient="horizontal")
         self.form = Form(body, self.model.all_rows, self)
         self.help = HelpPane(body, self._follow)
-        self._body = body
         self.search = SearchLine(bottom, self)
         self._about = ttk.Label(bottom)
         self._status = ttk.Label(bottom)
@@ -488,7 +488,7 @@ class EditorWindow:
 
     def swap_theme(self) -> None:
         """Take dark colours in place of light ones, or the other way round."""
-        look.swap_theme()
+        self._attempt(look.swap_theme)
         look.make_styles(self.top)
         self.form.paint()
         self.help.paint()

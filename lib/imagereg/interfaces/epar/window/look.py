@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from imagereg.files import atomic
+from imagereg.parameters import saved
+
 if TYPE_CHECKING:
     import tkinter
 
@@ -34,10 +37,33 @@ def colour(use: str) -> str:
     return _THEMES[_current][use]
 
 
+def recall_theme() -> None:
+    """Take the theme that the user chose last, in any window; else that of the desktop."""
+    global _current
+    path = _theme_file()
+    if os.path.isfile(path):
+        chosen = atomic.read_text(path).strip()
+        if chosen in _THEMES:
+            _current = chosen
+
+
 def swap_theme() -> None:
-    """Take dark colours in place of light ones, or the other way round."""
+    """Take dark colours in place of light ones, or the other way round, also the next time.
+
+    Raises
+    ------
+    InputError
+        That can't be saved; the colours are changed all the same.
+    """
     global _current
     _current = "light" if _current == "dark" else "dark"
+    saved.make_folder(os.path.dirname(_theme_file()))
+    atomic.write_text(_theme_file(), f"{_current}\n")
+
+
+def _theme_file():
+    """Return the file in the user's folder that holds the name of the theme."""
+    return os.path.join(os.path.dirname(saved.user_file("tweakreg")), "theme")
 
 
 def make_styles(widget: tkinter.Misc) -> None:

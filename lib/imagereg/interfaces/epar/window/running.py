@@ -13,23 +13,27 @@ import ctypes
 import io
 import logging
 import queue
+import re
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagereg.errors import ImageregError
 from imagereg.interfaces.epar.window import look
 from imagereg.interfaces.epar.window.text_pane import TextPane
+from imagereg.tasks.feedback import progress, review
 
 if TYPE_CHECKING:
     import tkinter
 
 _POLL = 50  # milliseconds: at once, to a user
 _LOGGER = "imagereg"
+_COLOURS = {"aligned": "good", "reference": "good", "failed": "error"}  # of a status in the table
+_STATUS = re.compile(rf"(?m)\b({'|'.join(_COLOURS)})\b(?=\s+[-\d])")
 
 
 class _QueueHandler(logging.Handler):
@@ -60,7 +64,7 @@ class _Console(io.TextIOBase):
         return True
 
     def write(self, text):
-        self._question = (self._question + text).rpartition("\n")[2]
+        self._question = "" if text.endswith("\n") else self._question + text
         return self._output.write(text) if self._output else len(text)
 
     def flush(self):
@@ -84,12 +88,15 @@ class Job:
         Text and tag: log messages, tagged 'error' from warnings on, and questions, 'question'.
     future : concurrent.futures.Future
         Result or exception of the function.
+    progress : (str, int, int)
+        The long work it is at, how many items of it are done, and of how many; ('', 0, 0) before.
     """
 
     def __init__(self, function: Callable[[], object]):
         self.messages: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._console = _Console(self.messages, sys.stdout)
         self._thread: int | None = None
+        self.progress = ("", 0, 0)
         pool = ThreadPoolExecutor(1, "imagereg-run")
         self.future: Future = pool.submit(self._run, function)
         pool.shutdown(wait=False)
@@ -103,11 +110,14 @@ class Job:
         logger.addHandler(handler)
         try:
             sys.stdin = self._console
-            with contextlib.redirect_stdout(self._console):
+            with contextlib.redirect_stdout(self._console), progress.shown_by(self._advance):
                 return function()
         finally:
             sys.stdin = stdin
             logger.removeHandler(handler)
+
+    def _advance(self, *progress: Any) -> None:
+        self.progress = progress
 
     def answer(self, text: str) -> None:
         """Answer the question that was asked last."""
@@ -144,8 +154,9 @@ class RunWindow:
         self._job = Job(function)
         self.top = tkinter.Toplevel(owner)
         self.top.title(f"{title} is executed")
-        self._pane = TextPane(self.top, width=110)  # the widest table of the task
-        bar = ttk.Frame(self.top, padding=4)
+        self._pane = TextPane(self.top, width=90)  # the table has 79, log lines some more
+        self._bar = bar = ttk.Frame(self.top, padding=4)
+        self._pictures: review.Windows | None = None
         self._begun = time.monotonic()
         self._state = ttk.Label(bar)
         self._progress = ttk.Progressbar(bar, mode="indeterminate", length=120)
@@ -196,9 +207,23 @@ class RunWindow:
         if done:
             self._end()
         else:
-            elapsed = round(time.monotonic() - self._begun)
-            self._state.configure(text=f"{self._word}   {elapsed} s")
+            self._show_progress()
             self.top.after(_POLL, self._poll)
+
+    def _show_progress(self):
+        """Say what is being done, how much of it, and since when."""
+        elapsed = round(time.monotonic() - self._begun)
+        what, done, total = self._job.progress
+        if self._word != "working" or not 0 < total > done:
+            text = self._word
+            if str(self._progress["mode"]) == "determinate":
+                self._progress.configure(mode="indeterminate")
+                self._progress.start()
+        else:
+            text = f"{what}: {done} of {total}"
+            self._progress.stop()
+            self._progress.configure(mode="determinate", maximum=total, value=done)
+        self._state.configure(text=f"{text}   {elapsed} s")
 
     def _ask(self):
         self._word = "Answer, then Return:"
@@ -210,18 +235,18 @@ class RunWindow:
         error = self._job.future.exception()
         result = None if error else self._job.future.result()
         if result is not None:
-            self._pane.add(f"\n{result}\n")
+            self._show_result(result)
         elif error and not isinstance(error, (ImageregError, KeyboardInterrupt)):
             self._pane.add("".join(traceback.format_exception(error)), "error")
         is_well = error is None and getattr(result, "ok", True)
         sentence = _outcome(self._title, error, result)
-        if sentence not in str(result):  # which begins with the verdict
+        if not hasattr(result, "verdict"):
             self._pane.add(f"\n{sentence}\n", "good" if is_well else "error")
         self._answer.pack_forget()
         self._progress.pack_forget()
         self._state.configure(
             text=sentence, foreground=look.colour("good" if is_well else "wrong"),
-            wraplength=self._pane.text.winfo_width() - self._button.winfo_width(),
+            wraplength=self._state.winfo_width(),
         )
         self._button.configure(text="Close", command=self._close)
         self.top.title(f"{self._title}: {sentence}")
@@ -232,7 +257,29 @@ class RunWindow:
         self._button.focus_set()
         self._ended(sentence, not is_well)
 
+    def _show_result(self, result):
+        """Show the verdict large, the table with statuses in colour, and offer the pictures."""
+        self._pane.take_back(f"\n{result}\n")  # as the log has it
+        head, separator, rest = str(result).partition("\n\n")
+        verdict = getattr(result, "verdict", None)
+        is_verdict = verdict is not None and " ".join(head.split()) == " ".join(verdict.split())
+        self._pane.add("\n")
+        self._pane.add(head, ("verdict", "good" if result.ok else "error") if is_verdict else "")
+        self._pane.add(separator)
+        for part in _STATUS.split(rest):
+            self._pane.add(part, _COLOURS.get(part, ""))
+        self._pane.add("\n")
+        self._pane.text.see("end")
+        pictures = [name for name in getattr(result, "written", ()) if name.endswith(".png")]
+        if pictures:
+            self._pictures = review.Windows(dict.fromkeys(pictures, ()))
+            button = type(self._button)(self._bar, text="Plots", command=self._pictures.open)
+            button.pack(side="right", padx=8, before=self._state)
+            self.top.update_idletasks()
+
     def _close(self):
+        if self._pictures:
+            self._pictures.close()
         self.top.grab_release()
         self.top.destroy()
         self._owner.focus_lastfor().focus_force()

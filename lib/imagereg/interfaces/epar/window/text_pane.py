@@ -52,6 +52,7 @@ class TextPane:
         )
         self.text.tag_configure("error", foreground=look.colour("wrong"))
         self.text.tag_configure("good", foreground=look.colour("good"))
+        self.text.tag_configure("verdict", font="TkHeadingFont", spacing3=4)
         self.text.tag_configure("found", background=look.colour("found"))
 
     def clear(self) -> None:
@@ -75,6 +76,14 @@ class TextPane:
         self.text.configure(state="disabled")
         if at_end:
             self.text.see("end")
+
+    def take_back(self, text: str) -> None:
+        """Remove a text from the end, if it stands there."""
+        begin = f"end-1c-{len(text)}c"
+        if self.text.get(begin, "end-1c") == text:
+            self.text.configure(state="normal")
+            self.text.delete(begin, "end-1c")
+            self.text.configure(state="disabled")
 
     def point_to(self, passage: str) -> None:
         """Scroll to a passage and mark it; do nothing if it is empty or not there."""

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 from imagereg.alignment import Alignment
-
-
-@dataclasses.dataclass(frozen=True)
-class Advice:
-    """One thing to try.
-
-    Parameters
-    ----------
-    setting : str
-        As it is typed: ``searchrad=5``.
-    why : str
-        What it is good for, one sentence.
-    """
-
-    setting: str
-    why: str
-
+from imagereg.report import page
 
 # What a reason says, and what helps: the paragraph READING THE RESULT of the help, with values.
 _RULES = [
@@ -53,7 +36,7 @@ _RULES = [
 
 
 def advice(alignment: Alignment, *, threshold: float, searchrad: float,
-           tolerance: float) -> list[Advice]:
+           tolerance: float) -> list[page.Advice]:
     """Return what to try for an image that failed, the likeliest help first.
 
     Parameters
@@ -67,5 +50,7 @@ def advice(alignment: Alignment, *, threshold: float, searchrad: float,
               "narrow_search": searchrad / 2, "wide_tolerance": 2 * tolerance, "few": 5}
     for pattern, tries in _RULES:
         if re.search(pattern, alignment.reason):
-            return [Advice(setting.format(**values), why) for setting, why in tries]
+            few_do = "minobj=" not in alignment.reason  # as few as are needed where none are asked
+            return [page.Advice(setting.format(**values), why) for setting, why in tries
+                    if not (few_do and setting.startswith("minobj="))]
     return []

@@ -17,8 +17,8 @@ import numpy as np
 from astropy.io import fits
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.daofind import SKY_FACTOR, is_within, sky_sigma
-from imagereg.detection.kernel import Kernel
+from imagereg.detection.finders.daofind import SKY_FACTOR, is_within, sky_sigma
+from imagereg.detection.finders.finding import Finding, Kernel
 from imagereg.errors import InputError
 
 PROGRAMS = ("source-extractor", "sex", "sextractor")
@@ -53,29 +53,29 @@ _THRESHOLD = {"THRESH_TYPE", "DETECT_THRESH"}  # one says what the other means
 
 def find_sources_sextractor(
     data: np.ndarray,
+    finding: Finding,
     *,
-    conv_width: float, threshold: float, nsigma: float, ratio: float, theta: float,
     bad: np.ndarray | None = None,
     relative_noise: np.ndarray | None = None,
     sky: tuple[float, float] | None = None,
-    config: str | os.PathLike | None = None,
-    skysigma: float | None = None,
-    fluxmin: float | None = None, fluxmax: float | None = None,
-    peakmin: float | None = None, peakmax: float | None = None,
-    gain: float = 1.0, chip: int = 1,
-) -> SourceCatalog:  # fmt: skip
+    gain: float = 1.0,
+    chip: int = 1,
+) -> SourceCatalog:
     """Find the sources of one chip with SExtractor.
 
     Parameters
     ----------
     data : (ny, nx) array_like
         Pixels, counts.
-    conv_width, nsigma, ratio, theta : float
-        The Gaussian that the image is filtered with, as for `daofind.find_sources`.
-    threshold, skysigma : float
-        As for `daofind.find_sources`: a star of the kernel's shape that is just found there is just
-        found here. Where `skysigma` is not given, 1.5 times the scatter that SExtractor measures
-        from place to place stands for it.
+    finding : Finding
+        The Gaussian that the image is filtered with, the limits, and a threshold that means what it
+        means to `daofind.find_sources`: a star of the kernel's shape that is just found there is
+        just found here. Where `skysigma` is not given, 1.5 times the scatter that SExtractor
+        measures from place to place stands for it. What the user's configuration (`sexconfig`) sets
+        (filter, threshold, deblending, background, saturation) holds in place of `conv_width`,
+        `threshold` and `skysigma`; all else is as without one. The input, the columns, the output,
+        and the weights where there are bad pixels, are ours in any case. Names in it are relative
+        to its folder. It finds `gain` in the header, under the program's default keyword GAIN.
     bad : (ny, nx) array_like of bool, optional
         Pixels not to be used; those that are not finite, or absurdly large, never are.
     relative_noise : (ny, nx) array_like, optional
@@ -83,14 +83,6 @@ def find_sources_sextractor(
         the errors follow. A pixel where it is not a positive number is not used.
     sky : (float, float), optional
         What `daofind.sky_sigma` says of the image, where it has been asked already.
-    config : str, optional
-        The user's configuration file. What it sets (filter, threshold, deblending, background,
-        saturation) holds in place of `conv_width`, `threshold` and `skysigma`; all else is as
-        without one. The input, the columns, the output, and the weights where there are bad pixels,
-        are ours in any case. Names in it are relative to its folder. It finds `gain` in the header,
-        under the program's default keyword GAIN.
-    fluxmin, fluxmax, peakmin, peakmax : float, optional
-        Limits of the flux, and of the brightest pixel with the sky, counts.
     gain : float
         Electrons per count; infinity where it is not known, and photons have no noise.
     chip : int
@@ -134,19 +126,20 @@ def find_sources_sextractor(
         relative = None if relative_noise is None else np.where(unusable, 1.0, relative_noise)
         sky = sky_sigma(data, unusable, relative)
     level, scatter = sky
-    kernel = Kernel(conv_width, nsigma, ratio, theta)
+    kernel = finding.kernel
+    config = finding.sexconfig or None
     with tempfile.TemporaryDirectory(prefix="imagereg-") as folder:
         image = np.where(unusable, level, data)
         settings = _write_input(folder, image, unusable, noise=relative_noise, gain=gain)
         factor = SKY_FACTOR
-        if skysigma is not None and scatter > 0:
-            factor = skysigma / scatter
-        own = _OWN_SETTINGS | _write_filter(folder, kernel, threshold * factor)
+        if finding.skysigma is not None and scatter > 0:
+            factor = finding.skysigma / scatter
+        own = _OWN_SETTINGS | _write_filter(folder, kernel, finding.threshold * factor)
         settings |= {name: own[name] for name in own.keys() - _settings_of(config)}
         table = _run(program, folder, settings, config)
     sources, peak, is_usable = _catalog(table, unusable, kernel, chip=chip)
-    keep = is_usable & is_within(sources.flux, fluxmin, fluxmax)
-    return sources[keep & is_within(peak, peakmin, peakmax)]
+    keep = is_usable & is_within(sources.flux, finding.fluxmin, finding.fluxmax)
+    return sources[keep & is_within(peak, finding.peakmin, finding.peakmax)]
 
 
 def _program() -> str:

@@ -1,4 +1,4 @@
-"""The convolution kernel of DAOFIND: its shape, its footprint, its weights and its noise."""
+"""How sources are found: the values of imagefindpars, and the convolution kernel they define."""
 
 from __future__ import annotations
 
@@ -94,3 +94,58 @@ class Kernel:
         a, b, c = self._quadratic_form
         x, y = self._offsets
         return (a * x * x + b * x * y + c * y * y) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """How the sources of a chip are found: the values of the parameters of imagefindpars.
+
+    Parameters
+    ----------
+    findmode : {'imagefind', 'sextractor'}
+        Which finder.
+    sexconfig : str
+        SExtractor configuration file of the user; '' for none.
+    centroid : str
+        'marginal' where the positions of the finder are to stay.
+    nsources : int or None
+        How many sources of a chip are wanted.
+    conv_width : float
+        FWHM of the convolution kernel, pixels (IRAF: fwhmpsf).
+    nsigma, ratio, theta : float
+        Size of the kernel's footprint in sigma, its axis ratio, its position angle in degrees.
+    threshold : float
+        Least height of a source, in units of `skysigma` times the kernel's relative error.
+    skysigma : float or None
+        Standard deviation of the sky, counts; None for 1.5 times the one measured.
+    sharplo, sharphi, roundlo, roundhi : float or None
+        Limits of the sharpness and of both roundnesses, for daofind; no limit where None.
+    peakmin, peakmax : float or None
+        Limits of the value of the central pixel, counts.
+    fluxmin, fluxmax : float or None
+        Limits of the flux, counts.
+    """
+
+    findmode: str
+    sexconfig: str
+    centroid: str
+    nsources: int | None
+    conv_width: float
+    nsigma: float
+    ratio: float
+    theta: float
+    threshold: float
+    skysigma: float | None
+    sharplo: float | None
+    sharphi: float | None
+    roundlo: float | None
+    roundhi: float | None
+    peakmin: float | None
+    peakmax: float | None
+    fluxmin: float | None
+    fluxmax: float | None
+
+    @property
+    def kernel(self) -> Kernel:
+        """Convolution kernel of the finder."""
+        return Kernel(self.conv_width, self.nsigma, self.ratio, self.theta)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.kernel import Kernel
+from imagereg.detection.finders.finding import Finding, Kernel
 
 _BAND_PIXELS = 2**20  # pixels of a band: some tens of MB with all that is derived from them
 _SKY_SAMPLE = 1_000_000  # pixels; the sky's scatter is then known to 0.1 %
@@ -79,30 +79,22 @@ def sky_sigma(
 
 def find_sources(
     image: np.ndarray,
+    finding: Finding,
     *,
-    conv_width: float, threshold: float, nsigma: float, ratio: float, theta: float,
     bad: np.ndarray | None = None,
     relative_noise: np.ndarray | None = None,
     sky: tuple[float, float] | None = None,
-    skysigma: float | None = None,
-    sharplo: float | None = None, sharphi: float | None = None,
-    roundlo: float | None = None, roundhi: float | None = None,
-    peakmin: float | None = None, peakmax: float | None = None,
-    fluxmin: float | None = None, fluxmax: float | None = None,
-    gain: float = 1.0, chip: int = 1,
-) -> SourceCatalog:  # fmt: skip
+    gain: float = 1.0,
+    chip: int = 1,
+) -> SourceCatalog:
     """Find point sources in an image.
 
     Parameters
     ----------
     image : (ny, nx) array_like
         Pixels of one chip, counts.
-    conv_width : float
-        FWHM of the convolution kernel, pixels (IRAF: fwhmpsf).
-    threshold : float
-        Least height of a source, in units of `skysigma` times the kernel's relative error.
-    nsigma, ratio, theta : float
-        Size of the kernel's footprint in sigma, its axis ratio, its position angle in degrees.
+    finding : Finding
+        The kernel, the threshold and the limits.
     bad : (ny, nx) array_like of bool, optional
         Pixels not to be used; pixels that are not finite never are. They are bridged with the mean
         of their good neighbours, no source is centred on one, and a source that has one in its
@@ -112,14 +104,6 @@ def find_sources(
         the errors follow.
     sky : (float, float), optional
         What `sky_sigma` says of the image, where it has been asked already.
-    skysigma : float, optional
-        Standard deviation of the sky, counts; 1.5 times the clipped one of `image` where not given.
-    sharplo, sharphi, roundlo, roundhi : float, optional
-        Limits of the sharpness and of both roundnesses; no limit where None.
-    peakmin, peakmax : float, optional
-        Limits of the value of the central pixel, counts.
-    fluxmin, fluxmax : float, optional
-        Limits of the flux, counts.
     gain : float
         Electrons per count, for the errors.
     chip : int
@@ -135,12 +119,12 @@ def find_sources(
     ----------
     Stetson, P. B. 1987, PASP 99, 191; IRAF help pages of daofind, datapars and findpars.
     """
-    kernel = Kernel(conv_width, nsigma, ratio, theta)
+    kernel = finding.kernel
     level, noise = sky or sky_sigma(image, bad, relative_noise)
     if not np.isfinite(noise):
         return SourceCatalog.empty()
-    sigma = SKY_FACTOR * noise if skysigma is None else skysigma
-    limit = kernel.relative_error * threshold * sigma
+    sigma = SKY_FACTOR * noise if finding.skysigma is None else finding.skysigma
+    limit = kernel.relative_error * finding.threshold * sigma
     limit = max(limit, _ROUNDING * abs(level), float(np.finfo(np.float32).tiny))
     lowest = limit if relative_noise is None else limit * np.nanmin(relative_noise)
     bad = None if bad is None else np.asarray(bad, bool)
@@ -152,12 +136,12 @@ def find_sources(
     if relative_noise is not None:
         relative = np.asarray(relative_noise)[found.row, found.column]
     keep = found.is_on_image(np.shape(image)) & (found.height >= limit * relative)
-    keep &= is_within(found.sharp, sharplo, sharphi)
-    keep &= is_within(found.round1, roundlo, roundhi)
-    keep &= is_within(found.round2, roundlo, roundhi)
-    keep &= is_within(found.peak, peakmin, peakmax)
-    keep &= is_within(flux, fluxmin, fluxmax)
-    pixel_noise = relative * (noise if skysigma is None else skysigma)
+    keep &= is_within(found.sharp, finding.sharplo, finding.sharphi)
+    keep &= is_within(found.round1, finding.roundlo, finding.roundhi)
+    keep &= is_within(found.round2, finding.roundlo, finding.roundhi)
+    keep &= is_within(found.peak, finding.peakmin, finding.peakmax)
+    keep &= is_within(flux, finding.fluxmin, finding.fluxmax)
+    pixel_noise = relative * (noise if finding.skysigma is None else finding.skysigma)
     is_edge = found.is_cut_off(np.shape(image), kernel.half)
     return _catalog(found[keep], kernel, flux=flux[keep], noise=pixel_noise[keep],
                     is_edge=is_edge[keep], gain=gain, chip=chip)

@@ -1,0 +1,124 @@
+"""The alignment of a mosaic is carried back to its images from the mosaic alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from images import edit, sky
+
+from imagereg.errors import InputError
+from imagereg.files.images.rewrite import update_header
+from imagereg.tasks import tweakback
+from imagereg.wcs import Solution, TangentPlane, corrected_wcs
+from imagereg.wcs.plane import tangent_wcs
+
+SHAPE = (700, 700)
+MOSAIC = "m_drz.fits"
+
+
+def turned(angle, scale):
+    angle = np.deg2rad(angle)
+    return scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+@pytest.fixture
+def mosaic(visit):
+    """Write a mosaic that was aligned; return the plane and the map on it that leads to where it is now."""
+    wcs = tangent_wcs(visit.truth.center, 0.05 / 3600 * np.diag([-1.0, 1.0]))
+    wcs.wcs.crpix = np.array(SHAPE) / 2
+    header = wcs.to_header()
+    header["WCSNAME"] = "DRZWCS"
+    wcs = WCS(header)
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros(SHAPE, np.float32), header, name="SCI")])
+    for number, name in enumerate(visit.names, 1):
+        for extver in (1, 2):
+            hdus[0].header[f"D{2 * number + extver - 2:03d}DATA"] = f"{name}[sci,{extver}]"
+    hdus.writeto(MOSAIC)
+    plane = TangentPlane.around([(wcs, SHAPE)])
+    solution = Solution.mapping(turned(0.01, 1.00002), [4.2, -1.7], plane.centre, geometry="rscale", nmatches=57,
+                                ra_rms=0.002, dec_rms=0.003)
+    new = corrected_wcs(wcs, SHAPE, plane, solution)
+    update_header(MOSAIC, [({1: new}, solution)], wcsname="ON_GAIA")
+    return plane, solution
+
+
+def test_images_move_as_the_mosaic_did(visit, mosaic):
+    """Every pixel of every chip, by names and WCSs that stand in the mosaic; a second time nothing changes."""
+    plane, solution = mosaic
+    before = {(name, extver): sky(name, extver) for name in visit.names for extver in (1, 2)}
+    assert [applied.file for applied in tweakback(MOSAIC)] == visit.names
+    for (name, extver), old in before.items():
+        expected = solution(plane.sky_to_plane(old))
+        assert np.abs(plane.sky_to_plane(sky(name, extver)) - expected).max() < 2e-3
+        header = fits.getheader(name, ("SCI", extver))
+        assert (header["WCSNAME"], header["NMATCH"]) == ("ON_GAIA", 57)
+        assert header["RMS_RA"] == pytest.approx(0.002 / 3600, rel=1e-3)
+    contents = {name: Path(name).read_bytes() for name in visit.names}
+    assert all(applied.done for applied in tweakback(MOSAIC))
+    assert {name: Path(name).read_bytes() for name in visit.names} == contents
+
+
+def test_words_of_drizzlepac(visit, mosaic):
+    """Other names than those by default, one image only, an extension behind the mosaic's name; then back."""
+    before = sky(visit.names[1])
+    applied, = tweakback(f"{MOSAIC}[sci,1]", visit.names[1], origwcs="DRZWCS", wcsname="ON_GAIA", newname="BACK")
+    assert applied.wcsname == "BACK" == fits.getval(visit.names[1], "WCSNAME", ("SCI", 2))
+    assert "WCSNAME" in fits.getheader(visit.names[0], ("SCI", 1))
+    assert fits.getval(visit.names[0], "WCSNAME", ("SCI", 1)) == "DEMO_IDC"
+    tweakback(MOSAIC, visit.names[1], origwcs="ON_GAIA", wcsname="DRZWCS", newname="AGAIN")
+    assert np.abs(sky(visit.names[1]) - before).max() * 3600 < 1e-3
+
+
+def test_dry_run(visit, mosaic):
+    contents = {name: Path(name).read_bytes() for name in visit.names}
+    report = tweakback(MOSAIC, dry_run=True)
+    assert all(any("WCSNAME" in line for line in applied.differences) for applied in report)
+    assert {name: Path(name).read_bytes() for name in visit.names} == contents
+
+
+def not_aligned(names):
+    with fits.open(MOSAIC, mode="update") as hdus:
+        header = hdus["SCI"].header
+        for keyword in [word for word in header if word.endswith(("A", "B")) and word.startswith(("WCSNAME", "C"))]:
+            del header[keyword]
+
+
+def without_names(names):
+    with fits.open(MOSAIC, mode="update") as hdus:
+        del hdus[0].header["D???DATA"]
+
+
+def one_is_lost(names):
+    Path(names[2]).unlink()
+
+
+@pytest.mark.parametrize("spoil, given, says", [
+    (not_aligned, {}, "has no archived WCS: expected the one that it was made with"),
+    (without_names, {}, "names no images in keywords D001DATA"),
+    (one_is_lost, {}, "jdemo1acq_flt.fits, named in m_drz.fits, does not exist"),
+    (None, {"origwcs": "NOSUCH"}, "m_drz.fits has no WCS 'NOSUCH', expected one of"),
+    (None, {"origwcs": "ON_GAIA"}, "give the same sky"),
+    (None, {"newname": "DEMO_IDC"}, "has a WCS named 'DEMO_IDC' already"),
+    (None, {"extname": "PRIMARY"}, "has its image in SCI, expected extname = PRIMARY"),
+    (None, {"given": MOSAIC}, "m_drz.fits"),
+])
+def test_what_is_wrong_is_said(visit, mosaic, spoil, given, says):
+    """And nothing is written."""
+    if spoil:
+        spoil(visit.names)
+    contents = {path: path.read_bytes() for path in Path().glob("*.fits")}
+    with pytest.raises(InputError) as error:
+        tweakback(MOSAIC, **given)
+    assert says in str(error.value)
+    assert {path: path.read_bytes() for path in Path().glob("*.fits")} == contents
+
+
+def test_force_replaces_a_name(visit, mosaic):
+    """A WCS of that name makes room, as for reusename of tweakreg."""
+    edit(visit.names[0], WCSNAME="ON_GAIA")
+    with pytest.raises(InputError, match="has a WCS named 'ON_GAIA' already"):
+        tweakback(MOSAIC)
+    tweakback(MOSAIC, force=True)
+    assert fits.getval(visit.names[0], "WCSNAME", ("SCI", 1)) == "ON_GAIA"
