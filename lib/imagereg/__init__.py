@@ -1,6 +1,8 @@
 """Alignment of images: the task tweakreg, its parameter sets imagefindpars and refimagefindpars.
 
 ``from imagereg import tweakreg; tweakreg.TweakReg('*flt.fits', threshold=200, shiftfile=True)``
+
+What works on solutions that exist stands in `solutions`, and in `tweakback` for mosaics.
 """
 
 import importlib
@@ -8,16 +10,17 @@ import sys
 
 from imagereg.version import __version__
 
-__all__ = ["__version__", "imagefindpars", "refimagefindpars", "tweakreg"]
+_TASKS = ("imagefindpars", "refimagefindpars", "tweakreg")
+__all__ = ["__version__", "imagefindpars", "refimagefindpars", "solutions", "tweakback", "tweakreg"]
 
 
 def __getattr__(name):
-    """Import the tasks when one of them is first asked for.
+    """Import a task when it is first asked for, tweakreg with its parameter sets.
 
     TEAL finds a parameter set by its name alone, once its module is imported.
     """
     if name in __all__:
-        for task in __all__[1:]:
+        for task in _TASKS if name in _TASKS else (name,):
             importlib.import_module(f"{__name__}.{task}")
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

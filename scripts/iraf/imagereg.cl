@@ -6,7 +6,14 @@ task	tweakreg	= "imagereg$tweakreg.cl"
 task	imagefindpars	= "imagereg$imagefindpars.par"
 task	refimagefindpars = "imagereg$refimagefindpars.par"
 
-# What tweakreg.cl calls: the program, which gets the parameters of a run in a file.
+task	applywcs	= "imagereg$applywcs.cl"
+task	restorewcs	= "imagereg$restorewcs.cl"
+task	activatewcs	= "imagereg$activatewcs.cl"
+task	listwcs		= "imagereg$listwcs.cl"
+task	comparewcs	= "imagereg$comparewcs.cl"
+task	tweakback	= "imagereg$tweakback.cl"
+
+# What these call: the program, which gets the parameters of a run in a file.
 task	$_align		= "imagereg$align.cl"
 task	$_tweakreg	= ("$" // envget ("imageregcmd") // " --clpars $(1)")
 hidetask ("_align", "_tweakreg")

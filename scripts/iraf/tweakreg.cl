@@ -3,4 +3,5 @@
 string	files
 
 files = input			# asks for it
-_align ()
+_align ("tweakreg")
+tweakreg.status = imagereg.ended

@@ -10,7 +10,7 @@ import pytest
 from sessions import Session, environment
 
 from imagereg.errors import InputError, ParameterError
-from imagereg.interfaces.iraf import align, install, lroff, uninstall
+from imagereg.interfaces.iraf import install, lroff, run, uninstall
 
 COMMAND = Path(os.path.abspath(sys.executable)).with_name("tweakreg")
 MINE = "# of the user, in Latin-1: \xe9\nset stdimage = imt4096\nkeep\n".encode("latin-1")
@@ -128,10 +128,10 @@ def test_parameters_of_cl(visit, tmp_path):
              "# EOF", "imagefindpars.threshold = 10.", "imagefindpars.peakmax = INDEF", 'imagefindpars.mode = "ql"']
     pars.write_text("\n".join([*lines, "tweakreg.searchrad = -1.", ""]))
     with pytest.raises(ParameterError, match="'searchrad' = '-1.': expected a number >= 0"):
-        align(pars)
+        run(pars)
     assert pars.read_text().startswith("tweakreg.input = ")
     pars.write_text("\n".join([*lines, "tweakreg.searchrad = 2.", ""]))
-    assert align(pars).ok
+    assert run(pars).ok
     assert pars.read_text() == "0\n"
     assert "* threshold = 10.0" in (tmp_path / "tweakreg.log").read_text()
 
@@ -228,7 +228,7 @@ def test_help(cl):
     cl.say("help tweakreg > help.txt")
     assert "Tweakreg measures" in " ".join((cl.folder / "help.txt").read_text().split())
     cl.say("help imagereg > menu.txt")
-    assert "Align images with each other" in (cl.folder / "menu.txt").read_text()
+    assert "align images to each other" in (cl.folder / "menu.txt").read_text()
 
 
 def test_run_and_redirection(cl):

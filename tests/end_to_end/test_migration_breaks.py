@@ -134,7 +134,7 @@ def test_headerlet_of_a_simple_image(tmp_path, monkeypatch, caplog):
     result = TweakReg(names, **QUIET, headerlet=True, updatehdr=True, clobber=True, clean=True)
     assert statuses(result) == [Status.REFERENCE, Status.ALIGNED]
     assert [fits.getval(name, "WCSNAME") for name in names] == ["TWEAK", "TWEAK"]
-    assert f"{names[1]} is a simple image" in caplog.text
+    assert f"{names[1]} has no SCI extension" in caplog.text
     with pytest.raises(InputError, match="can't have a headerlet"):
         TweakReg(names, **QUIET, headerlet=True)
 

@@ -17,7 +17,7 @@ SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "lib", "pars",
 FRESH = r"""
 import json, pathlib, sys
 import imagereg.parameters.spec as params
-tasks = ("tweakreg", "imagefindpars", "refimagefindpars")
+from imagereg.parameters import TASKS as tasks
 specs = {task: params.Spec.load(task).cfg_text() for task in tasks}
 helps = {task: params.package_text("help_files", task + ".help") for task in specs}
 pars = {task: params.package_text("iraf", task + ".par") for task in specs}

@@ -72,7 +72,10 @@ found = [os.path.dirname(os.path.dirname(teal.load(task).filename)) for task in 
 own = teal.load("imagereg.tweakreg")
 from imagereg.parameters.gather import gather_parameters
 sets = gather_parameters(own, flat={"threshold": 50})
-print(json.dumps([found, os.path.dirname(theirs.__file__), own["runfile"], sets[1].threshold]))
+short = teal.load("imagefindpars")  # of whichever package
+short["peakmax"] = 500
+of_short = gather_parameters(None, short)
+print(json.dumps([found, os.path.dirname(theirs.__file__), own["runfile"], sets[1].threshold, of_short[1].peakmax]))
 """
 RUN_THEIRS = """
 from imagereg import tweakreg, imagefindpars
@@ -193,9 +196,9 @@ def peer(tmp_path, monkeypatch):
 @pytest.mark.parametrize("order", [("ours", "theirs"), ("theirs", "ours")])
 def test_both_imported(order, peer):
     """TEAL gives a name that both have to the one that came first; ours goes by the whole name in any order."""
-    found, theirs, runfile, threshold = json.loads(run(BOTH, *order, python=peer).splitlines()[-1])
+    found, theirs, runfile, threshold, peakmax = json.loads(run(BOTH, *order, python=peer).splitlines()[-1])
     assert found == [str(PACKAGE) if order[0] == "ours" else theirs] * 2
-    assert (runfile, threshold) == ("tweakreg.log", 50.0)
+    assert (runfile, threshold, peakmax) == ("tweakreg.log", 50.0, 500.0)
 
 
 def test_theirs_runs_after_ours(peer, small_visit):

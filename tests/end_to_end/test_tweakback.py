@@ -10,7 +10,7 @@ from images import edit, sky
 
 from imagereg.errors import InputError
 from imagereg.files.images.rewrite import update_header
-from imagereg.tasks import tweakback
+from imagereg.tweakback import tweakback
 from imagereg.wcs import Solution, TangentPlane, corrected_wcs
 from imagereg.wcs.plane import tangent_wcs
 
@@ -73,7 +73,7 @@ def test_words_of_drizzlepac(visit, mosaic):
 
 def test_dry_run(visit, mosaic):
     contents = {name: Path(name).read_bytes() for name in visit.names}
-    report = tweakback(MOSAIC, dry_run=True)
+    report = tweakback(MOSAIC, dryrun=True)
     assert all(any("WCSNAME" in line for line in applied.differences) for applied in report)
     assert {name: Path(name).read_bytes() for name in visit.names} == contents
 
@@ -102,7 +102,7 @@ def one_is_lost(names):
     (None, {"origwcs": "ON_GAIA"}, "give the same sky"),
     (None, {"newname": "DEMO_IDC"}, "has a WCS named 'DEMO_IDC' already"),
     (None, {"extname": "PRIMARY"}, "has its image in SCI, expected extname = PRIMARY"),
-    (None, {"given": MOSAIC}, "m_drz.fits"),
+    (None, {"input": MOSAIC}, "m_drz.fits"),
 ])
 def test_what_is_wrong_is_said(visit, mosaic, spoil, given, says):
     """And nothing is written."""

@@ -226,7 +226,7 @@ class _Search:
 
     def _search_radii(self) -> Iterator[float]:
         """Yield half sides of search boxes, pixels, as far as the sources reach."""
-        searchrad = self.rules.searchrad
+        searchrad = min(self.rules.searchrad, self._farthest)
         yield searchrad
         can_grow = self.rules.matching == "auto" and self.rules.use2dhist
         if can_grow and len(self.image) and len(self.reference):
@@ -235,6 +235,19 @@ class _Search:
             while radius < min(extent, searchrad * _WIDEST * 1.01):  # and rounding
                 yield radius
                 radius *= _WIDER
+
+    @property
+    def _farthest(self) -> float:
+        """Half side of a box, pixels, around the first guess that holds the offsets of all pairs.
+
+        A search for some degrees, as scripts ask for it, would need a histogram of gigabytes.
+        """
+        if not len(self.image) or not len(self.reference):
+            return self.rules.searchrad
+        guess = np.array([self.rules.xoffset, self.rules.yoffset])
+        ends = [xy.max(axis=0) for xy in (self.image.xy - guess, self.reference.xy)]
+        starts = [xy.min(axis=0) for xy in (self.image.xy - guess, self.reference.xy)]
+        return float(np.ceil(np.abs([ends[0] - starts[1], ends[1] - starts[0]]).max() + 1))
 
     def _offset_matcher(self, searchrad):
         """Return the matcher that finds an offset in a box, or takes the one that is given."""

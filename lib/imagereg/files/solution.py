@@ -342,7 +342,7 @@ def _solved(row):
         is_empty = row[field.name] is np.ma.masked
         values[field.name] = "" if is_empty else kinds[field.type](row[field.name])
     solved = SolvedExposure(**values)
-    if solved.is_applied and not np.isfinite(solved(np.zeros((1, 2)))).all():
+    if solved.is_applied and not solved.has_map:
         raise ValueError(f"the row of {solved.file} is {solved.status} and has no matrix")
     return solved
 

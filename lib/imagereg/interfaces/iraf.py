@@ -1,7 +1,7 @@
 """The tasks as a package of IRAF's own cl: ``tweakreg --install-iraf``, then ``imagereg``.
 
 The package is ``scripts/iraf``. The user's ``loginuser.cl`` declares it, in a marked block; the
-pages for ``help`` and their database are made in a folder beside that file. The task hands its
+pages for ``help`` and their database are made in a folder beside that file. A task hands its
 parameters to the command ``tweakreg`` in a file that cl's ``dparam`` wrote: lines
 ``task.parameter = value``, texts between double quotes.
 """
@@ -22,17 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from imagereg.errors import InputError
 from imagereg.files import atomic
-from imagereg.parameters import Spec, package_file, saved
+from imagereg.parameters import TASKS, ParameterSet, Spec, gather, package_file, saved
 from imagereg.parameters import help as pages
 
 if TYPE_CHECKING:
+    from imagereg.interfaces.solutions import Outcome
     from imagereg.report import Result
 
-_TASKS = {
-    "tweakreg": "Align images with each other",
-    "imagefindpars": "How sources are found in images",
-    "refimagefindpars": "How sources are found in the reference image",
-}
 _PACKAGE_PARAMETERS = "cleimageg.par"  # in which cl saves those of the package itself
 _BEGIN = "# >>> imagereg, by tweakreg --install-iraf >>>\n"
 _END = "# <<< imagereg <<<"
@@ -53,16 +49,17 @@ logout
 """
 
 
-def align(path: str) -> Result:
-    """Run tweakreg with the parameters that `dparam` wrote into a file.
+def run(path: str) -> Result | Outcome:
+    """Run the task whose parameters `dparam` wrote into a file.
 
-    Once the run has ended, the exit status is all that the file holds: 0 where all images are
-    aligned, else 1. After an error it is as it was.
+    Once the run has ended, the exit status is all that the file holds: 0 where all is well, as
+    where all images are aligned, else 1. After an error it is as it was.
 
     Parameters
     ----------
     path : str
-        The file. Names that are no parameters, such as variables of the script, are passed over.
+        The file, which begins with the task. Names that are no parameters, such as variables of
+        the script, are passed over.
 
     Raises
     ------
@@ -71,20 +68,25 @@ def align(path: str) -> Result:
     InputError
         A file can't be read or written.
     """
-    from imagereg.interfaces.python import TweakReg
-
     lines = re.findall(r"^(\w+)\.(\w+) = (.*)$", atomic.read_text(path), re.MULTILINE)
-    given: dict[str, Any] = {task: {} for task in _TASKS}
+    given: dict[str, dict[str, str]] = {}
     for task, name, value in lines:
-        if task in _TASKS and name in Spec.load(task).names:
-            given[task][name] = value[1:-1] if value.startswith('"') else value
-    result: Any = TweakReg(
-        configobj=given["tweakreg"],
-        imagefindcfg=given["imagefindpars"],
-        refimagefindcfg=given["refimagefindpars"],
-    )
+        if task in TASKS and name in Spec.load(task).names:
+            text = value[1:-1] if value.startswith('"') else value
+            given.setdefault(task, {})[name] = text
+    result: Any = _run({task: Spec.load(task).validate(values) for task, values in given.items()})
     atomic.write_text(path, f"{0 if result.ok else 1}\n")
     return result
+
+
+def _run(sets: dict[str, ParameterSet]) -> Result | Outcome | None:
+    """Run the first of the tasks, with its parameter sets."""
+    from imagereg.interfaces import solutions
+    from imagereg.interfaces.python import TweakReg
+
+    if next(iter(sets)) in gather.SOLUTION_TASKS:
+        return solutions.run_task(next(iter(sets.values())))
+    return TweakReg(None, False, *sets.values())
 
 
 def install(command: str) -> str:
@@ -129,8 +131,8 @@ def uninstall() -> str:
     text = _read(login)
     rest = _without_block(text)
     shutil.rmtree(home / "imagereg", ignore_errors=True)
-    for name in (*saved.CL_FILES.values(), _PACKAGE_PARAMETERS):
-        (home / "uparm" / name).unlink(missing_ok=True)
+    for path in (*map(saved.cl_file, TASKS), home / "uparm" / _PACKAGE_PARAMETERS):
+        path.unlink(missing_ok=True)
     if rest == text:
         return f"{login} does not declare the package imagereg"
     if rest.strip() in ("", "keep"):
@@ -187,10 +189,10 @@ def _make_help(folder: Path, cl: str) -> None:
     made = {
         "root.hd": "_imagereg\tpkg=imageregdb$_imagereg.hd\n",
         "_imagereg.hd": menu_page,
-        "imagereg.hd": "".join(f"{task}\thlp=imageregdb${task}.hlp\n" for task in _TASKS),
-        "imagereg.men": "".join(f"{task:>20s} - {what}\n" for task, what in _TASKS.items()),
+        "imagereg.hd": "".join(f"{task}\thlp=imageregdb${task}.hlp\n" for task in TASKS),
+        "imagereg.men": "".join(f"{task:>20s} - {pages.summary(task)}\n" for task in TASKS),
     }
-    made |= {f"{task}.hlp": lroff(task, pages.task_help(task)) for task in _TASKS}
+    made |= {f"{task}.hlp": lroff(task, pages.task_help(task)) for task in TASKS}
     for name, text in made.items():
         atomic.write_text(folder / name, text)
     database = folder / "helpdb.mip"

@@ -30,9 +30,11 @@ from imagereg.parameters import (
 from imagereg.parameters import help as pages
 from imagereg.version import __version__
 
+_SETS = ("imagefindpars", "refimagefindpars")
 _WELCOME = f"""\
 imagereg {__version__} has these tasks for epar, lpar, unlearn and help (@ is a parameter set):
-    imagefindpars@    refimagefindpars@    tweakreg
+    imagefindpars@    refimagefindpars@    tweakreg       tweakback
+    applywcs          restorewcs           activatewcs    listwcs      comparewcs
 """
 
 
@@ -42,20 +44,23 @@ def declare_tasks() -> None:
 
     at_prompt = "pyraf.pycmdline" in sys.modules
     declare = functools.partial(iraf.IrafTaskFactory, pkgname="clpackage", pkgbinary="")
-    for name in ("imagefindpars", "refimagefindpars"):
+    for name in _SETS:
         _equip(declare(taskname=name, value=_par_file(name)))
-    task: Any = declare(
-        taskname="tweakreg",
-        value=_par_file("tweakreg"),
-        function=lambda *_: _run(task),
-    )
-    _equip(task, setParList=functools.partial(_set_parameters, task))
-    _recall(task)
+    for name in TASKS:
+        if name not in _SETS:
+            _declare_task(declare, name)
     if not iraf.defvar("dev"):
         iraf.set(dev="/dev/")  # PyRAF without IRAF misses dev$null at every redirection
     _adapt_prompt()
     if at_prompt:
         sys.stdout.write(_WELCOME)
+
+
+def _declare_task(declare, name: str) -> None:
+    """Declare a task that runs."""
+    task: Any = declare(taskname=name, value=_par_file(name), function=lambda *_: _run(task))
+    _equip(task, setParList=functools.partial(_set_parameters, task))
+    _recall(task)
 
 
 def _par_file(name: str) -> str:
@@ -92,18 +97,18 @@ def _holders(task) -> dict[str, Any]:
 
 
 def _set_parameters(task, *args, **keywords) -> None:
-    """Set parameters of tweakreg for one run, those of imagefindpars among them."""
-    keywords = {_full_name(name): value for name, value in keywords.items()}
+    """Set parameters of a task for one run, for tweakreg those of imagefindpars among them."""
+    keywords = {_full_name(task.getName(), name): value for name, value in keywords.items()}
     try:
         type(task).setParList(task, *args, **keywords)
     except (ValueError, SyntaxError) as error:  # out of range, or too many
         # PyRAF forgets the values of a run only once it has begun.
         for holder in _holders(task).values():
             holder._deleteRunningParList()
-        raise ParameterError(f"tweakreg: {error}") from None
+        raise ParameterError(f"{task.getName()}: {error}") from None
 
 
-def _full_name(name: str) -> str:
+def _full_name(task: str, name: str) -> str:
     """Return the full name of a parameter, with the set it is in.
 
     PyRAF would give ``threshold`` to both parameter sets, and an abbreviation of it to none. It
@@ -114,28 +119,30 @@ def _full_name(name: str) -> str:
         return f"{owner}.{Spec.load(owner).find(own, minimum_match=True).name}"
     if name.startswith("_") or dot or name in ("ParList", "mode"):
         return name
-    specs = [Spec.load("tweakreg"), Spec.load("imagefindpars")]
+    specs = [Spec.load(task), *map(Spec.load, Spec.load(task).psets[:1])]
     spec, parameter = find_parameter(name, specs, buttons=True)
-    prefix = "" if spec.task == "tweakreg" else f"{spec.task}."
+    prefix = "" if spec.task == task else f"{spec.task}."
     return prefix + (parameter.pset or parameter.name)
 
 
 def _run(task) -> None:
     """Do what the name of the task at PyRAF's prompt asks for."""
-    _align(task, _parameters(task))
+    _execute(task, _parameters(task))
 
 
-def _align(task, sets: dict[str, ParameterSet]) -> Any:
-    """Run tweakreg, print its result, and leave 0 in `status` if all is well, else 1."""
+def _execute(task, sets: dict[str, ParameterSet]) -> Any:
+    """Run a task, print its result, and leave 0 in `status` if all is well, else 1."""
+    from imagereg.interfaces import solutions
     from imagereg.interfaces.python import TweakReg
 
+    name = task.getName()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
-        result: Any = TweakReg(
-            configobj=sets["tweakreg"],
-            imagefindcfg=sets["imagefindpars"],
-            refimagefindcfg=sets["refimagefindpars"],
-        )
+        result: Any
+        if name == "tweakreg":
+            result = TweakReg(None, False, *sets.values())
+        else:
+            result = solutions.run_task(sets[name])
     sys.stdout.write(f"{result}\n")
     task.setParam("status", 0 if result.ok else 1)
     return result
@@ -149,13 +156,13 @@ def _edit(task) -> None:
 
     def run(sets):
         _store(task, sets)
-        return _align(task, sets)
+        return _execute(task, sets)
 
     editor.edit(
         task.getName(),
         start=_parameters(task),
         store=functools.partial(_store, task),
-        run=run if task.getName() == "tweakreg" else None,
+        run=None if task.getName() in _SETS else run,
     )
 
 
@@ -201,6 +208,7 @@ def _learned_at(holder) -> float:
     """Return when PyRAF learned the parameters that it holds; 0 if they are the defaults."""
     from pyraf import iraf
 
+    holder.getParList()  # which finds out where they are
     path = iraf.Expand(holder._scrunchParpath, noerror=1)
     learned = os.path.getmtime(path) if os.path.exists(path) else 0.0
     return max(learned, _seen.get(holder.getName(), 0.0))

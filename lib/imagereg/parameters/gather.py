@@ -25,7 +25,10 @@ ARGUMENTS = {
     "imagefindpars": "imagefindcfg",
     "refimagefindpars": "refimagefindcfg",
 }
-TASKS = tuple(ARGUMENTS)
+# What works on solutions that exist. Each is declared by itself, without parameter sets.
+SOLUTION_TASKS = ("applywcs", "restorewcs", "activatewcs", "listwcs", "comparewcs", "tweakback")
+TASKS = (*ARGUMENTS, *SOLUTION_TASKS)
+_SETS = tuple(ARGUMENTS)[1:]
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +69,15 @@ def gather_parameters(
     if isinstance(configobj, str) and configobj == "defaults":
         sources = [source or "defaults" for source in sources]
     given = _by_task(_mapping(configobj, Spec.load("tweakreg")))
-    for task, source in zip(TASKS[1:], sources[1:], strict=True):
+    for task, source in zip(_SETS, sources[1:], strict=True):
         own, strays = _sorted_out(_mapping(source, Spec.load(task)), task)
         given[task] |= own
         given["tweakreg"] |= strays
     for task, values in _by_task(flat).items():
-        if _is_typed(sources[TASKS.index(task)]):
+        if _is_typed(dict(zip(ARGUMENTS, sources, strict=True))[task]):
             _warn_of_differences(task, given[task], values)
         given[task] |= values
-    tweakreg, finding, ref_finding = (ParameterSet(name, given[name]) for name in TASKS)
+    tweakreg, finding, ref_finding = (ParameterSet(name, given[name]) for name in ARGUMENTS)
     return tweakreg, finding, ref_finding
 
 
@@ -184,7 +187,7 @@ def _warn_of_differences(task: str, given: Mapping, flat: Mapping) -> None:
 
 def _by_task(values: Any) -> dict[str, dict]:
     """Share out parameters, flat or in sections, between tweakreg and its sets, and check them."""
-    specs = [Spec.load(name) for name in TASKS]
+    specs = [Spec.load(name) for name in ARGUMENTS]
     mine, *others = shared_out(dict(values), *specs)
     flat: dict[str, Any] = {}
     for name, value in mine.items():

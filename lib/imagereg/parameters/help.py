@@ -22,7 +22,8 @@ from imagereg.parameters.spec import Spec, package_file, package_text
 
 _ENTRY = re.compile(r"  (?:(?P<name>\w+) =.*|[A-Z][A-Z ]+)")
 _COLUMNS = re.compile(r"\S {3,}\S")
-_TASKS = re.compile(r"\b(?:(?:ref)?imagefindpars|tweakreg)\b(?!\.\w|=)")
+_TASKS = re.compile(r"\b(?:(?:ref)?imagefindpars|tweakreg|tweakback"
+                    r"|(?:apply|restore|activate|list|compare)wcs)\b(?!\.\w|=)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +143,11 @@ def _title(parameter: Parameter) -> str:
 def task_help(task: str) -> str:
     """Return the whole help of a task, such as 'tweakreg', as text."""
     return package_text("help_files", f"{task}.help")
+
+
+def summary(task: str) -> str:
+    """Return what a task is for, in one line, as its help says under NAME."""
+    return parse(task_help(task)).sections["NAME"].partition(" - ")[2].strip()
 
 
 def parameter_help(task: str, name: str, width: int | None = None) -> str:

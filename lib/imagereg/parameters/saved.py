@@ -20,10 +20,8 @@ from imagereg.files import atomic
 from imagereg.parameters.spec import ParameterSet, Spec
 
 # A parameter that drizzlepac's task of the same name does not have.
-_OURS = {"tweakreg": "maxchance", "imagefindpars": "nsources", "refimagefindpars": "nsources"}
-#: Where cl saves them: letters 1, 2 and the last of the package, 1 to 5 and the last of the task.
-CL_FILES = {"tweakreg": "imgtweakg.par", "imagefindpars": "imgimages.par",
-            "refimagefindpars": "imgrefims.par"}
+_OURS = {"tweakreg": "maxchance", "imagefindpars": "nsources", "refimagefindpars": "nsources",
+         "tweakback": "dryrun"}
 
 
 def iraf_home() -> Path:
@@ -31,6 +29,14 @@ def iraf_home() -> Path:
     new, old = Path.home() / ".iraf", Path.home() / "iraf"
     is_old = (old / "login.cl").exists() and not (new / "login.cl").exists()
     return old if is_old else new
+
+
+def cl_file(task: str) -> Path:
+    """Return where cl saves the parameters of a task.
+
+    Its name has letters 1, 2 and the last of the package, 1 to 5 and the last of the task.
+    """
+    return iraf_home() / "uparm" / f"img{task[:5]}{task[-1]}.par"
 
 
 def user_file(task: str) -> str:
@@ -45,13 +51,13 @@ def memory_files(task: str) -> list[str]:
     """
     paths = [user_file(task)]
     teals = os.path.join(os.path.expanduser("~"), ".teal", f"{task}.cfg")
-    if os.path.isfile(teals):
+    if task in _OURS and os.path.isfile(teals):
         ours = rf"^{_OURS[task]}\s*=".encode()
         if re.search(ours, atomic.read_bytes(teals), re.MULTILINE):
             paths.append(teals)
     home = iraf_home()
     if (home / "imagereg").is_dir() and (home / "uparm").is_dir():
-        paths.append(str(home / "uparm" / CL_FILES[task]))
+        paths.append(str(cl_file(task)))
     return paths
 
 

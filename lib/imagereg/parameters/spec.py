@@ -11,20 +11,18 @@ import difflib
 import functools
 import inspect
 import logging
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 import configobj
 
 from imagereg.errors import ParameterError
+from imagereg.parameters.config import read_config
 from imagereg.parameters.declaration import Parameter, Value, cfg_value, parse_check, unquoted
 
-# What a task of IRAF leaves behind for scripts, as parameters only there: lines of its .par.
-_IRAF_OUTPUT = {
-    "tweakreg": ['status,i,h,INDEF,0,1,"How the last run ended: 0 all aligned, 1 not all"']
-}
+# What a task of IRAF leaves behind for scripts, as a parameter only there: a line of its .par.
+_STATUS = 'status,i,h,INDEF,0,1,"How the last run ended: 0 all {}, 1 not all"'
 
 # What old scripts give, and what says it today.
 _FORMER = {"ascend": "; fluxunits says what the brightest is: with mag the smallest number"}
@@ -135,7 +133,7 @@ class Spec:
     @classmethod
     def parse(cls, text: str) -> Spec:
         """Return the `Spec` that the text of a ``.cfgspc`` declares."""
-        top = _read_config(text, _inspec=True).dict()
+        top = read_config(text, _inspec=True).dict()
         task = parse_check(top.pop("_task_name_"))[2]["default"]
         rules = top.pop("_RULES_", {})
         layout = []
@@ -176,6 +174,35 @@ class Spec:
         for parameter in self:
             sections.setdefault(parameter.section, []).append(parameter)
         return sections
+
+    @property
+    def positional(self) -> tuple[Parameter, ...]:
+        """What a task is told first: the parameters that IRAF asks for, and `input`."""
+        asked = [p for p in self if not p.hidden]
+        return tuple(asked + [p for p in self if p.name == "input" and p.hidden])
+
+    def placed(self, words: Sequence[str], given: Iterable[str] = ()) -> dict[str, str]:
+        """Return words of a command line by the name of the parameter whose place they have.
+
+        Parameters
+        ----------
+        words : sequence of str
+            The words; the list of images, which is last, takes all that are left.
+        given : iterable of str
+            Names of parameters that are given otherwise, and have no place then.
+
+        Raises
+        ------
+        ParameterError
+            There are more words than places.
+        """
+        places = [p.name for p in self.positional if p.name not in given]
+        n_single = len(places) - ("input" in places)
+        values = dict(zip(places[:n_single], words, strict=False))
+        rest = words[n_single:]
+        if rest and "input" not in places:
+            raise ParameterError(f"{self.task}: {rest[0]!r}: expected name=value")
+        return values | ({"input": ",".join(rest)} if rest else {})
 
     def find(self, name: str, *, minimum_match: bool = False) -> Parameter:
         """Return the parameter meant by its name, an alias (which is logged), or an abbreviation.
@@ -244,7 +271,7 @@ class Spec:
             If `text` is not of that format.
         """
         try:
-            parsed = _read_config(text)
+            parsed = read_config(text)
         except configobj.ConfigObjError as error:
             reason = " ".join(str(error).split())
             raise ParameterError(f"{self.task}: not a parameter file: {reason}") from None
@@ -307,7 +334,9 @@ class Spec:
             lines = [p.par_line(values.get(p.name)) for p in shown]
         except ValueError as error:
             raise ParameterError(f"{self.task}: {error}") from None
-        return "\n".join([*lines, *_IRAF_OUTPUT.get(self.task, ()), 'mode,s,h,"ql"', ""])
+        if self.positional:
+            lines.append(_STATUS.format("aligned" if self.psets else "well"))
+        return "\n".join([*lines, 'mode,s,h,"ql"', ""])
 
     def doc_table(self) -> str:
         """Return the parameters as the section of a numpydoc docstring."""
@@ -408,44 +437,6 @@ class ParameterSet(Mapping):
         changed = {name: self[name] for name in self.changed}
         values = f", {changed!r}" if changed else ""
         return f"ParameterSet({self.task!r}{values})"
-
-
-class _Config(configobj.ConfigObj):
-    """A ConfigObj whose lines are read in time linear in their length.
-
-    The patterns of configobj try every end of a text before each blank that follows it: a line
-    with a run of 7,000 blanks took 2 s. Here a run of blanks belongs to a text only where more of
-    the text comes after it, so that there is one way to read a line.
-    """
-
-    _keyword = re.compile(
-        r"""^(\s*)                                            # indentation
-        (".*?" | '.*?' | [^'"=\s](?:[^=\s]|\s+(?=[^=\s]))*)  # name
-        \s*=\s*(.*)$                                         # value and comment
-        """,
-        re.VERBOSE,
-    )
-    _sectionmarker = re.compile(
-        r"""^(\s*)((?:\[\s*)+)                                # indentation, opening brackets
-        ("\s*[^"\s][^"]*" | '\s*[^'\s][^']*'
-         | [^'"\s\[\]](?:[^\]\s]|\s+(?=[^\]\s]))*)            # heading
-        ((?:\s*\])+)\s*(\#.*)?$                              # closing brackets, comment
-        """,
-        re.VERBOSE,
-    )
-    _nolistvalue = re.compile(
-        r"""^(".*?" | '.*?' | [^'"\#\s](?:[^\#\s]|\s+(?=[^\#\s]))* | )  # value
-        \s*(\#.*)?$                                         # comment
-        """,
-        re.VERBOSE,
-    )
-
-
-def _read_config(text: str, **options: bool) -> configobj.ConfigObj:
-    """Return the parsed text of a ``.cfg`` or ``.cfgspc``."""
-    lines = text.removeprefix("\ufeff").split("\n")
-    # Without lists: commas are part of a value. Without interpolation: so is %.
-    return _Config(lines, list_values=False, interpolation=False, **options)
 
 
 def _hidden_lines(pset: ParameterSet) -> list[str]:

@@ -49,6 +49,9 @@ _ARCSEC, _MAS = 3600, 3.6e6  # in a degree
 # Numbers of a WCS that mean nothing without CTYPE, and would add to those of another one.
 _OF_NO_TYPE = re.compile(r"(CRPIX|CRVAL|CUNIT|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]$|PV[12]_\d+$|"
                          r"(LON|LAT)POLE$")
+_MAP = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")  # of a Solution
+_LARGEST_NUMBER = 1e9  # pixels of a map; a great circle has 2.6e7 of 0.05 arcsec
+_LEAST_DETERMINANT = 1e-6  # of a map: no two images have scales a thousand times apart
 _ROUNDS = 4  # of the fit of a reference point; each leaves what is second order in the step before
 
 
@@ -108,10 +111,17 @@ class Solution:
         cls, matrix: ArrayLike, shift: ArrayLike, centre: ArrayLike, **facts: Any
     ) -> Solution:
         """Return the solution ``centre + matrix @ (xy - centre) + shift`` with other `facts`."""
-        names = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")
         numbers = [*np.ravel(matrix), *np.ravel(shift), *np.ravel(centre)]
-        facts.update(zip(names, map(float, numbers), strict=True))
+        facts.update(zip(_MAP, map(float, numbers), strict=True))
         return cls(**facts)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether its numbers are those of a map that images can have."""
+        numbers = [getattr(self, name) for name in _MAP]
+        xx, xy, yx, yy = numbers[:4]
+        is_number = np.abs(numbers) < _LARGEST_NUMBER  # not so NaN
+        return bool(is_number.all() and abs(xx * yy - xy * yx) > _LEAST_DETERMINANT)
 
     def __call__(self, image_xy: ArrayLike) -> np.ndarray:
         """Transform (N, 2) image-plane positions to the reference plane."""

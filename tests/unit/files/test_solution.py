@@ -21,7 +21,7 @@ words = st.text(st.characters(exclude_categories=("C", "Z")), max_size=20)
 def test_text_keeps_every_digit(values, reason, crval):
     names = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")
     numbers = dict(zip(names, values, strict=True))
-    row = SolvedExposure(file="a_flt.fits", rootname="a", reason=reason, nmatches=7, **numbers)
+    row = SolvedExposure(file="a_flt.fits", status="failed", rootname="a", reason=reason, nmatches=7, **numbers)
     plane = TangentPlane.of(crval, (1 / 3, 2e5 / 7), np.array([[-1.1, 0.3], [0.3, 1.1]]) / 7e4, (30, 40))
     solutions = Solutions("s.ecsv", plane, (row,))
     again = Solutions.parse(solutions.text(Table({"file": ["a_flt.fits"]})), "s.ecsv")
@@ -31,9 +31,16 @@ def test_text_keeps_every_digit(values, reason, crval):
     assert again.plane.shape == (30, 40)
 
 
-def test_aligned_row_needs_a_matrix():
+@pytest.mark.parametrize("damage", [
+    {"xx": np.nan}, {"x_shift": np.inf}, {"yy": 0.0}, {"xx": 1e308}, {"y_centre": -1e300}, {"xx": 1e-300, "yy": 1e300}])
+def test_aligned_row_needs_a_matrix(damage):
     plane = TangentPlane.flat()
-    text = Solutions("", plane, (SolvedExposure(file="a.fits"),)).text(Table({"file": ["a.fits"]}))
+    numbers = {"xx": 1.0, "xy": 0.0, "yx": 0.0, "yy": 1.0, "x_shift": 3.0, "y_shift": 0.0, "x_centre": 5.0,
+               "y_centre": 5.0}
+    whole = SolvedExposure(file="a.fits", **numbers)
+    assert Solutions.parse(Solutions("", plane, (whole,)).text(Table({"file": ["a.fits"]})), "s.ecsv").rows[0].has_map
+    row = SolvedExposure(file="a.fits", **(numbers | damage))
+    text = Solutions("", plane, (row,)).text(Table({"file": ["a.fits"]}))
     with pytest.raises(InputError, match="s.ecsv is damaged: the row of a.fits is aligned and has no matrix"):
         Solutions.parse(text, "s.ecsv")
 

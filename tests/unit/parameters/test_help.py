@@ -13,11 +13,11 @@ import pytest
 from imagereg import tweakreg
 from imagereg.errors import ParameterError
 from imagereg.interfaces.shell.cli import main
+from imagereg.parameters import TASKS
 from imagereg.parameters import help as helptext
 from imagereg.parameters.spec import Spec, package_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
 TOY = Spec.parse("""
 _task_name_ = string_kw(default="toy")
 _edit_btn_ = action_kw(default="Edit", executes='_rule1_', pset="toypars", comment="The rest")

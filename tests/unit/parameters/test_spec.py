@@ -433,6 +433,7 @@ def test_par_text():
         'count,i,h,3,,9,"A count"\n'
         'colour,s,h,"red","|red|reddish|No colour|",,"A colour"\n'
         'later,r,h,1.0,,,"A last thing"\n'
+        'status,i,h,INDEF,0,1,"How the last run ended: 0 all aligned, 1 not all"\n'
         'mode,s,h,"ql"\n'
     )
     with pytest.raises(ParameterError, match="toy: .* holds both kinds of quotes"):

@@ -41,6 +41,19 @@ def test_head_has_version_date_folder_and_all_parameters():
     assert sum(line.startswith("  * ") for line in lines) == 7
 
 
+def test_the_head_is_read_back():
+    past = runlog.parse_head(f"{head()}what happened\n\n  imagefindpars\n  * threshold = 99\n")
+    assert (past.version, past.begun, past.folder) == (__version__, "2026-03-04 05:06:07", str(Path.cwd()))
+    assert past.command == runlog.command_line("*flt.fits", SETS)
+    assert past.changed == [
+        ("tweakreg", "updatehdr", "yes"), ("tweakreg", "searchrad", "2.0"), ("tweakreg", "residplot", "No plot"),
+        ("tweakreg", "sigma", "INDEF"), ("imagefindpars", "threshold", "12.5"),
+        ("imagefindpars", "fluxmax", "90000.0"), ("refimagefindpars", "threshold", "3.0")]
+    assert past.number("imagefindpars", "threshold") == 12.5
+    assert past.number("tweakreg", "sigma") == past.number("tweakreg", "nclip") == 3
+    assert runlog.parse_head("tweakreg 1\nof another program\n") is None
+
+
 @pytest.mark.parametrize("given", ["*flt.fits", ["a flt.fits", "b_flt.fits"]])
 def test_the_command_does_the_same_again(given):
     """It is read back as the shell and the command would; the set of fluxmax is told, as tweakreg has one too."""

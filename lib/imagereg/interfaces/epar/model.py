@@ -104,7 +104,10 @@ class Model:
         path = self.path or ""
         if path == userfolder.user_file(self._top.task):
             path = "defaults"
-        task, argument = self._top.task, ARGUMENTS[self._top.task]
+        task = self._top.task
+        if task not in ARGUMENTS:
+            return f"Run with it: {task} --pars {path}"
+        argument = ARGUMENTS[task]
         option = f"--pars {path}" if task == "tweakreg" else f"{task}={path}"
         return f"Run with it: tweakreg {option}, or TweakReg({argument}={path!r})"
 

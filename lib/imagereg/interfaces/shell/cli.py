@@ -1,4 +1,4 @@
-"""The command ``tweakreg``, and those of its parameter sets, imagefindpars and refimagefindpars."""
+"""The command ``tweakreg``, and those of its parameter sets and of the tasks on solutions."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ import contextlib
 import difflib
 import functools
 import glob
+import logging
 import os
 import shutil
 import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
-from imagereg.errors import AlignmentWarning, ImageregError, ParameterError
+from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, printable
 from imagereg.files import atomic
+from imagereg.interfaces.shell import batch, on_solutions
 from imagereg.interfaces.shell.completion import SHELLS, script
-from imagereg.interfaces.shell.printing import complain, escaped_warnings, say
 from imagereg.interfaces.shell.signals import stopped_by_signals
-from imagereg.interfaces.shell.words import Request, in_colours
+from imagereg.interfaces.shell.words import Request, has_colours, in_colours
 from imagereg.parameters import (
     ARGUMENTS,
-    ParameterSet,
+    TASKS,
     Spec,
     find_parameter,
+    gather,
     saved,
     starting_values,
     texts,
@@ -59,6 +61,9 @@ No file matches {_DEFAULT_INPUT} here, which it takes where no image is named.
 _PSET_USAGE = """{task} [name=value ...] [name+ ...] [name- ...]
 
 List or save parameters: {task} threshold=50 --savepars my.cfg"""
+_TASK_USAGE = """{task} {words} [name=value ...] [name+ ...] [name- ...]
+
+{summary}: {task} --help all"""
 
 
 def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
@@ -86,20 +91,63 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
             options = _parser(task).parse_intermixed_args(arguments)
             if options.epar:  # its windows would swallow what the handlers raise
                 handled.close()
-            with escaped_warnings():
+            with _escaped_warnings():
                 return _dispatch(options, task)
     except ImageregError as error:
-        complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
+        _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
         return 2
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "signal", signal.SIGINT)
         is_key = number == signal.SIGINT
-        complain(f"{task}: {'interrupted' if is_key else f'ended by {number.name}'}")
+        _complain(f"{task}: {'interrupted' if is_key else f'ended by {number.name}'}")
         return 128 + number
 
 
 imagefindpars = functools.partial(main, task="imagefindpars")
 refimagefindpars = functools.partial(main, task="refimagefindpars")
+applywcs = functools.partial(main, task="applywcs")
+restorewcs = functools.partial(main, task="restorewcs")
+activatewcs = functools.partial(main, task="activatewcs")
+listwcs = functools.partial(main, task="listwcs")
+comparewcs = functools.partial(main, task="comparewcs")
+tweakback = functools.partial(main, task="tweakback")
+
+
+class _Terminal(logging.Handler):
+    """Print log records on standard error, each as one line that a terminal can show."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        _complain(self.format(record))
+
+
+@contextlib.contextmanager
+def _escaped_warnings() -> Iterator[None]:
+    """Print by `_Terminal` the warnings that no log file takes, which logging would print."""
+    plain = logging.lastResort
+    logging.lastResort = _Terminal(logging.WARNING)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        logging.lastResort = plain
+
+
+def _say(*words: object, end: str = "\n", painted: Callable[[str], str] = str) -> None:
+    """Print, `painted` on a terminal with colours; if standard output can't be written, go on."""
+    text = printable(" ".join(map(str, words)), keep="\n\t")
+    try:
+        print(painted(text) if has_colours(sys.stdout) else text, end=end, flush=True)
+    except BrokenPipeError:  # a pager or head has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+    except OSError as error:
+        sys.stdout = None  # type: ignore[assignment]
+        _complain(f"standard output can't be written: {atomic.reason(error)}")
+
+
+def _complain(text: str) -> None:
+    """Print one line on standard error, if that can be written."""
+    with contextlib.suppress(OSError):
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -118,7 +166,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(task: str) -> argparse.ArgumentParser:
     """Return the parser of a command; its default `actions` say what options do, by `dest`."""
-    usage = _USAGE if task == "tweakreg" else _PSET_USAGE.format(task=task)
+    usage = _usage(task)
     parser = _Parser(task, usage=usage, add_help=False, allow_abbrev=False)
     add = parser.add_argument
     actions: dict[str, Callable[..., int | None]] = {}
@@ -148,16 +196,19 @@ def _parser(task: str) -> argparse.ArgumentParser:
     if task != "tweakreg":
         return parser
     add("--dry-run", action="store_true", help="print what headers would get, and write nothing")
-    option(_apply, "--apply", metavar="SOLUTION", help="apply a solution file or a shiftfile")
+    option(_telling(on_solutions.apply), "--apply", metavar="SOLUTION",
+           help="apply a solution file or a shiftfile")
     option(_report_page, "--report", metavar="SOLUTION",
            help="make the page of a run of which the solution file is left")
-    flag(_restore, "--restore", help="bring back the WCS that was archived last")
+    flag(_telling(on_solutions.restore), "--restore",
+         help="bring back the WCS that was archived last")
     add("--to", metavar="WCSNAME", help="with --restore: which WCS")
-    option(_activate, "--activate", metavar="WCSNAME",
+    option(_telling(on_solutions.activate), "--activate", metavar="WCSNAME",
            help="the same as --restore --to WCSNAME; it may be a headerlet")
-    flag(_headerlets, "--headerlets",
+    flag(_telling(on_solutions.list_held), "--headerlets",
          help="list the solutions that files hold: primary and alternate WCSs, attached headerlets")
-    flag(_compare, "--compare", help="measure each of these solutions against the reference")
+    flag(_telling(on_solutions.compare), "--compare",
+         help="measure each of these solutions against the reference")
     flag(_install_iraf, "--install-iraf", help="declare the package imagereg to IRAF's cl")
     flag(_uninstall_iraf, "--uninstall-iraf", help="take that back")
     option(_align_for_cl, "--clpars", metavar="FILE",
@@ -170,21 +221,32 @@ def _parser(task: str) -> argparse.ArgumentParser:
 
 def _add_batch_options(add, option):
     """Add the options of a batch to the parser of tweakreg."""
-    option(_batch, "--batch", metavar="VISITS",
+    option(_telling(batch.run), "--batch", metavar="VISITS",
            help="align many visits: the folders below a folder, the lines of a list, or the rows "
                 "of a table; what is done already is not done again")
-    option(_batch_status, "--batch-status", metavar="VISITS",
+    option(_telling(batch.status), "--batch-status", metavar="VISITS",
            help="print what became of the visits of a batch")
-    add("--again", action="store_true",
-        help="with --batch: also do what did not succeed again")
+    add("--again", action="store_true", help="with --batch: also do what did not succeed again")
     add("--scheduler", metavar="ADDRESS",
         help="with --batch: let the workers of this dask scheduler do it")
 
 
+def _usage(task: str) -> str:
+    """Return how a command is called, and an example."""
+    from imagereg.parameters import help as pages
+
+    if task == "tweakreg":
+        return _USAGE
+    if task not in gather.SOLUTION_TASKS:
+        return _PSET_USAGE.format(task=task)
+    words = " ".join(f"[{p.name.upper()}]" for p in Spec.load(task).positional)
+    return _TASK_USAGE.format(task=task, words=words, summary=pages.summary(task))
+
+
 def _dispatch(options: argparse.Namespace, task: str) -> int:
     """Do what the first option that has an action says; without any, align or list."""
-    if task == "tweakreg" and _is_bare(options) and not glob.glob(_DEFAULT_INPUT):
-        say(_INTRODUCTION, end="")
+    if _is_bare(options) and _introduction(task):
+        _say(_introduction(task), end="")
         return 2
     request = Request.parse(task, options.words, options.pars)
     if task == "tweakreg":
@@ -193,9 +255,9 @@ def _dispatch(options: argparse.Namespace, task: str) -> int:
         value = getattr(options, name)
         if value is not None:
             return action(value, request) or 0
-    if task == "tweakreg":
-        return _align(request)
-    return _list_set(request)
+    if task in gather.SOLUTION_TASKS:
+        return _tell(on_solutions.run_task(request), task)
+    return _align(request) if task == "tweakreg" else _list_set(request)
 
 
 def _qualify(request: Request, options: argparse.Namespace) -> None:
@@ -212,18 +274,17 @@ def _qualify(request: Request, options: argparse.Namespace) -> None:
         raise ParameterError("--again and --scheduler say how to do a batch: give --batch")
 
 
+def _introduction(task: str) -> str:
+    """Return what a command says that is given no words and could not know what to do."""
+    if task in gather.SOLUTION_TASKS:
+        return _short_help(_parser(task), _specs(task))
+    return _INTRODUCTION if task == "tweakreg" and not glob.glob(_DEFAULT_INPUT) else ""
+
+
 def _is_bare(options: argparse.Namespace) -> bool:
     """Whether nothing at all was said after the command."""
     said = [value for name, value in vars(options).items() if name != "actions"]
     return all(value in (None, [], False) for value in said)
-
-
-def _print_lines(lines: Iterable[str]) -> None:
-    say("\n".join(lines))
-
-
-def _print_table(table) -> None:
-    _print_lines(table.pformat(max_lines=-1, max_width=-1))
 
 
 # ---- What an option does in place of an alignment: takes its value; returns the exit status,
@@ -236,9 +297,22 @@ def _align(request: Request) -> int:
     return _report(TweakReg(request.files or None, **request.given))
 
 
+def _telling(action: Callable) -> Callable[..., int]:
+    """Return an action that tells the outcome of another one."""
+    return lambda value, request: _tell(action(value, request), request.task)
+
+
+def _tell(outcome, task: str) -> int:
+    """Print the outcome of a task on solutions; return the exit status."""
+    _say(outcome.text)
+    for problem in outcome.problems:
+        _complain(f"{task}: {problem}")
+    return 0 if outcome.ok else 1
+
+
 def _report(result) -> int:
     """Print a result, on a terminal in colours; return the exit status."""
-    say(result, painted=lambda text: in_colours(text, is_well=result.ok))
+    _say(result, painted=lambda text: in_colours(text, is_well=result.ok))
     return 0 if result.ok else 1
 
 
@@ -259,15 +333,15 @@ def _help(name: str, request: Request) -> None:
     if name == "all":
         tasks = (request.task, *Spec.load(request.task).psets)
         texts = [pages.wrapped(pages.task_help(task), width) for task in tasks]
-        say("\n".join([parser.format_help(), *texts]), end="")
+        _say("\n".join([parser.format_help(), *texts]), end="")
     elif name in ARGUMENTS:
-        say(pages.wrapped(pages.task_help(name), width), end="")
+        _say(pages.wrapped(pages.task_help(name), width), end="")
     elif name:
         meant = _meant(name, request.task)
         entries = [f"{task}: {pages.parameter_help(task, own, width)}" for task, own in meant]
-        say("\n\n".join(entries))
+        _say("\n\n".join(entries))
     else:
-        say(_short_help(parser, _specs(request.task)), end="")
+        _say(_short_help(parser, _specs(request.task)), end="")
 
 
 def _terminal_width() -> int | None:
@@ -312,11 +386,11 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _lpar(_: bool, request: Request) -> None:
-    say(texts.lpar_text(request.parameter_sets()), end="")
+    _say(texts.lpar_text(request.parameter_sets()), end="")
 
 
 def _dpar(_: bool, request: Request) -> None:
-    say(texts.dpar_text(request.parameter_sets()), end="")
+    _say(texts.dpar_text(request.parameter_sets()), end="")
 
 
 def _savepars(path: str, request: Request) -> None:
@@ -334,21 +408,24 @@ def _unlearn(_: bool, request: Request) -> None:
     for task in (request.task, *Spec.load(request.task).psets):
         removed += saved.forget_parameters(task)
     for path in removed:
-        say(f"removed {path}")
+        _say(f"removed {path}")
     if not removed:
-        say(f"no parameters of {request.task} are saved")
+        _say(f"no parameters of {request.task} are saved")
 
 
 def _completion(shell: str, _: Request) -> None:
     """Print the script for a shell."""
-    specs = [Spec.load(task) for task in ARGUMENTS]
-    say(script(shell, specs, _options(_parser("tweakreg"))), end="")
+    specs = [Spec.load(task) for task in TASKS]
+    _say(script(shell, specs, _options(_parser("tweakreg"))), end="")
 
 
 def _epar(_: bool, request: Request) -> int:
     """Edit the parameters; for tweakreg, align if the user says Execute."""
     from imagereg.interfaces import epar as editor
 
+    if request.task in gather.SOLUTION_TASKS:
+        outcome = on_solutions.edit_task(request)
+        return _tell(outcome, request.task) if outcome else 0
     if request.task != "tweakreg":
         sets = request.parameter_sets() if request.given else []
         editor.edit(request.task, start={values.task: values for values in sets} or None)
@@ -368,119 +445,33 @@ def _epar(_: bool, request: Request) -> int:
     return _report(results[-1]) if results else 0
 
 
-def _apply(solution: str, request: Request) -> int:
-    """Put the solutions of an earlier run into headers, and tell which."""
-    from imagereg.tasks import apply_solution
-
-    given = dict(request.given)
-    dry_run = given.pop("dry_run", False)
-    unused = sorted(given.keys() - {"wcsname", "reusename"})
-    if unused:
-        problem = "has no meaning with --apply, expected wcsname or reusename"
-        raise ParameterError(f"{unused[0]!r} {problem}")
-    task = ParameterSet("tweakreg", given)
-    names = {"wcsname": task.wcsname, "reusename": task.reusename}
-    report = apply_solution(solution, request.files, **names, dry_run=dry_run)
-    _print_lines(map(str, report))
-    if dry_run:
-        for applied in report:
-            for line in applied.differences:
-                say(line)
-    return 0 if all(applied.wcsname for applied in report) else 1
-
-
 def _report_page(solution: str, request: Request) -> None:
     """Make the page of a run afterwards, and name it."""
     from imagereg.tasks import report_solution
 
-    _refuse_parameters(request.given, "--report takes no parameters, and {!r} is one")
-    say(report_solution(solution))
-
-
-def _restore(_: bool, request: Request) -> None:
-    """Bring a WCS back, and print which there is now; with --dry-run, all keywords that differ."""
-    from imagereg.tasks import restore_wcs
-
-    given = dict(request.given)
-    to, dry_run = given.pop("to"), given.pop("dry_run", False)
-    _refuse_parameters(given, "--restore takes no parameters, and {!r} is one")
-    lines = restore_wcs(request.files, to=to, dry_run=dry_run)
-    if not dry_run:
-        lines = [line for line in lines if line.startswith("  WCSNAME ") or line[:2] != "  "]
-    _print_lines(lines)
-
-
-def _activate(name: str, request: Request) -> None:
-    """Bring a named WCS or headerlet back."""
-    _restore(True, Request(request.task, request.files, request.given | {"to": name}))
-
-
-def _refuse_parameters(given: dict, message: str) -> None:
-    if given:
-        raise ParameterError(message.format(next(iter(given))))
-
-
-def _headerlets(_: bool, request: Request) -> int:
-    """Print the solutions that files hold."""
-    from imagereg.tasks import list_solutions
-
-    message = "--headerlets takes files and no parameters, but {!r} is given"
-    _refuse_parameters(request.given, message)
-    solutions = list_solutions(request.files)
-    _print_table(solutions)
-    for problem in solutions.meta["problems"]:
-        complain(f"tweakreg: {problem}")
-    return 1 if solutions.meta["problems"] else 0
-
-
-def _compare(_: bool, request: Request) -> int:
-    """Print how far the solutions that files hold are from the reference."""
-    from imagereg.tasks import compare_solutions, score_table
-
-    scores = compare_solutions(request.files, **request.given)
-    _print_table(score_table(scores))
-    for line in dict.fromkeys(f"{score.file}: {score.reason}" for score in scores if score.reason):
-        say(line)
-    return 0 if all(score.nmatches for score in scores) else 1
-
-
-def _batch(source: str, request: Request) -> int:
-    """Align many visits."""
-    from imagereg.interfaces.shell import batch
-
-    text, is_well = batch.run(source, request.files, request.given)
-    say(text)
-    return 0 if is_well else 1
-
-
-def _batch_status(source: str, _: Request) -> int:
-    """Print what became of the visits of a batch."""
-    from imagereg.interfaces.shell import batch
-
-    text, is_well = batch.status(source)
-    say(text)
-    return 0 if is_well else 1
+    on_solutions.refuse_parameters(request.given, "--report takes no parameters, and {!r} is one")
+    _say(report_solution(solution))
 
 
 def _install_iraf(*_) -> None:
     """Make the tasks a package of IRAF's cl."""
     from imagereg.interfaces import iraf
 
-    say(iraf.install(os.path.abspath(sys.argv[0])))
-    say("Log in to cl again, then: imagereg")
+    _say(iraf.install(os.path.abspath(sys.argv[0])))
+    _say("Log in to cl again, then: imagereg")
 
 
 def _uninstall_iraf(*_) -> None:
     from imagereg.interfaces import iraf
 
-    say(iraf.uninstall())
+    _say(iraf.uninstall())
 
 
 def _align_for_cl(path: str, _: Request) -> int:
     """Align as a task of IRAF's cl."""
     from imagereg.interfaces import iraf
 
-    return _report(iraf.align(path))
+    return _report(iraf.run(path))
 
 
 def _demo(folder: str, request: Request) -> int:
@@ -490,7 +481,7 @@ def _demo(folder: str, request: Request) -> int:
     if os.path.isdir(folder) and os.listdir(folder):
         raise ParameterError(f"the folder {folder} for the demo is not empty")
     text, is_well = demonstration.run(folder, request.given)
-    say(text)
+    _say(text)
     return 0 if is_well else 1
 
 

@@ -14,6 +14,7 @@ from imagereg.parameters import (
     ParameterSet,
     Spec,
     find_parameter,
+    gather,
     gather_parameters,
     texts,
 )
@@ -52,6 +53,8 @@ class Request:
         InputError
             A file with parameters can't be read.
         """
+        if task in gather.SOLUTION_TASKS:
+            return cls._of_one_task(task, words, pars)
         settings = [_setting(word) for word in words if _is_setting(word)]
         sources = [source for path in pars for source in _sources(path, task)]
         sources += [(name, value) for name, value in settings if name in ARGUMENTS]
@@ -68,6 +71,21 @@ class Request:
             target[name] = value
         return cls(task, [word for word in words if not _is_setting(word)], given)
 
+    @classmethod
+    def _of_one_task(cls, task: str, words: Sequence[str], pars: Sequence[str]) -> Request:
+        """Return the request for a task that has no parameter sets."""
+        spec = Spec.load(task)
+        given: dict[str, Any] = {}
+        for path in pars:
+            given |= spec.given(texts.read_parameters(path, task))
+        typed: dict[str, Any] = {}
+        for name, value in (_setting(word) for word in words if _is_setting(word)):
+            full_name = spec.find(name.removeprefix(f"{task}."), minimum_match=True).name
+            if typed.setdefault(full_name, value) != value:
+                raise ParameterError(f"parameter {full_name!r} is given as {typed[full_name]!r} "
+                                     f"and as {value!r}")
+        return cls(task, [word for word in words if not _is_setting(word)], given | typed)
+
     @property
     def sources(self) -> tuple[Any, Any, Any]:
         """Mappings given for tweakreg, imagefindpars and refimagefindpars, or None."""
@@ -81,6 +99,9 @@ class Request:
 
     def parameter_sets(self) -> list[ParameterSet]:
         """Return the parameter sets of the command, checked and complete; all for tweakreg."""
+        if self.task in gather.SOLUTION_TASKS:
+            spec = Spec.load(self.task)
+            return [spec.validate(self.given | spec.placed(self.files, self.given))]
         images = {"input": ",".join(self.files)} if self.files else {}
         sets = gather_parameters(*self.sources, self.flat | images)
         return [values for values in sets if self.task in ("tweakreg", values.task)]

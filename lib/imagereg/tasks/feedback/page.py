@@ -67,12 +67,13 @@ def report_solution(path: str) -> str:
     table = Table.read(text, format="ascii.ecsv")
     folder = os.path.dirname(path)
     root = path.removesuffix(".ecsv").removesuffix("_solution")
-    past = runlog.parse_head(read_text(f"{root}.log")) if os.path.isfile(f"{root}.log") else None
-    past = past or runlog.PastRun(str(table.meta.get("imagereg", "")), _date_of(path),
-                                  os.path.abspath(folder), "", {})
+    past = _log_beside(f"{root}.log")
+    if past is None:
+        version = str(table.meta.get("imagereg", ""))
+        past = runlog.PastRun(version, _date_of(path), os.path.abspath(folder), "", {})
     facts = page.Facts(past.version, past.begun, past.folder, past.command,
                        list(map(_change, past.changed)))
-    values = {name: float(past.value(task, name)) for task, name in _FOR_ADVICE}
+    values = {name: past.number(task, name) for task, name in _FOR_ADVICE}
     known = rebuild.past_alignments(solutions, table["nsources"].tolist(), folder)
     html = page.report_page(known, table, solutions.plane, facts,
                             pictures=_Pixels(known).pictures,
@@ -81,6 +82,15 @@ def report_solution(path: str) -> str:
     name = f"{root}_report.html"
     write_text(name, html)
     return name
+
+
+def _log_beside(path):
+    """Return what the log of a run says; None where there is none that can be read."""
+    try:
+        return runlog.parse_head(read_text(path))
+    except ImageregError as error:
+        log.info("no parameters on the page: %s", error)
+        return None
 
 
 def _date_of(path):

@@ -147,10 +147,13 @@ class PastRun:
         """Task, name and value of each parameter that differs from its default."""
         return [(*key, value) for key, (value, differs) in self.values.items() if differs]
 
-    def value(self, task: str, name: str) -> str:
-        """Return the value of a parameter; its default where the log does not tell."""
-        known, _ = self.values.get((task, name), ("INDEF", False))
-        return shown(Spec.load(task)[name].default) if known == "INDEF" else known
+    def number(self, task: str, name: str) -> float:
+        """Return the value of a parameter; its default where the log tells no number."""
+        known, _ = self.values.get((task, name), ("", False))
+        try:
+            return float(known)
+        except ValueError:
+            return float(Spec.load(task)[name].default)
 
 
 def parse_head(text: str) -> PastRun | None:

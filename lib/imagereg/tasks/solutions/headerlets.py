@@ -50,7 +50,7 @@ def check(paths: Sequence[str], task: ParameterSet) -> None:
     names: dict[str, str] = {}
     for path in paths:
         if task.updatehdr and not can_have_headerlet(path):
-            log.warning("%s is a simple image, of which stwcs makes no headerlet: the solution "
+            log.warning("%s has no SCI extension, as stwcs needs for a headerlet: the solution "
                         "goes into its header alone", path)
             continue
         name = file_name(path, task.hdrfile)

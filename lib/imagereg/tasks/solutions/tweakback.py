@@ -25,8 +25,8 @@ from imagereg.wcs import plane as planes
 _LARGEST_MISFIT = 0.01
 
 
-def tweakback(drzfile: str, given: Sequence[str] | str = (), *, origwcs: str = "",
-              wcsname: str = "", newname: str = "", extname: str = "SCI", force: bool = False,
+def tweakback(drzfile: str, given: Sequence[str] | str, *, origwcs: str, wcsname: str,
+              newname: str, extname: str, force: bool,
               dry_run: bool = False) -> list[AppliedSolution]:
     """Give the images of a mosaic the correction that its own WCS has got.
 
@@ -39,14 +39,14 @@ def tweakback(drzfile: str, given: Sequence[str] | str = (), *, origwcs: str = "
     drzfile : str
         The mosaic.
     given : str or list of str
-        The images; by default those that the keywords D001DATA, ... of the mosaic name, beside it
+        The images; where empty, those that the keywords D001DATA, ... of the mosaic name, beside it
         or in the working directory.
     origwcs : str
-        WCSNAME, or letter, of the WCS that it was made with; by default the one archived last.
+        WCSNAME, or letter, of the WCS that it was made with; where empty, the one archived last.
     wcsname : str
-        The same of the WCS that it was aligned to; by default its primary one.
+        The same of the WCS that it was aligned to; where empty, its primary one.
     newname : str
-        Name of the new WCS of the images; by default that of the mosaic's.
+        Name of the new WCS of the images; where empty, that of the mosaic's.
     extname : str
         Name of the extensions of the images that are updated: SCI, or PRIMARY for simple images.
     force : bool

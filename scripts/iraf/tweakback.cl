@@ -1,0 +1,7 @@
+# TWEAKBACK -- Give the images of a mosaic its alignment. The parameters are those of tweakback.par.
+
+string	asked
+
+asked = drzfile			# asks for it
+_align ("tweakback")
+tweakback.status = imagereg.ended
