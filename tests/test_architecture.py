@@ -66,7 +66,7 @@ EXCUSED = {("catalogs.formats.readers", "io"): "bytes as a file",
 IN_MEMORY = {"detection.finders.sextractor", "catalogs.formats.readers", "wcs.keywords", "wcs.history",
              "wcs.alternates", "wcs.correction", "wcs.distortion", "wcs.headerlet", "wcs.updatewcs"}
 # They show or keep what the package logs.
-LOGS = {"tasks.feedback.runlog", "tasks.parallel", "interfaces.shell.printing", "interfaces.epar.window.running"}
+LOGS = {"tasks.feedback.runlog", "tasks.parallel", "interfaces.shell.cli", "interfaces.epar.window.running"}
 MANY_ARGUMENTS = {("interfaces.python", "TweakReg"): "drizzlepac's signature"}
 
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
@@ -274,7 +274,7 @@ def test_no_outside_world_below_floor_four(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_command_prints(name):
     complaints = [where(name, node, "prints") for text, node in calls(name) if text in ("print", "pprint.pprint")]
-    assert name == "interfaces.shell.printing" or not complaints, "\n".join(complaints)
+    assert name == "interfaces.shell.cli" or not complaints, "\n".join(complaints)
 
 
 @pytest.mark.parametrize("name", NAMES)

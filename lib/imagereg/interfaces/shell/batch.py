@@ -1,34 +1,51 @@
-"""Many visits for the command: align them, and say which are not aligned."""
+"""Many visits for the command: align them, and say which are not aligned.
+
+Each takes the value of its option and the request, and returns what is for the command to tell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import dataclasses
 
 from imagereg.errors import ParameterError
-from imagereg.tasks.batch import pages, state
-from imagereg.tasks.batch import run as batch
+from imagereg.interfaces.shell.words import Request
 
 
-def run(source: str, files: Sequence[str], given: Mapping[str, Any]) -> tuple[str, bool]:
-    """Align the visits of a batch; return what to say, and whether all are aligned."""
-    if files:
-        raise ParameterError(f"--batch takes its images from {source}, but {files[0]!r} is given "
-                             "too")
-    return _told(source, batch.run_batch(source, **given))
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What to say of a batch, what is wrong with it, and whether all visits are aligned."""
+
+    text: str
+    ok: bool
+    problems: tuple[str, ...] = ()
 
 
-def status(source: str) -> tuple[str, bool]:
-    """Return what became of the visits of a batch so far, and whether all are aligned."""
+def run(source: str, request: Request) -> Told:
+    """Align the visits of a batch."""
+    from imagereg.tasks.batch import run as batch
+
+    if request.files:
+        raise ParameterError(f"--batch takes its images from {source}, but {request.files[0]!r} is "
+                             "given too")
+    return _told(source, batch.run_batch(source, **request.given))
+
+
+def status(source: str, _: Request) -> Told:
+    """Tell what became of the visits of a batch so far."""
+    from imagereg.tasks.batch import run as batch
+
     return _told(source, batch.batch_outcomes(source))
 
 
 def _told(source, outcomes):
-    """Return the verdict, a line for each visit that is not aligned, and where to read on."""
+    """Tell the verdict, a line for each visit that is not aligned, and where to read on."""
+    from imagereg.tasks.batch import pages, state
+    from imagereg.tasks.batch import run as batch
+
     lines = [pages.verdict_of_batch(outcomes)]
     for name, outcome in outcomes.items():
         if outcome.status != state.ALIGNED:
             lines.append(f"  {name} {outcome.status}: {outcome.verdict}".removesuffix(": "))
-    is_well = len(lines) == 1
+    ok = len(lines) == 1
     lines.append(f"see {batch.batch_folder(source)}/index.html")
-    return "\n".join(lines), is_well
+    return Told("\n".join(lines), ok)
