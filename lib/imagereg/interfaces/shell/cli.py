@@ -7,22 +7,22 @@ import contextlib
 import difflib
 import functools
 import glob
+import logging
 import os
 import shutil
 import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
-from imagereg.errors import AlignmentWarning, ImageregError, ParameterError
+from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, printable
 from imagereg.files import atomic
-from imagereg.interfaces.shell import on_solutions
+from imagereg.interfaces.shell import batch, on_solutions
 from imagereg.interfaces.shell.completion import SHELLS, script
-from imagereg.interfaces.shell.printing import complain, escaped_warnings, say
 from imagereg.interfaces.shell.signals import stopped_by_signals
-from imagereg.interfaces.shell.words import Request, in_colours
+from imagereg.interfaces.shell.words import Request, has_colours, in_colours
 from imagereg.parameters import (
     ARGUMENTS,
     TASKS,
@@ -91,15 +91,15 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
             options = _parser(task).parse_intermixed_args(arguments)
             if options.epar:  # its windows would swallow what the handlers raise
                 handled.close()
-            with escaped_warnings():
+            with _escaped_warnings():
                 return _dispatch(options, task)
     except ImageregError as error:
-        complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
+        _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
         return 2
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "signal", signal.SIGINT)
         is_key = number == signal.SIGINT
-        complain(f"{task}: {'interrupted' if is_key else f'ended by {number.name}'}")
+        _complain(f"{task}: {'interrupted' if is_key else f'ended by {number.name}'}")
         return 128 + number
 
 
@@ -111,6 +111,43 @@ activatewcs = functools.partial(main, task="activatewcs")
 listwcs = functools.partial(main, task="listwcs")
 comparewcs = functools.partial(main, task="comparewcs")
 tweakback = functools.partial(main, task="tweakback")
+
+
+class _Terminal(logging.Handler):
+    """Print log records on standard error, each as one line that a terminal can show."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        _complain(self.format(record))
+
+
+@contextlib.contextmanager
+def _escaped_warnings() -> Iterator[None]:
+    """Print by `_Terminal` the warnings that no log file takes, which logging would print."""
+    plain = logging.lastResort
+    logging.lastResort = _Terminal(logging.WARNING)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        logging.lastResort = plain
+
+
+def _say(*words: object, end: str = "\n", painted: Callable[[str], str] = str) -> None:
+    """Print, `painted` on a terminal with colours; if standard output can't be written, go on."""
+    text = printable(" ".join(map(str, words)), keep="\n\t")
+    try:
+        print(painted(text) if has_colours(sys.stdout) else text, end=end, flush=True)
+    except BrokenPipeError:  # a pager or head has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+    except OSError as error:
+        sys.stdout = None  # type: ignore[assignment]
+        _complain(f"standard output can't be written: {atomic.reason(error)}")
+
+
+def _complain(text: str) -> None:
+    """Print one line on standard error, if that can be written."""
+    with contextlib.suppress(OSError):
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -182,6 +219,18 @@ def _parser(task: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_batch_options(add, option):
+    """Add the options of a batch to the parser of tweakreg."""
+    option(_telling(batch.run), "--batch", metavar="VISITS",
+           help="align many visits: the folders below a folder, the lines of a list, or the rows "
+                "of a table; what is done already is not done again")
+    option(_telling(batch.status), "--batch-status", metavar="VISITS",
+           help="print what became of the visits of a batch")
+    add("--again", action="store_true", help="with --batch: also do what did not succeed again")
+    add("--scheduler", metavar="ADDRESS",
+        help="with --batch: let the workers of this dask scheduler do it")
+
+
 def _usage(task: str) -> str:
     """Return how a command is called, and an example."""
     from imagereg.parameters import help as pages
@@ -194,23 +243,10 @@ def _usage(task: str) -> str:
     return _TASK_USAGE.format(task=task, words=words, summary=pages.summary(task))
 
 
-def _add_batch_options(add, option):
-    """Add the options of a batch to the parser of tweakreg."""
-    option(_batch, "--batch", metavar="VISITS",
-           help="align many visits: the folders below a folder, the lines of a list, or the rows "
-                "of a table; what is done already is not done again")
-    option(_batch_status, "--batch-status", metavar="VISITS",
-           help="print what became of the visits of a batch")
-    add("--again", action="store_true",
-        help="with --batch: also do what did not succeed again")
-    add("--scheduler", metavar="ADDRESS",
-        help="with --batch: let the workers of this dask scheduler do it")
-
-
 def _dispatch(options: argparse.Namespace, task: str) -> int:
     """Do what the first option that has an action says; without any, align or list."""
     if _is_bare(options) and _introduction(task):
-        say(_introduction(task), end="")
+        _say(_introduction(task), end="")
         return 2
     request = Request.parse(task, options.words, options.pars)
     if task == "tweakreg":
@@ -222,13 +258,6 @@ def _dispatch(options: argparse.Namespace, task: str) -> int:
     if task in gather.SOLUTION_TASKS:
         return _tell(on_solutions.run_task(request), task)
     return _align(request) if task == "tweakreg" else _list_set(request)
-
-
-def _introduction(task: str) -> str:
-    """Return what a command says that is given no words and could not know what to do."""
-    if task in gather.SOLUTION_TASKS:
-        return _short_help(_parser(task), _specs(task))
-    return _INTRODUCTION if task == "tweakreg" and not glob.glob(_DEFAULT_INPUT) else ""
 
 
 def _qualify(request: Request, options: argparse.Namespace) -> None:
@@ -243,6 +272,13 @@ def _qualify(request: Request, options: argparse.Namespace) -> None:
         request.given.update(again=options.again, scheduler=options.scheduler or "")
     elif options.again or options.scheduler:
         raise ParameterError("--again and --scheduler say how to do a batch: give --batch")
+
+
+def _introduction(task: str) -> str:
+    """Return what a command says that is given no words and could not know what to do."""
+    if task in gather.SOLUTION_TASKS:
+        return _short_help(_parser(task), _specs(task))
+    return _INTRODUCTION if task == "tweakreg" and not glob.glob(_DEFAULT_INPUT) else ""
 
 
 def _is_bare(options: argparse.Namespace) -> bool:
@@ -268,15 +304,15 @@ def _telling(action: Callable) -> Callable[..., int]:
 
 def _tell(outcome, task: str) -> int:
     """Print the outcome of a task on solutions; return the exit status."""
-    say(outcome.text)
+    _say(outcome.text)
     for problem in outcome.problems:
-        complain(f"{task}: {problem}")
+        _complain(f"{task}: {problem}")
     return 0 if outcome.ok else 1
 
 
 def _report(result) -> int:
     """Print a result, on a terminal in colours; return the exit status."""
-    say(result, painted=lambda text: in_colours(text, is_well=result.ok))
+    _say(result, painted=lambda text: in_colours(text, is_well=result.ok))
     return 0 if result.ok else 1
 
 
@@ -297,15 +333,15 @@ def _help(name: str, request: Request) -> None:
     if name == "all":
         tasks = (request.task, *Spec.load(request.task).psets)
         texts = [pages.wrapped(pages.task_help(task), width) for task in tasks]
-        say("\n".join([parser.format_help(), *texts]), end="")
+        _say("\n".join([parser.format_help(), *texts]), end="")
     elif name in ARGUMENTS:
-        say(pages.wrapped(pages.task_help(name), width), end="")
+        _say(pages.wrapped(pages.task_help(name), width), end="")
     elif name:
         meant = _meant(name, request.task)
         entries = [f"{task}: {pages.parameter_help(task, own, width)}" for task, own in meant]
-        say("\n\n".join(entries))
+        _say("\n\n".join(entries))
     else:
-        say(_short_help(parser, _specs(request.task)), end="")
+        _say(_short_help(parser, _specs(request.task)), end="")
 
 
 def _terminal_width() -> int | None:
@@ -350,11 +386,11 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _lpar(_: bool, request: Request) -> None:
-    say(texts.lpar_text(request.parameter_sets()), end="")
+    _say(texts.lpar_text(request.parameter_sets()), end="")
 
 
 def _dpar(_: bool, request: Request) -> None:
-    say(texts.dpar_text(request.parameter_sets()), end="")
+    _say(texts.dpar_text(request.parameter_sets()), end="")
 
 
 def _savepars(path: str, request: Request) -> None:
@@ -372,15 +408,15 @@ def _unlearn(_: bool, request: Request) -> None:
     for task in (request.task, *Spec.load(request.task).psets):
         removed += saved.forget_parameters(task)
     for path in removed:
-        say(f"removed {path}")
+        _say(f"removed {path}")
     if not removed:
-        say(f"no parameters of {request.task} are saved")
+        _say(f"no parameters of {request.task} are saved")
 
 
 def _completion(shell: str, _: Request) -> None:
     """Print the script for a shell."""
     specs = [Spec.load(task) for task in TASKS]
-    say(script(shell, specs, _options(_parser("tweakreg"))), end="")
+    _say(script(shell, specs, _options(_parser("tweakreg"))), end="")
 
 
 def _epar(_: bool, request: Request) -> int:
@@ -414,39 +450,21 @@ def _report_page(solution: str, request: Request) -> None:
     from imagereg.tasks import report_solution
 
     on_solutions.refuse_parameters(request.given, "--report takes no parameters, and {!r} is one")
-    say(report_solution(solution))
-
-
-def _batch(source: str, request: Request) -> int:
-    """Align many visits."""
-    from imagereg.interfaces.shell import batch
-
-    text, is_well = batch.run(source, request.files, request.given)
-    say(text)
-    return 0 if is_well else 1
-
-
-def _batch_status(source: str, _: Request) -> int:
-    """Print what became of the visits of a batch."""
-    from imagereg.interfaces.shell import batch
-
-    text, is_well = batch.status(source)
-    say(text)
-    return 0 if is_well else 1
+    _say(report_solution(solution))
 
 
 def _install_iraf(*_) -> None:
     """Make the tasks a package of IRAF's cl."""
     from imagereg.interfaces import iraf
 
-    say(iraf.install(os.path.abspath(sys.argv[0])))
-    say("Log in to cl again, then: imagereg")
+    _say(iraf.install(os.path.abspath(sys.argv[0])))
+    _say("Log in to cl again, then: imagereg")
 
 
 def _uninstall_iraf(*_) -> None:
     from imagereg.interfaces import iraf
 
-    say(iraf.uninstall())
+    _say(iraf.uninstall())
 
 
 def _align_for_cl(path: str, _: Request) -> int:
@@ -463,7 +481,7 @@ def _demo(folder: str, request: Request) -> int:
     if os.path.isdir(folder) and os.listdir(folder):
         raise ParameterError(f"the folder {folder} for the demo is not empty")
     text, is_well = demonstration.run(folder, request.given)
-    say(text)
+    _say(text)
     return 0 if is_well else 1
 
 
