@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fnmatch
 import os
@@ -121,11 +122,10 @@ def refuse_shared_images(visits: Sequence[Visit]) -> None:
 
 
 def _images(visit):
-    """Return the images of a visit; none where its run is going to fail."""
-    try:
-        return {os.path.realpath(image.path) for image in expand_input(visit.files)}
-    except InputError:
-        return set()
+    """Yield the images of a visit; none of a word that its run is going to refuse."""
+    for word in visit.files:
+        with contextlib.suppress(InputError):
+            yield from {os.path.realpath(image.path) for image in expand_input(word)}
 
 
 def _of_folders(root, given):
@@ -149,7 +149,8 @@ def _of_list(path, given):
         images = [word for word in words if word not in settings]
         if words:
             own = dict(setting.split("=", 1) for setting in settings)
-            visits.append(_listed(len(visits) + 1, images, {**given, **own}, path))
+            visit_name = f"visit{len(visits) + 1:04d}"
+            visits.append(_listed(path, visit_name, images, {**given, **own}))
     return visits
 
 
@@ -167,15 +168,15 @@ def _of_table(path, given):
     for number, row in enumerate(table, 1):
         own = {name: str(row[name]) for name in table.colnames if row[name] is not np.ma.masked}
         own = {name: text for name, text in own.items() if text.strip()}
-        name = own.pop("visit", "")
+        visit_name = own.pop("visit", f"visit{number:04d}")
         images = shlex.split(own.pop("input", ""))
-        visits.append(_listed(number, images, {**given, **own}, path, name))
+        visits.append(_listed(path, visit_name, images, {**given, **own}))
     return visits
 
 
-def _listed(number, images, given, path, name=""):
+def _listed(path, visit_name, images, given):
     """Return a visit that a file names, with a message that says which where it is wrong."""
-    name = _file_name(name or f"visit{number:04d}", path)
+    name = _file_name(visit_name, path)
     if not images:
         raise InputError(f"{path} names no images for {name}")
     try:
