@@ -237,7 +237,7 @@ def letters_and_colours(window):
     window.press("Control-l")
     assert canvas.cget("background") != ground and look.colour("ground") == canvas.cget("background")
     look._current = "light"  # as in another process
-    module.EditorWindow(window.root, window.model).top.destroy()
+    look.recall_theme()
     assert look.colour("ground") == canvas.cget("background")
 
 

@@ -37,7 +37,8 @@ def test_lists_that_look_alike_are_not_aligned(kind):
     assert_failed(verdicts(made.exposures, plane, rules_with(matching="tolerance"))[1])
 
 
-@pytest.mark.parametrize("name, seed", [("spikes", 0), ("spikes", 15), ("ghosts", 13), ("bad_columns", 34)])
+@pytest.mark.parametrize("name, seed", [("spikes", 0), ("spikes", 15), ("ghosts", 13), ("bad_columns", 34),
+                                        ("bad_columns", 0)])
 def test_what_repeats_itself_is_not_aligned_by_patterns_either(name, seed):
     kind = next(kind for kind in KINDS if kind.__name__ == name)
     made = sky(kind, seed, is_true=False)

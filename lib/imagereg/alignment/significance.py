@@ -176,16 +176,45 @@ def chance_of_pairs(n_pairs: float, image_xy: ArrayLike, ref_xy: ArrayLike, tole
     per_area = max(n_inner.sum() / inner_area, (n_outer.sum() + 1) / outer_area)
     along_line = _pairs_along_line(positions[::step], ref_tree, tolerance, per_area)
     n_expected = np.pi * max(per_area, along_line) * weight
-    found = [log10_poisson(n_pairs, n_expected)]
+    log10_chance = min(log10_poisson(n_pairs, n_expected), 0.0)
     share_counted = n_pairs / max(is_matched.sum(), 1)
     # In a cluster many pairs are chance; the few sources beside it may tell more. The outer ring
-    # says which these are, the inner one what chance gives them.
+    # says which these are, the inner one, or a line that they share, what chance gives them.
     for most in _LONELY:
         lonely = n_outer <= most
         n_matched = is_matched[::step][lonely].sum() * weight * min(share_counted, 1.0)
-        n_expected_there = np.pi * weight * (n_inner[lonely].sum() + 1) / inner_area
-        found.append(log10_poisson(n_matched, n_expected_there) + np.log10(1 + len(_LONELY)))
-    return float(min(min(found), 0.0)), float(n_expected)
+        if n_matched:
+            per_area = (n_inner[lonely].sum() + 1) / inner_area
+            along_line = _pairs_along_line(positions[::step][lonely], ref_tree, tolerance, per_area)
+            log10_there = log10_poisson(n_matched, np.pi * max(per_area, along_line) * weight)
+            log10_chance = min(log10_chance, log10_there + np.log10(1 + len(_LONELY)))
+    return float(log10_chance), float(n_expected)
+
+
+def is_expected_peak(n_pairs: int, image_xy: np.ndarray, ref_xy: np.ndarray, tolerance: float, *,
+                     half_box: float) -> bool:
+    """Tell whether unrelated lists have so high a peak somewhere in the box that was searched.
+
+    Sources are taken to be spread evenly. Where they come in clumps chance gives more, so that no
+    peak is dismissed that could be right.
+
+    Parameters
+    ----------
+    n_pairs : int
+        At the peak.
+    image_xy, ref_xy : (N, 2) and (M, 2) ndarray
+        Positions in both lists, with the offset of the peak applied.
+    tolerance, half_box : float
+        See `n_trials_of_offset`.
+    """
+    low = np.maximum(np.nanmin(image_xy, axis=0), np.nanmin(ref_xy, axis=0))
+    high = np.minimum(np.nanmax(image_xy, axis=0), np.nanmax(ref_xy, axis=0))
+    if not (high > low).all():
+        return False
+    n_common = [((xy >= low) & (xy <= high)).all(axis=1).sum() for xy in (image_xy, ref_xy)]
+    n_expected = np.prod(n_common) * np.pi * tolerance**2 / np.prod(high - low)
+    n_trials = n_trials_of_offset(half_box, tolerance, geometry="shift", first_tolerance=tolerance)
+    return bool(log10_poisson(n_pairs, n_expected) + np.log10(n_trials) > 0)
 
 
 def _pairs_along_line(image_xy, ref_tree, tolerance, per_area):

@@ -36,6 +36,7 @@ from imagereg.alignment.matching.pattern import match_patterns
 from imagereg.alignment.significance import (
     SAME_PIXEL,
     chance_of_pairs,
+    is_expected_peak,
     log10,
     n_trials_of_offset,
     pairs_on_same_pixel,
@@ -268,6 +269,8 @@ class _Search:
         for candidate in matcher(self.image, self.reference):
             if found and candidate.prominence < _RIVAL_HEIGHT:
                 break
+            if first and self._is_hopeless(candidate):
+                continue
             first = first or candidate
             try:
                 found.append(self._told(self._fitted(candidate), how))
@@ -279,6 +282,12 @@ class _Search:
             failure.offsets = first
             raise failure
         return sorted(found, key=lambda fitted: -fitted.n_beyond_chance)
+
+    def _is_hopeless(self, candidate):
+        """Tell whether chance alone gives a peak as high; fitting many of these would take long."""
+        return is_expected_peak(
+            len(candidate), self.image.xy + candidate.offset, self.reference.xy,
+            self.rules.tolerance, half_box=candidate.half_box)
 
     def _few_told(self, found):
         """Say that the matches are fewer than minobj where the user did not insist on that."""

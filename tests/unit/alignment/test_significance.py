@@ -6,7 +6,9 @@ from planes import PLANE, exposure_at, noise, rules_with, stars, verdicts
 
 from imagereg.alignment import significance
 from imagereg.alignment.exposure import Status
-from imagereg.alignment.significance import Judge
+from imagereg.alignment.matching.match import PointSet, pair_at
+from imagereg.alignment.significance import Judge, chance_of_pairs, is_expected_peak
+from imagereg.errors import NotEnoughMatches
 
 
 def sparse_pair():
@@ -83,3 +85,35 @@ def test_odds_of_a_pattern_are_never_zero():
     assert 0 < chance <= 1e-299
     few = significance.chance_of_pattern(np.zeros(6), 0.01, tolerance=1.0, n_trials=1e6)
     assert few == pytest.approx(2e6 * 0.0025**4 / 24, rel=0.01)  # four of them at half the tolerance
+
+
+def columns(x, random):
+    """Return the positions of 200 detections along bad columns and of 100 elsewhere."""
+    along = np.column_stack([random.choice(x, 200) + random.normal(0, 0.05, 200), random.uniform(1, 2000, 200)])
+    return np.concatenate([along, random.uniform(1, 2000, (100, 2))])
+
+
+@pytest.mark.parametrize("tolerance", [1.0, 0.5, 0.125])
+def test_lonely_sources_of_a_bad_column_are_no_evidence(tolerance):
+    """Along a line chance gives more than rings tell, for the sources with room around them too."""
+    odds = []
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        x = random.uniform(100, 1900, 5)
+        image, ref = (columns(x, random) for _ in range(2))
+        try:
+            pairs = pair_at(PointSet.of(image), PointSet.of(ref), (0, 0), tolerance=tolerance, separation=0)
+        except NotEnoughMatches:
+            continue
+        odds.append(chance_of_pairs(len(pairs), image, ref, tolerance, matched=pairs.image_index)[0])
+    assert np.median(odds) > -1.5  # -4 at the largest tolerance, were it the rings alone
+    assert min(odds) > -6
+
+
+def test_a_peak_that_chance_gives_somewhere_in_a_wide_box_is_expected():
+    random = np.random.default_rng(3)
+    image, ref = random.uniform(0, 2000, (2, 300, 2))
+    assert is_expected_peak(3, image, ref, 1.0, half_box=500)
+    assert not is_expected_peak(3, image, ref, 1.0, half_box=5)
+    assert not is_expected_peak(12, image, ref, 1.0, half_box=500)
+    assert not is_expected_peak(3, image, ref + 5000, 1.0, half_box=500), "no common field tells nothing"

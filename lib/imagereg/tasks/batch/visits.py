@@ -18,6 +18,7 @@ from imagereg.files import atomic, expand_input
 from imagereg.parameters import ARGUMENTS, ParameterSet, Spec, gather_parameters
 
 _SETTING = re.compile(r"[a-z]\w*=", re.IGNORECASE)
+_NUMBERED = "visit{:04d}"  # the name of a visit that has none
 _NO_NAME = re.compile(r"[^\w.+-]+")
 _TABLES = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv"}
 
@@ -149,8 +150,8 @@ def _of_list(path, given):
         images = [word for word in words if word not in settings]
         if words:
             own = dict(setting.split("=", 1) for setting in settings)
-            visit_name = f"visit{len(visits) + 1:04d}"
-            visits.append(_listed(path, visit_name, images, {**given, **own}))
+            name = _NUMBERED.format(len(visits) + 1)
+            visits.append(_listed(name, images, {**given, **own}, path))
     return visits
 
 
@@ -168,15 +169,15 @@ def _of_table(path, given):
     for number, row in enumerate(table, 1):
         own = {name: str(row[name]) for name in table.colnames if row[name] is not np.ma.masked}
         own = {name: text for name, text in own.items() if text.strip()}
-        visit_name = own.pop("visit", f"visit{number:04d}")
+        name = own.pop("visit", _NUMBERED.format(number))
         images = shlex.split(own.pop("input", ""))
-        visits.append(_listed(path, visit_name, images, {**given, **own}))
+        visits.append(_listed(name, images, {**given, **own}, path))
     return visits
 
 
-def _listed(path, visit_name, images, given):
+def _listed(name, images, given, path):
     """Return a visit that a file names, with a message that says which where it is wrong."""
-    name = _file_name(visit_name, path)
+    name = _file_name(name, path)
     if not images:
         raise InputError(f"{path} names no images for {name}")
     try:

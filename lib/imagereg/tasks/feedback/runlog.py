@@ -153,7 +153,7 @@ class PastRun:
         try:
             return float(known)
         except ValueError:
-            return float(Spec.load(task)[name].default)
+            return float(str(Spec.load(task)[name].default))
 
 
 def parse_head(text: str) -> PastRun | None:
