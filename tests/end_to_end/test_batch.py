@@ -28,15 +28,15 @@ COMMAND = [sys.executable, "-m", "imagereg", "--batch"]
 
 @pytest.fixture
 def archive(small_visit, tmp_path, monkeypatch):
-    """Two visits, one with a broken image, and one with a single image, which is aligned with nothing."""
+    """Two visits, one with a broken image, and one that has nothing else."""
     monkeypatch.chdir(tmp_path)
     for name, images in {"a": small_visit.files[:2], "b": small_visit.files, "c": small_visit.files[:1]}.items():
         Path("archive", name).mkdir(parents=True)
         for image in images:
             os.link(image, f"archive/{name}/{Path(image).name}")  # replaced and never written to
-    broken = Path("archive/b/jdemo1acq_flt.fits")
-    broken.unlink()
-    broken.write_text("no image")
+    for broken in Path("archive/b/jdemo1acq_flt.fits"), Path("archive/c/jdemo1aaq_flt.fits"):
+        broken.unlink()
+        broken.write_text("no image")
     yield Path("archive")
     stop_servers()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fnmatch
 import os
@@ -122,11 +123,10 @@ def refuse_shared_images(visits: Sequence[Visit]) -> None:
 
 
 def _images(visit):
-    """Return the images of a visit; none where its run is going to fail."""
-    try:
-        return {os.path.realpath(image.path) for image in expand_input(visit.files)}
-    except InputError:
-        return set()
+    """Yield the images of a visit; none of a word that its run is going to refuse."""
+    for word in visit.files:
+        with contextlib.suppress(InputError):
+            yield from {os.path.realpath(image.path) for image in expand_input(word)}
 
 
 def _of_folders(root, given):
