@@ -65,6 +65,11 @@ def test_exposures_have_the_sky_of_their_fits():
         np.testing.assert_allclose(result.fit.residuals, result.ref_xy - found, atol=2e-3)
 
 
+def test_a_limit_that_rejects_all_is_no_error():
+    found = verdicts(visit(3, 60), PLANE, dataclasses.replace(JOINT, sigma=0.0))
+    assert max(errors_of(found).values()) < 0.05
+
+
 def test_better_than_each_alone_where_overlaps_with_the_reference_are_small():
     exposures = visit(part=strip, n_stars=600)
     alone = errors_of(verdicts(exposures, PLANE, dataclasses.replace(SEQUENTIAL, minobj=3)))

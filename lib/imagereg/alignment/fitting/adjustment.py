@@ -214,8 +214,9 @@ def _stars(measured, xy, weight, variance):
     error; one that does not adds the error of the star to its own.
     """
     total = measured.summed(weight)
-    stars = measured.summed(weight * xy) / total
-    of_star = 1 / total[measured.star]
+    with np.errstate(divide="ignore", invalid="ignore"):  # NaN for a star with nothing left
+        stars = measured.summed(weight * xy) / total
+        of_star = 1 / total[measured.star]
     change = np.where(weight > 0, -of_star, of_star) / variance
     return stars, np.maximum(1 + change, _ALONE)
 
