@@ -17,8 +17,9 @@ import os
 import resource
 import secrets
 import shutil
+import weakref
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, TextIO
+from typing import IO, BinaryIO, TextIO
 
 from imagereg.errors import InputError
 
@@ -93,7 +94,9 @@ class Claim:
         """Hold the locked file that has come to a place instead of the one that was there."""
         if place in self._held:
             before, _ = self._held[place]
-            self._held[place] = os.fdopen(os.dup(file.fileno()), "rb"), _stamp(place)
+            copy = os.fdopen(os.dup(file.fileno()), "rb")
+            _lock_holders.add(copy)
+            self._held[place] = copy, _stamp(place)
             before.close()
 
     def close(self) -> None:
@@ -125,6 +128,9 @@ def _allow_open_files(number):
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+_lock_holders: weakref.WeakSet[IO] = weakref.WeakSet()  # open files that are locked
+
+
 def _locked(file, wait=False):
     """Lock an open file: True if done, False if another has it, None if there are no locks."""
     try:
@@ -133,7 +139,20 @@ def _locked(file, wait=False):
         return False
     except OSError:  # as on NFS, of a file open for reading only
         return None
+    _lock_holders.add(file)
     return True
+
+
+def _hold_no_locks():
+    """Let a forked process hold no locks: it would keep them when this one has been killed."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for file in _lock_holders:
+        if not file.closed:
+            os.dup2(nothing, file.fileno(), inheritable=False)
+    os.close(nothing)
+
+
+os.register_at_fork(after_in_child=_hold_no_locks)
 
 
 def _stamp(file):

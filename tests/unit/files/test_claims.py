@@ -1,8 +1,10 @@
 """Claims on many files, and on files that are going to be made."""
 
+import multiprocessing
 import resource
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -68,3 +70,26 @@ def test_a_name_that_a_killed_run_reserved(tmp_path):
 def test_a_folder_that_is_not_there(tmp_path):
     with atomic.reserved(str(tmp_path / "no" / "solution.ecsv"), "runfile"):
         pass
+
+
+def _begin(begun):
+    begun.set()
+    time.sleep(60)
+
+
+def test_a_process_that_was_forked_holds_no_claim(tmp_path):
+    """Else the images of a run that was killed could not be claimed before its children end."""
+    path = tmp_path / "a.fits"
+    path.write_bytes(b"")
+    processes = multiprocessing.get_context("fork")
+    begun = processes.Event()
+    with atomic.Claim([str(path)]):
+        child = processes.Process(target=_begin, args=(begun,))
+        child.start()
+        begun.wait()
+    try:
+        with atomic.Claim([str(path)]):
+            assert child.is_alive()
+    finally:
+        child.kill()
+        child.join()
