@@ -8,6 +8,7 @@ and while the program has no other thread, which a fork could catch in the middl
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import logging
 import logging.handlers
@@ -25,6 +26,8 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 _NUMBER = struct.Struct("i")
+_ENDING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
 _PATIENCE = 5.0  # seconds that a process has for cleaning up; a step of numpy takes less than one
 
 Item = TypeVar("Item")
@@ -114,7 +117,12 @@ def _started(function, items, numbers):
     receiver, sender = multiprocessing.Pipe(duplex=False)
     context = multiprocessing.get_context("fork")
     process = context.Process(target=_work, args=(function, items, numbers, sender), daemon=True)
-    process.start()
+    # Until the process handles signals in its own way it must not do so as this one does.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     sender.close()
     return process, receiver
 
@@ -145,7 +153,8 @@ def _work(function, items, numbers, connection):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    _end_with_parent()
     records = _collected_log()
     while packed := os.read(numbers, _NUMBER.size):
         number, = _NUMBER.unpack(packed)
@@ -153,9 +162,15 @@ def _work(function, items, numbers, connection):
         records.clear()
         with contextlib.suppress(Exception):  # it fails again in the parent, which raises
             message = _Message(number, True, function(items[number]), records)
-        if os.getppid() != parent:
-            return
         connection.send(message)
+
+
+def _end_with_parent():
+    """Have Linux kill this process when the one that forked it ends, in whatever way (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is None or os.getppid() != parent.pid:  # it had ended before that
+        os._exit(1)
 
 
 def _collected_log():

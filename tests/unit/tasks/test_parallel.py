@@ -83,12 +83,15 @@ def test_nothing_is_left_where_one_stops_in_the_middle(tmp_path, alone):
     assert (tmp_path / "cleaned").exists()
 
 
-def test_processes_end_with_a_killed_parent():
+@pytest.mark.parametrize("size", [0, 10**7])
+def test_processes_end_with_a_killed_parent(size):
+    """In the middle of their work, and of sending more than a pipe holds."""
     code = ("import os, time; from imagereg.tasks.parallel import mapped\n"
-            "def f(n): os.write(1, b'%d\\n' % os.getpid()); time.sleep(0.3)\n"
-            "list(mapped(f, range(40), 2))")
+            f"def f(n): os.write(1, b'%d\\n' % os.getpid()); time.sleep(0.3); return bytes({size})\n"
+            "for _ in mapped(f, range(40), 2): time.sleep(0.1)")
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     children = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+    time.sleep(0.4)
     parent.kill()
     parent.wait()
     parent.stdout.close()
