@@ -140,7 +140,7 @@ BAD = {
     flatten: "0 sources found",
     flag_all: "0 sources found",
     keep_one_star: "1 sources found",
-    other_sky: "4 are needed",
+    other_sky: "matches, as unrelated sources would give",
     three_axes: "is a cube: it has 3 axes, expected 2",
 }
 

@@ -280,7 +280,10 @@ def is_old_or_new(path, original):
 
 CHILD = """
 import sys; sys.path.insert(0, {here!r})
+import shutil
 from test_header_updates import update_all
+shutil.copy(sys.argv[1], "first.fits")
+update_all(["first.fits"], "FIRST")  # whatever is imported late is there then
 print("ready", flush=True); sys.stdin.readline()
 update_all(sys.argv[1:], "KILLED")
 """

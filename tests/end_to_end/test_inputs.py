@@ -60,7 +60,7 @@ def test_directory_order_decides_nothing(folder, monkeypatch):
     ("x*.fits", "no file matches x*.fits"),
     ("@nosuch", "nosuch can't be read"),
     ("@empty", "empty names no file"),
-    ("@columns", "columns, line 1"),
+    ("@columns", "ivm.fits, a catalog of a_flt.fits, does not exist"),
     ("", "no input files"),
     ([], "no input files"),
     ("sub", "sub is not a file"),

@@ -186,10 +186,7 @@ def test_a_note_of_files_that_were_changed_since_does_not_count(solved, tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_restore_interrupted_while_its_last_files_are_written(solved, tmp_path, number):
-    """Files in work are finished: all of them, or the same command completes the restore.
-
-    A loaded machine may not have begun all.
-    """
+    """Files in work are finished, be that all of them; the same command completes the restore."""
     folder, names = solved
     work = tmp_path / "work"
     trials.fresh(work, folder / "updated")
@@ -208,7 +205,9 @@ def test_restore_interrupted_while_its_last_files_are_written(solved, tmp_path, 
     outcome = trials.run(["--restore", "*flt.fits"], work, prepare=prepare)
     assert outcome.complaints(status=(0, 128 + number)) == [] and not list(work.glob(".*"))
     if outcome.status:
-        assert primary_names(work, names) == {"DEMO_IDC", "TWEAK"}
+        assert primary_names(work, names) <= {"DEMO_IDC", "TWEAK"}
+    if "TWEAK" in primary_names(work, names):
+        assert outcome.status
         assert trials.run(["--restore", "*flt.fits"], work).status == 0
     assert primary_names(work, names) == {"DEMO_IDC"}
 

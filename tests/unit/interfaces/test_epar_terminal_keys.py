@@ -130,7 +130,7 @@ def test_the_screen_of_iraf(session):
     assert lines[1:3] == ["   TASK = tweakreg", ""]
     assert lines[3].startswith("input              =        *flt.fits  Images: names")
     assert lines[4].startswith("(imagefindpars     =       :e to open) Source finding in the images")
-    assert lines[18] == "UPDATE HEADER " + "-" * 65
+    assert "UPDATE HEADER " + "-" * 65 in lines
     assert lines[22].startswith("More  Images: names, wildcards, association, @file.")
     assert lines[23].endswith("ESC-? for HELP")
     press(session, "<next_page>")
