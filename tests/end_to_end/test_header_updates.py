@@ -290,11 +290,11 @@ update_all(sys.argv[1:], "KILLED")
 
 
 def test_killed_at_any_moment(visit):
-    """Twenty times; tests/bench/crash_safety.py does it as often as is wished."""
+    """Ten times; tests/bench/crash_safety.py does it as often as is wished."""
     rng, names = np.random.default_rng(4), visit.names
     command = [sys.executable, "-c", CHILD.format(here=str(Path(__file__).parent)), *names]
     ended, new = 0, []
-    for _ in range(20):
+    for _ in range(10):
         for name in names:
             shutil.copy(visit.originals[name], name)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -307,7 +307,7 @@ def test_killed_at_any_moment(visit):
         new.append(sum(is_old_or_new(name, visit.originals[name]) for name in names))
         with Claim(names):
             assert not list(Path().glob(".imagereg-*"))
-    assert ended < 20 and len(set(new)) > 1
+    assert ended < 10 and len(set(new)) > 1
 
 
 def test_a_killed_run_is_completed(visit):
