@@ -32,8 +32,6 @@ _IMSET = re.compile(r"\[sci,(\d+)\]$")
 _DISTORTION = re.compile(r"IDC_[^-]*-?", re.IGNORECASE)
 # Solutions of one visit may be carried over where they differ by less, in pixels of the plane.
 _AGREE = 0.5
-# The scale of a shift is that of two images: it is beyond this, or its inverse, by a slip only.
-_LARGEST_SCALE = 1000.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +119,10 @@ class SolvedExposure(Solution, ExposureRecord):
     @classmethod
     def from_shift(cls, shift: Shift, plane: TangentPlane) -> SolvedExposure:
         """Return what a row of a shiftfile says; InputError where its scale is nonsense."""
-        if not (np.isnan(shift.scale) or 1 / _LARGEST_SCALE < shift.scale < _LARGEST_SCALE):
+        largest = correction.LARGEST_SCALE
+        if not (np.isnan(shift.scale) or 1 / largest < shift.scale < largest):
             raise InputError(f"the shift of {shift.name} has the scale {shift.scale}, expected "
-                             f"one from {1 / _LARGEST_SCALE:g} to {_LARGEST_SCALE:g}")
+                             f"one from {1 / largest:g} to {largest:g}")
         angle = np.deg2rad(shift.rot)
         # The inverse of the shiftfile's map, which leads from the reference to the image. What is
         # not finite, or too large to be, is no shift.

@@ -51,7 +51,7 @@ _OF_NO_TYPE = re.compile(r"(CRPIX|CRVAL|CUNIT|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]
                          r"(LON|LAT)POLE$")
 _MAP = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")  # of a Solution
 _LARGEST_NUMBER = 1e9  # pixels of a map; a great circle has 2.6e7 of 0.05 arcsec
-_LEAST_DETERMINANT = 1e-6  # of a map: no two images have scales a thousand times apart
+LARGEST_SCALE = 1000.0  # of a map: no two images have scales further apart, but by a slip
 _ROUNDS = 4  # of the fit of a reference point; each leaves what is second order in the step before
 
 
@@ -119,15 +119,28 @@ class Solution:
     def has_map(self) -> bool:
         """Whether its numbers are those of a map that images can have."""
         numbers = [getattr(self, name) for name in _MAP]
-        xx, xy, yx, yy = numbers[:4]
         is_number = np.abs(numbers) < _LARGEST_NUMBER  # not so NaN
-        return bool(is_number.all() and abs(xx * yy - xy * yx) > _LEAST_DETERMINANT)
+        xx, xy, yx, yy = numbers[:4]
+        return bool(is_number.all() and abs(xx * yy - xy * yx) > LARGEST_SCALE**-2)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(2, 2) matrix of the map."""
+        return np.array([[self.xx, self.xy], [self.yx, self.yy]])
+
+    @property
+    def shift(self) -> np.ndarray:
+        """(2,) shift of the map."""
+        return np.array([self.x_shift, self.y_shift])
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(2,) position about which the map rotates and scales."""
+        return np.array([self.x_centre, self.y_centre])
 
     def __call__(self, image_xy: ArrayLike) -> np.ndarray:
         """Transform (N, 2) image-plane positions to the reference plane."""
-        centre = np.array([self.x_centre, self.y_centre])
-        matrix = np.array([[self.xx, self.xy], [self.yx, self.yy]])
-        return centre + (np.asarray(image_xy) - centre) @ matrix.T + (self.x_shift, self.y_shift)
+        return self.centre + (np.asarray(image_xy) - self.centre) @ self.matrix.T + self.shift
 
     @property
     def is_applied(self) -> bool:

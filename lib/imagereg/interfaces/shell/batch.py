@@ -1,26 +1,20 @@
 """Many visits for the command: align them, and say which are not aligned.
 
-Each takes the value of its option and the request, and returns what is for the command to tell.
+Each takes the value of its option and the request, and returns the outcome for the command to tell.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from typing import TYPE_CHECKING
 
 from imagereg.errors import ParameterError
 from imagereg.interfaces.shell.words import Request
 
-
-@dataclasses.dataclass(frozen=True)
-class Told:
-    """What to say of a batch, what is wrong with it, and whether all visits are aligned."""
-
-    text: str
-    ok: bool
-    problems: tuple[str, ...] = ()
+if TYPE_CHECKING:
+    from imagereg.interfaces.solutions import Outcome
 
 
-def run(source: str, request: Request) -> Told:
+def run(source: str, request: Request) -> Outcome:
     """Align the visits of a batch."""
     from imagereg.tasks.batch import run as batch
 
@@ -30,7 +24,7 @@ def run(source: str, request: Request) -> Told:
     return _told(source, batch.run_batch(source, **request.given))
 
 
-def status(source: str, _: Request) -> Told:
+def status(source: str, _: Request) -> Outcome:
     """Tell what became of the visits of a batch so far."""
     from imagereg.tasks.batch import run as batch
 
@@ -39,6 +33,7 @@ def status(source: str, _: Request) -> Told:
 
 def _told(source, outcomes):
     """Tell the verdict, a line for each visit that is not aligned, and where to read on."""
+    from imagereg.interfaces.solutions import Outcome
     from imagereg.tasks.batch import pages, state
     from imagereg.tasks.batch import run as batch
 
@@ -48,4 +43,4 @@ def _told(source, outcomes):
             lines.append(f"  {name} {outcome.status}: {outcome.verdict}".removesuffix(": "))
     ok = len(lines) == 1
     lines.append(f"see {batch.batch_folder(source)}/index.html")
-    return Told("\n".join(lines), ok)
+    return Outcome(outcomes, "\n".join(lines), ok)

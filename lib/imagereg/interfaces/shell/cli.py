@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import functools
 import glob
 import logging
@@ -33,6 +32,7 @@ from imagereg.parameters import (
     starting_values,
     texts,
 )
+from imagereg.parameters import spec as declarations
 from imagereg.version import __version__
 
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
@@ -159,8 +159,8 @@ class _Parser(argparse.ArgumentParser):
         if unknown == message:
             raise ParameterError(f"{message}: see {self.prog} --help")
         word = unknown.split(" ")[0].partition("=")[0]
-        near = difflib.get_close_matches(word, self._option_string_actions, 1)
-        meant = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
+        near = declarations.nearest(word, self._option_string_actions)
+        meant = f"did you mean {near}?" if near else f"see {self.prog} --help"
         raise ParameterError(f"there is no option {word}: {meant}")
 
 

@@ -98,7 +98,7 @@ def serve() -> None:
         outcome = _in_process(Visit(*visit), folder)
         if outcome is None:
             return
-        os.write(answers, json.dumps(outcome).encode() + b"\n")
+        os.write(answers, json.dumps(dataclasses.astuple(outcome)).encode() + b"\n")
 
 
 def _in_process(visit, folder):
@@ -117,7 +117,7 @@ def _in_process(visit, folder):
         except EOFError:
             outcome = None
     process.join()
-    return outcome or [FAILED, f"its process was ended ({_end_of(process.exitcode)})"]
+    return outcome or Outcome(FAILED, f"its process was ended ({_end_of(process.exitcode)})")
 
 
 def _run(visit, folder, sender):
@@ -131,13 +131,13 @@ def _run(visit, folder, sender):
     was_cut_off = os.path.exists(_UNFINISHED)
     with open(_UNFINISHED, "w", encoding="utf-8"):
         outcome = _aligned(visit, was_cut_off)
-    if outcome[0] == FAILED:
+    if outcome.status == FAILED:
         forget_run(os.curdir)
-    sender.send([*outcome, round(time.monotonic() - begun, 2)])
+    sender.send(dataclasses.replace(outcome, seconds=round(time.monotonic() - begun, 2)))
 
 
 def _aligned(visit, was_cut_off):
-    """Align a visit; return status, verdict, and how many images there are and are aligned.
+    """Align a visit; return the outcome, but for the seconds.
 
     Where a run before was cut off, this one completes it: some headers may have the new WCS.
     """
@@ -150,12 +150,12 @@ def _aligned(visit, was_cut_off):
             task = task.replace(reusename=True, clobber=True)
         result = align_images(visit.files, task, *findings)
     except ImageregError as error:
-        return [FAILED, str(error), 0, 0]
+        return Outcome(FAILED, str(error))
     sys.stdout.write(f"{result}\n")
     sys.stdout.flush()
     n_images = len(result.alignments)
     status = ALIGNED if result.ok else NOT_ALIGNED
-    return [status, result.verdict, n_images, n_images - len(result.failures)]
+    return Outcome(status, result.verdict, n_images, n_images - len(result.failures))
 
 
 if __name__ == "__main__":

@@ -82,17 +82,11 @@ def _moved(chips, plane, transform: Callable[[np.ndarray], np.ndarray]):
 
 def _inverse(row):
     """Return the transform that takes a solution back."""
-    matrix, shift, centre = _transform(row)
 
     def back(xy):
-        return centre + np.linalg.solve(matrix, (xy - centre - shift).T).T
+        return row.centre + np.linalg.solve(row.matrix, (xy - row.centre - row.shift).T).T
 
     return back
-
-
-def _transform(row):
-    return (np.array([[row.xx, row.xy], [row.yx, row.yy]]), np.array([row.x_shift, row.y_shift]),
-            np.array([row.x_centre, row.y_centre]))
 
 
 def _sources(row, n_sources, extvers, folder):
@@ -126,8 +120,8 @@ def _pairs(row, sources, plane, folder):
         return {}
     numbers = np.array([words[:4] for words in matched], float)
     ref_xy, image_xy = numbers[:, :2], numbers[:, 2:]
-    matrix, shift, centre = _transform(row)
-    fit = LinearFit(row.geometry, matrix, shift, centre, covariance=np.full((6, 6), np.nan),
+    fit = LinearFit(row.geometry, row.matrix, row.shift, row.centre,
+                    covariance=np.full((6, 6), np.nan),
                     residuals=ref_xy - row(image_xy),
                     used=np.array([ident in names for ident in idents]), scatter=np.nan)
     reference = SourceCatalog(xy=ref_xy, sky=plane.plane_to_sky(ref_xy),
