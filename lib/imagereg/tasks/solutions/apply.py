@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.errors import InputError
+from imagereg.errors import DegenerateFit, InputError
 from imagereg.files import (
     Claim,
     Solutions,
@@ -239,7 +239,7 @@ def _planned(path, source, solutions, wcsname):
             if moved or (row.is_applied and stays and record.wcsname.upper() == wcsname.upper()):
                 planned.append(AppliedSolution(name, row.filename, record.wcsname, done=True))
             elif row.is_applied:
-                wcss = {chip.extver: _new_wcs(chip, row, plane) for chip in chips}
+                wcss = {chip.extver: _new_wcs(chip, row, plane, name) for chip in chips}
                 planned.append(_Update(path, row, wcss, image.wcs_names))
             else:
                 reason = row.reason or f"it was {row.status}"
@@ -252,12 +252,16 @@ def _record(image, name, chips, plane):
     return solution.ExposureRecord.of(name, metadata, chips, plane)
 
 
-def _new_wcs(chip, row, plane):
+def _new_wcs(chip, row, plane, name):
+    """Return the WCS of a chip of the file `name` that follows a solution; None where it stays."""
     if row.stays:
         return None
     # A third of the scatter, as for `Alignment.corrected_chips`.
     scatter = np.hypot(row.ra_rms, row.dec_rms) / pixel_scale(chip.wcs)
-    return corrected_wcs(chip.wcs, chip.shape, plane, row, allowed=scatter / 3)
+    try:
+        return corrected_wcs(chip.wcs, chip.shape, plane, row, allowed=scatter / 3)
+    except DegenerateFit as error:
+        raise DegenerateFit(f"{name}: {error}") from error
 
 
 def _has_moved(row, record, header, plane):
