@@ -332,7 +332,8 @@ class Alignment:
         """Return what files and headers say; `reference_name` is that of the reference."""
         facts: dict[str, Any] = {"status": self.status.value, "reason": self.reason,
                                  "reference": reference_name,
-                                 "chance": float(self.chance_probability)}
+                                 "chance": float(self.chance_probability),
+                                 "chip_shifts": self._chip_shifts}
         if self._keeps_wcs:
             return Solution.mapping(np.eye(2), np.zeros(2), self.plane.centre, **facts)
         fit = self.fit
@@ -341,6 +342,16 @@ class Alignment:
         ra_rms, dec_rms = map(float, self.sky_rms)
         return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry,
                                 nmatches=fit.nmatches, ra_rms=ra_rms, dec_rms=dec_rms, **facts)
+
+    @property
+    def _chip_shifts(self):
+        """Return by how much chips were put right, as a `Solution` says it."""
+        shifts = []
+        for chip, solved in zip(self.exposure.chips, self.solved_chips or (), strict=False):
+            x, y = map(float, solved.wcs.wcs.crpix - chip.wcs.wcs.crpix)
+            if x or y:
+                shifts.append(f"{chip.extver} {x!r} {y!r}")
+        return "; ".join(shifts)
 
     @property
     def mirrors(self) -> bool:

@@ -24,7 +24,7 @@ from imagereg.files import (
 )
 from imagereg.files.images import fits, instruments, rewrite
 from imagereg.tasks import footprint
-from imagereg.wcs import alternates, corrected_wcs, distortion, pixel_scale
+from imagereg.wcs import alternates, corrected_wcs, correction, distortion, pixel_scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,10 +232,11 @@ def _planned(path, source, solutions, wcsname):
                 if not chips:
                     raise InputError(f"{path} has no chip with EXTVER {row.extver}")
                 record = _record(image, f"{name}[sci,{row.extver}]", chips, plane)
-            moved = row.is_applied and _has_moved(row, record, image.header(chips[0]), plane)
+            moved = row.is_applied and _is_done(row, record, image, chips, plane)
             if not source and not moved:
                 solutions.check(row, record)
             stays = row.stays or not row.leads(record.corners, row(record.corners))
+            stays = stays and not row.chip_shifts
             if moved or (row.is_applied and stays and record.wcsname.upper() == wcsname.upper()):
                 planned.append(AppliedSolution(name, row.filename, record.wcsname, done=True))
             elif row.is_applied:
@@ -254,18 +255,36 @@ def _record(image, name, chips, plane):
 
 def _new_wcs(chip, row, plane, name):
     """Return the WCS of a chip of the file `name` that follows a solution; None where it stays."""
+    shift = row.shift_of_chip.get(chip.extver)
+    wcs = chip.wcs if shift is None else correction.shifted_wcs(chip.wcs, shift)
     if row.stays:
-        return None
+        return None if shift is None else wcs
     # A third of the scatter, as for `Alignment.corrected_chips`.
     scatter = np.hypot(row.ra_rms, row.dec_rms) / pixel_scale(chip.wcs)
     try:
-        return corrected_wcs(chip.wcs, chip.shape, plane, row, allowed=scatter / 3)
+        return corrected_wcs(wcs, chip.shape, plane, row, allowed=scatter / 3)
     except DegenerateFit as error:
         raise DegenerateFit(f"{name}: {error}") from error
 
 
-def _has_moved(row, record, header, plane):
+def _is_done(row, record, image, chips, plane):
     """Whether the WCS is what this very solution has made of the one before."""
+    if row.stays and row.chip_shifts:
+        return all(_has_shifted(image.header(chip), row.shift_of_chip[chip.extver])
+                   for chip in chips if chip.extver in row.shift_of_chip)
+    return _has_moved(row, record, image.header(chips[0]), plane)
+
+
+def _has_shifted(header, shift):
+    """Whether the reference pixel is a shift away from where an archived WCS has it."""
+    now = np.array([header[f"CRPIX{i}"] for i in (1, 2)])
+    return any(np.allclose([header.get(f"CRPIX{i}{key}", np.nan) for i in (1, 2)], now - shift,
+                           rtol=0, atol=correction.SAME_POSITION)
+               for key in alternates.wcs_names(header) if key.strip())
+
+
+def _has_moved(row, record, header, plane):
+    """Whether the first pixels and last ones of a WCS are where the map leads them."""
     corners = [[1, 1], [header.get("NAXIS1", 2), header.get("NAXIS2", 2)]]
     places = {}
     for key in {" ": "", **alternates.wcs_names(header)}:
