@@ -271,12 +271,12 @@ MUTATIONS = (
         "distance <= np.median(distance)",
         "unit/alignment/test_evidence.py"),
     Mutation(
-        "own area", "alignment/sequence.py",
+        "own area", "alignment/order.py",
         "(self._cover & target).sum(axis=1)",
         "self._cover.sum(axis=1)",
         "unit/alignment/test_order.py"),
     Mutation(
-        "reference by area and not by overlap", "alignment/sequence.py",
+        "reference by area and not by overlap", "alignment/order.py",
         "self._cover.sum(axis=0) > 1",
         "self._cover.sum(axis=0) > 0",
         "unit/alignment/test_order.py"),
