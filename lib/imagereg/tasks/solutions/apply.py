@@ -232,7 +232,8 @@ def _planned(path, source, solutions, wcsname):
                 if not chips:
                     raise InputError(f"{path} has no chip with EXTVER {row.extver}")
                 record = _record(image, f"{name}[sci,{row.extver}]", chips, plane)
-            moved = row.is_applied and _is_done(row, record, image, chips, plane)
+            headers = {chip.extver: image.header(chip) for chip in chips}
+            moved = row.is_applied and _is_done(row, record, headers, plane)
             if not source and not moved:
                 solutions.check(row, record)
             stays = row.stays or not row.leads(record.corners, row(record.corners))
@@ -267,12 +268,16 @@ def _new_wcs(chip, row, plane, name):
         raise DegenerateFit(f"{name}: {error}") from error
 
 
-def _is_done(row, record, image, chips, plane):
-    """Whether the WCS is what this very solution has made of the one before."""
+def _is_done(row, record, headers, plane):
+    """Whether the WCS is what this very solution has made of the one before.
+
+    `headers` are those of the chips by EXTVER.
+    """
     if row.stays and row.chip_shifts:
-        return all(_has_shifted(image.header(chip), row.shift_of_chip[chip.extver])
-                   for chip in chips if chip.extver in row.shift_of_chip)
-    return _has_moved(row, record, image.header(chips[0]), plane)
+        return all(_has_shifted(headers[extver], shift)
+                   for extver, shift in row.shift_of_chip.items() if extver in headers)
+    first = next(iter(headers.values()))
+    return _has_moved(row, record, first, plane)
 
 
 def _has_shifted(header, shift):
