@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from mutations import MUTATIONS
 
+from imagereg.parameters import gather
+
 PACKAGE = Path(__file__).resolve().parent.parent / "lib" / "imagereg"
 
 # The rooms of the house and their floors: a room imports from rooms on lower floors, and from itself.
@@ -24,7 +26,8 @@ FLOORS = {
     "parameters": 5,
     "tasks": 6,
     "interfaces": 7,
-    "tweakreg": 8, "imagefindpars": 8, "refimagefindpars": 8, "solutions": 8, "tweakback": 8, "__main__": 8,
+    "tweakreg": 8, "imagefindpars": 8, "refimagefindpars": 8, "solutions": 8, "__main__": 8,
+    **dict.fromkeys(gather.SOLUTION_TASKS, 8),
     "__init__": 9,
 }  # fmt: skip
 # Words that in a room are no parameter but what a file says, which may be nothing.
@@ -67,7 +70,8 @@ IN_MEMORY = {"detection.finders.sextractor", "catalogs.formats.readers", "wcs.ke
              "wcs.alternates", "wcs.correction", "wcs.distortion", "wcs.headerlet", "wcs.updatewcs"}
 # They show or keep what the package logs.
 LOGS = {"tasks.feedback.runlog", "tasks.parallel", "interfaces.shell.cli", "interfaces.epar.window.running"}
-MANY_ARGUMENTS = {("interfaces.python", "TweakReg"): "drizzlepac's signature"}
+MANY_ARGUMENTS = {("interfaces.python", "TweakReg"): "drizzlepac's signature",
+                  ("interfaces.solutions", "apply_tweak"): "drizzlepac's signature"}
 
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
                  for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in DATA)

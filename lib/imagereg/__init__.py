@@ -2,7 +2,8 @@
 
 ``from imagereg import tweakreg; tweakreg.TweakReg('*flt.fits', threshold=200, shiftfile=True)``
 
-What works on solutions that exist stands in `solutions`, and in `tweakback` for mosaics.
+What works on solutions that exist stands in `solutions`, and in `tweakback` for mosaics. Each of
+these tasks has a module of its own too, for TEAL.
 """
 
 import importlib
@@ -10,19 +11,22 @@ import sys
 
 from imagereg.version import __version__
 
-_TASKS = ("imagefindpars", "refimagefindpars", "tweakreg")
-__all__ = ["__version__", "imagefindpars", "refimagefindpars", "solutions", "tweakback", "tweakreg"]
+_ALIGN = ("imagefindpars", "refimagefindpars", "tweakreg")
+_ON_SOLUTIONS = ("activatewcs", "applywcs", "comparewcs", "listwcs", "restorewcs", "solutions",
+                 "tweakback")
+__all__ = ["__version__", *_ALIGN, *_ON_SOLUTIONS]
 
 
 def __getattr__(name):
-    """Import a task when it is first asked for, tweakreg with its parameter sets.
+    """Import a task when it is first asked for, with those that belong to it.
 
-    TEAL finds a parameter set by its name alone, once its module is imported.
+    TEAL finds a task or a parameter set by its name alone, once its module is imported.
     """
-    if name in __all__:
-        for task in _TASKS if name in _TASKS else (name,):
-            importlib.import_module(f"{__name__}.{task}")
-        return globals()[name]
+    for group in (_ALIGN, _ON_SOLUTIONS):
+        if name in group:
+            for task in group:
+                importlib.import_module(f"{__name__}.{task}")
+            return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -18,6 +18,8 @@ The text of an error is one sentence: what is wrong, where, and what was expecte
 quotes of a file or a name, it is one line that a terminal can show.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 _LONGEST = 280  # characters of an error: with the command's name before it less than 300
@@ -25,10 +27,36 @@ _LONGEST_WORD = 80  # characters of a word in an error that is too long
 
 
 class ImageregError(Exception):
-    """Base of all errors raised on purpose; their text is one printable line of limited length."""
+    """Base of all errors raised on purpose; their text is one printable line of limited length.
+
+    Attributes
+    ----------
+    task : str
+        Name of the task that it ended, where several of them could be meant; else empty.
+    """
+
+    task = ""
 
     def __init__(self, text: object = "") -> None:
         super().__init__(_shortened(printable(str(text))))
+
+    def sentence(self, task: str = "") -> str:
+        """Return the text with the name of the task before it: `task`, if it has none itself."""
+        name = self.task or task
+        if not name:
+            return str(self)
+        own = str(self).removeprefix(f"{name}: ")
+        return f"{name}: {own}"
+
+
+@contextlib.contextmanager
+def of_task(name: str) -> Iterator[None]:
+    """Note in the errors that a task raises that they are its own."""
+    try:
+        yield
+    except ImageregError as error:
+        error.task = name
+        raise
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -1,7 +1,7 @@
-# COMPAREWCS -- Measure the solutions that images hold. The parameters are those of comparewcs.par.
+# COMPAREWCS -- Measure the solutions that images hold against a reference. The parameters are those of comparewcs.par.
 
 string	asked
 
-asked = input			# asks for it
+asked = input               # asks for it
 _align ("comparewcs")
 comparewcs.status = imagereg.ended

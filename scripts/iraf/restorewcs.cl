@@ -2,6 +2,6 @@
 
 string	asked
 
-asked = input			# asks for it
+asked = input               # asks for it
 _align ("restorewcs")
 restorewcs.status = imagereg.ended

@@ -1,7 +1,7 @@
-# TWEAKBACK -- Give the images of a mosaic its alignment. The parameters are those of tweakback.par.
+# TWEAKBACK -- Give the images of a mosaic the alignment of the mosaic. The parameters are those of tweakback.par.
 
 string	asked
 
-asked = drzfile			# asks for it
+asked = drzfile             # asks for it
 _align ("tweakback")
 tweakback.status = imagereg.ended

@@ -1,7 +1,7 @@
-# TWEAKREG -- Align images. The parameters are those of tweakreg.par.
+# TWEAKREG -- Align images to each other. The parameters are those of tweakreg.par.
 
-string	files
+string	asked
 
-files = input			# asks for it
+asked = input               # asks for it
 _align ("tweakreg")
 tweakreg.status = imagereg.ended

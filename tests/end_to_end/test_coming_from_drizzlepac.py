@@ -235,7 +235,7 @@ def _(visit):
     assert can_have_headerlet("m_drz.fits")  # what happens is told by test_migration_breaks
 
 
-@row("`tweakback`")
+@row("`tweakback`, `apply_tweak`")
 def _(visit):
     theirs = ["drzfile", "newname", "input", "origwcs", "wcsname", "extname", "verbose", "force"]
     assert [name for name in Spec.load("tweakback").names if name in theirs] == theirs

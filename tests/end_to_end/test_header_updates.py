@@ -18,10 +18,10 @@ from images import edit
 from imagereg.errors import InputError
 from imagereg.files import atomic
 from imagereg.files.atomic import Claim
+from imagereg.files.images import rewrite
 from imagereg.files.images.fits import read_image
 from imagereg.files.images.rewrite import update_header
 from imagereg.interfaces.shell.cli import main
-from imagereg.tasks import outputs
 from imagereg.tasks.solutions.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.alternates import wcs_names
@@ -390,15 +390,14 @@ def test_full_disk(visit):
 
 def test_disk_that_fills_on_the_way(visit, monkeypatch):
     """It is said which files are updated, and how to go on."""
-    update = outputs.update_header
+    carry_out = rewrite.Plan.carry_out
 
-    def fail(path, *arguments, **options):
-        if path == visit.names[2]:
-            raise InputError(f"{path} can't be written: no space left on device")
-        return update(path, *arguments, **options)
+    def fail(plan, **options):
+        if plan.path == visit.names[2]:
+            raise InputError(f"{plan.path} can't be written: no space left on device")
+        carry_out(plan, **options)
 
-    monkeypatch.setattr(outputs, "update_header", fail)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(rewrite.Plan, "carry_out", fail)
     with pytest.raises(InputError, match=f"updated before were {visit.names[0]}, {visit.names[1]}: .*reusename=yes"):
         TweakReg(visit.names, updatehdr=True, **QUIET)
 

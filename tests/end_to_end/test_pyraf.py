@@ -94,7 +94,7 @@ def test_errors_are_sentences(pyraf):
             "ERROR: tweakreg: unknown parameter 'threshhold'; did you mean 'threshold'?",
         "tweakreg a_flt.fits ref=5": "ERROR: tweakreg: parameter 'ref' is ambiguous: refcat, refimage, "
                                      "refimagefindpars, refnbright, refxcol, refxyunits, refycol",
-        "tweakreg nosuch.fits": "ERROR: nosuch.fits does not exist",
+        "tweakreg nosuch.fits": "ERROR: tweakreg: nosuch.fits does not exist",
         "tweakreg a b c": "ERROR: tweakreg: Too many positional parameters for task tweakreg",
     }
     assert {line: pyraf.say(line) for line in expected} == expected
@@ -138,10 +138,10 @@ def test_prompt_and_the_name_in_python(pyraf):
     question = "Images: names, wildcards, association, @file ('*flt.fits'):"
     for _ in range(2):
         pyraf.say("tweakreg", prompt=question)
-        assert pyraf.say("*none.fits") == "ERROR: no file matches *none.fits"
-        assert pyraf.say("tweakreg *none.fits") == "ERROR: no file matches *none.fits"
+        assert pyraf.say("*none.fits") == "ERROR: tweakreg: no file matches *none.fits"
+        assert pyraf.say("tweakreg *none.fits") == "ERROR: tweakreg: no file matches *none.fits"
         assert "nosuch" in pyraf.say("tweakreg @nosuch")
-        assert pyraf.say('tweakreg "none.fits"') == "ERROR: none.fits does not exist"
+        assert pyraf.say('tweakreg "none.fits"') == "ERROR: tweakreg: none.fits does not exist"
         pyraf.say("from imagereg import tweakreg")
     assert pyraf.say("tweakreg.TweakReg('none.fits')") == "ERROR: none.fits does not exist"
     assert "in TweakReg" in pyraf.say(".fulltraceback")

@@ -153,6 +153,14 @@ def test_parameters_from_cl(solved):
     assert Path("pars").read_text() == "0\n"
 
 
+def test_errors_in_cl_are_those_of_the_task(tmp_path, monkeypatch, capsys):
+    """Though the command that cl calls is tweakreg."""
+    monkeypatch.chdir(tmp_path)
+    Path("pars").write_text('applywcs.solution = "nosuch.ecsv"\napplywcs.input = ""\n')
+    assert main(["--clpars", "pars"]) == 2
+    assert capsys.readouterr().err.startswith("applywcs: nosuch.ecsv")
+
+
 PYRAF = """
 from pyraf import iraf
 import imagereg

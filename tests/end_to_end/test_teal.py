@@ -12,14 +12,13 @@ import pytest
 
 from imagereg import tweakreg
 from imagereg.interfaces.shell import cli
-from imagereg.parameters.gather import gather_parameters
+from imagereg.parameters.gather import TASKS, gather_parameters
 
 PACKAGE = Path(tweakreg.__file__).parent
-TASKS = ("tweakreg", "imagefindpars", "refimagefindpars")
 FIND = """
 import json, sys
 import imagereg
-from imagereg import tweakreg, imagefindpars, refimagefindpars
+from imagereg import tweakreg, solutions
 from stsci.tools import cfgpars, teal
 cfgpars.integrityTestAllPkgCfgFiles(imagereg, output=False)
 found = {name: teal.load(name) for name in sys.argv[1:]}
@@ -135,7 +134,7 @@ def test_teal_finds_the_tasks():
     for name, (path, executable, text) in json.loads(run(FIND, *names)).items():
         task = name.removeprefix("imagereg.")
         assert path == str(PACKAGE / "pars" / f"{task}.cfg")
-        assert executable == (task == "tweakreg")
+        assert executable == (not task.endswith("findpars"))
         assert text.startswith("file:///") and text.endswith(f"/{task}.html")  # so that it goes to #parameter there
 
 
@@ -174,6 +173,24 @@ def test_what_the_buttons_of_teal_saved_is_what_a_run_takes():
     assert cli.main(["--savepars", ".imagereg/imagefindpars.cfg", "threshold=50"], task="imagefindpars") == 0
     assert cli.main(["--savepars", "sets/with_sets.cfg", "threshold=7"]) == 0
     assert json.loads(run(SAVED).splitlines()[-1]) == [[None, 50.0, 4.0], [None, 7.0, 4.0], [None, 4.0, 4.0]]
+
+
+ON_SOLUTIONS = """
+from imagereg import listwcs
+from stsci.tools import teal
+values = teal.load("listwcs")
+values["input"] = "*flt.fits"
+table = listwcs.run(values)
+print(len(table))
+"""
+
+
+def test_a_task_on_solutions_runs_with_what_teal_hands_over(small_visit):
+    """And tells what it found, as its function does not."""
+    for path in small_visit.files:
+        shutil.copy(path, ".")
+    printed = run(ON_SOLUTIONS)
+    assert printed.count("DEMO_IDC") == len(small_visit.files) and printed.endswith(f"{len(small_visit.files)}\n")
 
 
 # ---- beside drizzlepac

@@ -8,9 +8,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from images import edit, sky
 
-from imagereg.errors import InputError
+from imagereg.errors import InputError, ParameterError
 from imagereg.files.images.rewrite import update_header
-from imagereg.tweakback import tweakback
+from imagereg.tweakback import apply_tweak, tweakback
 from imagereg.wcs import Solution, TangentPlane, corrected_wcs
 from imagereg.wcs.plane import tangent_wcs
 
@@ -69,6 +69,25 @@ def test_words_of_drizzlepac(visit, mosaic):
     assert fits.getval(visit.names[0], "WCSNAME", ("SCI", 1)) == "DEMO_IDC"
     tweakback(MOSAIC, visit.names[1], origwcs="ON_GAIA", wcsname="DRZWCS", newname="AGAIN")
     assert np.abs(sky(visit.names[1]) - before).max() * 3600 < 1e-3
+
+
+@pytest.mark.parametrize("words", [
+    {"orig_wcs_name": "DRZWCS"},
+    {"orig_wcs_key": "A", "orig_wcs_name": "ignored", "tweaked_wcs_key": " "},
+    {"orig_wcs_name": "drzwcs", "tweaked_wcs_name": "ON_GAIA", "output_wcs_name": "ON_GAIA", "default_extname": "SCI"},
+])
+def test_apply_tweak(visit, mosaic, words):
+    """The name that drizzlepac's newer function has, with its words."""
+    plane, solution = mosaic
+    expected = solution(plane.sky_to_plane(sky(visit.names[1])))
+    applied, = apply_tweak(MOSAIC, input_files=visit.names[1], **words)
+    assert applied.wcsname == "ON_GAIA"
+    assert np.abs(plane.sky_to_plane(sky(visit.names[1])) - expected).max() < 2e-3
+
+
+def test_apply_tweak_must_know_the_old_wcs(mosaic):
+    with pytest.raises(ParameterError, match="expected orig_wcs_name or orig_wcs_key"):
+        apply_tweak(MOSAIC)
 
 
 def test_dry_run(visit, mosaic):

@@ -7,9 +7,10 @@ import sys
 import pytest
 
 import imagereg
+from imagereg.parameters.gather import SOLUTION_TASKS
 
 PUBLIC = {
-    "imagereg": {"__version__", "imagefindpars", "refimagefindpars", "solutions", "tweakback", "tweakreg"},
+    "imagereg": {"__version__", "imagefindpars", "refimagefindpars", "solutions", "tweakreg", *SOLUTION_TASKS},
     "imagereg.tweakreg": {
         "AlignmentWarning", "NotAligned", "TweakReg", "run", "run_batch", "align_catalogs", "Result", "Status",
         "SourceCatalog", "edit_imagefindpars", "edit_refimagefindpars", "help", "getHelpAsString",
@@ -19,8 +20,9 @@ PUBLIC = {
     "imagereg.imagefindpars": {"edit_imagefindpars", "help", "getHelpAsString"},
     "imagereg.refimagefindpars": {"edit_refimagefindpars", "help", "getHelpAsString"},
     "imagereg.solutions": {"applywcs", "restorewcs", "activatewcs", "listwcs", "comparewcs", "edit", "help"},
-    "imagereg.tweakback": {"tweakback", "run", "help", "getHelpAsString"},
+    **{f"imagereg.{task}": {task, "run", "help", "getHelpAsString"} for task in SOLUTION_TASKS},
 }  # fmt: skip
+PUBLIC["imagereg.tweakback"].add("apply_tweak")  # drizzlepac's
 DOORS = [name for name in PUBLIC if name != "imagereg"]
 HEAVY = {"matplotlib", "stwcs", "tkinter", "dask", "prompt_toolkit"}
 
@@ -56,8 +58,8 @@ def test_import_of_the_task_is_light():
     assert HEAVY.isdisjoint(modules) and "imagereg.interfaces.python" in modules
 
 
-@pytest.mark.parametrize("task", ["imagefindpars", "refimagefindpars", "tweakback"])
-def test_help_of_a_parameter_set(task, capsys):
+@pytest.mark.parametrize("task", ["imagefindpars", "refimagefindpars", *SOLUTION_TASKS])
+def test_help_of_a_door(task, capsys):
     door = importlib.import_module(f"imagereg.{task}")
     door.help()
     printed = capsys.readouterr().out

@@ -20,7 +20,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagereg.errors import InputError
+from imagereg.errors import InputError, of_task
 from imagereg.files import atomic
 from imagereg.parameters import TASKS, ParameterSet, Spec, gather, package_file, saved
 from imagereg.parameters import help as pages
@@ -74,7 +74,8 @@ def run(path: str) -> Result | Outcome:
         if task in TASKS and name in Spec.load(task).names:
             text = value[1:-1] if value.startswith('"') else value
             given.setdefault(task, {})[name] = text
-    result: Any = _run({task: Spec.load(task).validate(values) for task, values in given.items()})
+    with of_task(next(iter(given))):
+        result: Any = _run({task: Spec.load(task).validate(own) for task, own in given.items()})
     atomic.write_text(path, f"{0 if result.ok else 1}\n")
     return result
 
@@ -215,6 +216,31 @@ def _make_help(folder: Path, cl: str) -> None:
     if not database.exists():
         printed = (done.stdout + done.stderr).strip().splitlines()[-3:]
         raise InputError(f"{cl} did not make {database}: {' '.join(printed)}")
+
+
+def script(task: str) -> str:
+    """Return the cl script of a task: it asks for the parameters without which it can't run.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task; its parameters are those of the ``.par`` beside the script.
+    """
+    title = pages.summary(task)
+    queried = [p.name for p in Spec.load(task).positional if not p.hidden]
+    questions = [f"asked = {name:<20}# asks for it" for name in queried]
+    lines = [
+        f"# {task.upper()} -- {title[:1].upper()}{title[1:]}. "
+        f"The parameters are those of {task}.par.",
+        "",
+        "string\tasked",
+        "",
+        *questions,
+        f'_align ("{task}")',
+        f"{task}.status = imagereg.ended",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def lroff(task: str, text: str) -> str:

@@ -17,7 +17,7 @@ import types
 import warnings
 from typing import Any
 
-from imagereg.errors import AlignmentWarning, ImageregError, ParameterError
+from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, of_task
 from imagereg.parameters import (
     TASKS,
     ParameterSet,
@@ -136,7 +136,7 @@ def _execute(task, sets: dict[str, ParameterSet]) -> Any:
     from imagereg.interfaces.python import TweakReg
 
     name = task.getName()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), of_task(name):
         warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
         result: Any
         if name == "tweakreg":
@@ -249,7 +249,7 @@ def _adapt_prompt() -> None:
         else:
             # What .fulltraceback shows.
             console.lasttrace = type(error), error, traceback.extract_tb(error.__traceback__)
-            console.write(f"ERROR: {error}\n")
+            console.write(f"ERROR: {error.sentence()}\n")
 
     PyCmdLine.isLocal = is_variable
     PyCmdLine.showtraceback = show_error

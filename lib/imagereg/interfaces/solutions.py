@@ -10,12 +10,14 @@ import dataclasses
 import functools
 import inspect
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from imagereg import tasks
 from imagereg.errors import ParameterError
 from imagereg.interfaces import epar as editor
+from imagereg.interfaces import python
 from imagereg.parameters import ParameterSet, Spec
 from imagereg.parameters import help as pages
 
@@ -134,6 +136,29 @@ def run_task(values: ParameterSet) -> Outcome:
     return _RUN[values.task](values)
 
 
+def edit_and_run(task: str, start: Mapping[str, Any] | None = None,
+                 run: Callable[[ParameterSet], Outcome] = run_task) -> Outcome | None:
+    """Edit the parameters of a task; return the outcome of its last Execute, None without one.
+
+    Parameters
+    ----------
+    task : str
+        Such as 'applywcs'.
+    start : mapping, optional
+        Values to begin with, by task, as for `imagereg.interfaces.epar.edit`.
+    run : callable
+        What Execute does with the parameters.
+    """
+    outcomes: list[Outcome] = []
+
+    def execute(sets):
+        outcomes.append(run(sets[task]))
+        return outcomes[-1]
+
+    editor.edit(task, start=start, run=execute)
+    return outcomes[-1] if outcomes else None
+
+
 def edit(task: str) -> Any:
     """Edit the parameters of a task, and run it if the user says Execute.
 
@@ -147,14 +172,8 @@ def edit(task: str) -> Any:
     object
         What the function of that name returns; None if the user left without Execute.
     """
-    outcomes = []
-
-    def execute(sets):
-        outcomes.append(run_task(sets[task]))
-        return outcomes[-1]
-
-    editor.edit(task, run=execute)
-    return outcomes[-1].value if outcomes else None
+    outcome = edit_and_run(task)
+    return outcome.value if outcome else None
 
 
 def function(task: str, returns: str) -> Callable[..., Any]:
@@ -216,6 +235,38 @@ def _joined(names: Any) -> Any:
     return names
 
 
+def teal_functions(task: str) -> tuple[Callable, Callable, Callable]:
+    """Return what TEAL and PyRAF look for in the module of a task: run, help, getHelpAsString."""
+
+    def run(configobj: Mapping) -> Any:
+        """Run the task with the parameters that TEAL, epar or a script hands over; tell of it.
+
+        Parameters
+        ----------
+        configobj : mapping
+            Parameters by name.
+
+        Returns
+        -------
+        object
+            What the function of the task's name returns.
+        """
+        spec = Spec.load(task)
+        outcome = run_task(spec.validate(spec.given(configobj)))
+        sys.stdout.write(f"{outcome}\n")
+        return outcome.value
+
+    def help(file: str | None = None) -> None:
+        """Print the help, or write it into a file; see `tweakreg.help`."""
+        python.help(file, task=task)
+
+    def getHelpAsString(docstring: bool = False, show_ver: bool = True) -> str:
+        """Return the help as text; see `tweakreg.getHelpAsString`."""
+        return python.getHelpAsString(docstring, show_ver, task=task)
+
+    return run, help, getHelpAsString
+
+
 applywcs = function("applywcs", """list of AppliedSolution
     What became of each image: `file`, `source`, `wcsname` ('' where it has no solution), `reason`,
     `differences`, `done`; its text is one line.""")
@@ -233,3 +284,52 @@ comparewcs = function("comparewcs", """list of Score
     (mas), `best`, `reason`.""")
 tweakback = function("tweakback", """list of AppliedSolution
     What became of each image, as for applywcs.""")
+
+
+def apply_tweak(
+    drz_file: str,
+    orig_wcs_name: str | None = None,
+    output_wcs_name: str | None = None,
+    input_files: str | Sequence[str] | None = None,
+    default_extname: str = "SCI",
+    *,
+    orig_wcs_key: str | None = None,
+    tweaked_wcs_name: str | None = None,
+    tweaked_wcs_key: str | None = None,
+) -> list[tasks.AppliedSolution]:
+    """Give the images of a mosaic its alignment: `tweakback` in the words of drizzlepac.
+
+    Parameters
+    ----------
+    drz_file : str
+        The mosaic.
+    orig_wcs_name, orig_wcs_key : str
+        Name or letter of the WCS that it was made with; a letter goes before a name.
+    output_wcs_name : str, optional
+        Name of the new WCS of the images; by default that of the mosaic's.
+    input_files : str or list of str, optional
+        The images; by default those that the mosaic was made of.
+    default_extname : str
+        Extensions of the images that are updated: 'SCI' or 'PRIMARY'.
+    tweaked_wcs_name, tweaked_wcs_key : str, optional
+        Name or letter of the WCS that it was aligned to; by default its primary one.
+
+    Returns
+    -------
+    list of AppliedSolution
+        What became of each image.
+
+    Raises
+    ------
+    ParameterError
+        Neither a name nor a letter says which WCS the mosaic was made with.
+    InputError
+        As for `tweakback`; nothing has been written then.
+    """
+    origwcs = (orig_wcs_key or orig_wcs_name or "").strip()
+    if not origwcs:
+        raise ParameterError("apply_tweak: expected orig_wcs_name or orig_wcs_key, the WCS that "
+                             "the mosaic was made with")
+    return tweakback(drz_file, input_files or "", origwcs=origwcs,
+                     wcsname=(tweaked_wcs_key or tweaked_wcs_name or "").strip(),
+                     newname=output_wcs_name or "", extname=default_extname)

@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
             with _escaped_warnings():
                 return _dispatch(options, task)
     except ImageregError as error:
-        _complain(f"{task}: {str(error).removeprefix(f'{task}: ')}")
+        _complain(error.sentence(task))
         return 2
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "signal", signal.SIGINT)

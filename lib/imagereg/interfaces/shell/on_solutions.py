@@ -25,23 +25,16 @@ def run_task(request: Request) -> Outcome:
 
 def edit_task(request: Request) -> Outcome | None:
     """Edit the parameters of such a command; run it if the user says Execute, else None."""
-    from imagereg.interfaces import epar as editor
-
-    outcomes: list[Outcome] = []
+    from imagereg.interfaces import solutions
 
     def run(values):
-        # The import takes a second, which the editor need not wait for.
-        from imagereg.interfaces import solutions
-
         with stopped_by_signals():
-            outcomes.append(solutions.run_task(values[request.task]))
-        return outcomes[-1]
+            return solutions.run_task(values)
 
     spec = Spec.load(request.task)
     placed = spec.placed(request.files, request.given)
     start = {request.task: spec.given(request.given | placed)}
-    editor.edit(request.task, start=start, run=run)
-    return outcomes[-1] if outcomes else None
+    return solutions.edit_and_run(request.task, start, run)
 
 
 def apply(solution: str, request: Request) -> Outcome:
