@@ -235,6 +235,15 @@ def _(visit):
     assert can_have_headerlet("m_drz.fits")  # what happens is told by test_migration_breaks
 
 
+@row("`updatehdr.update_from_shiftfile`")
+def _(visit):
+    result = TweakReg(visit.names, shiftfile=True, **QUIET)
+    assert result.ok
+    report = solutions.applywcs("shifts.txt", wcsname="TWEAK")
+    assert [applied.wcsname for applied in report] == ["TWEAK"] * 3
+    assert visit.truth.residuals(visit.names)[1:].max() < 15
+
+
 @row("`tweakback`, `apply_tweak`")
 def _(visit):
     theirs = ["drzfile", "newname", "input", "origwcs", "wcsname", "extname", "verbose", "force"]

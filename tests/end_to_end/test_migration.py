@@ -301,6 +301,31 @@ CALLS = [
                                     "writecat": False, "headerlet": False, "attach": False, "clobber": True,
                                     "fitgeometry": "general", "tolerance": 5.0, "shiftfile": True,
                                     "outshifts": "shift_file_coadd.txt", **NO_PLOTS, "minobj": -1}, ("shifts",)),
+    Call("survey by dates, options as words", "list", {"threshold": 4.0, "searchrad": 2.0, "fitgeometry": "rscale",
+                                                       "updatehdr": "True", "catfile": "CATFILE", "xcol": 1, "ycol": 2,
+                                                       "fluxcol": 3, "minobj": 2, "refcat": "REFCAT", "refxcol": 1,
+                                                       "refycol": 2, "rfluxcol": 3}, ("header",)),
+    Call("infrared without cosmic rays", "wildcard",
+         {"imagefindcfg": {"threshold": 5, "conv_width": 3.5, "dqbits": ~4096}, "expand_refcat": True,
+          "enforce_user_order": False, "shiftfile": True, "outshifts": "shiftir_flt.txt", "searchrad": 2.0,
+          "ylimit": 0.3, "updatehdr": True, "reusename": True, "wcsname": "IR_FLT", "interactive": False},
+         ("nan", "header")),
+    Call("lists by number, loop over visits", "@list",
+         {"catfile": "CATFILE", "xcol": 1, "ycol": 2, "conv_width": 3.5, "searchrad": 1.0, "updatehdr": True,
+          "nclip": 7, "shiftfile": True, "outshifts": "shift.dat", **NO_PLOTS}, ("shifts", "header")),
+    Call("mosaics of two epochs", "two", {"refimage": "REFIMAGE", "updatehdr": True, "catfile": None, "xcol": 2,
+                                          "ycol": 3, "xyunits": "pixels", "refcat": None, "refxcol": 1, "refycol": 2,
+                                          "refxyunits": "degrees", "shiftfile": True, "outshifts": "f_shifts.txt",
+                                          "outwcs": "f_wcs.fits", "searchrad": 5, "tolerance": 12, "wcsname": "TWEAK",
+                                          "interactive": False, **NO_PLOTS, "clean": True, "headerlet": False,
+                                          "clobber": True}, ("shifts", "header")),
+    Call("exposures on a mosaic, order free", "list", {"updatehdr": True, "expand_refcat": False,
+                                                       "enforce_user_order": False, "refimage": "REFIMAGE",
+                                                       "refimagefindcfg": {"threshold": 4, "conv_width": 2.5}},
+         ("header",)),
+    Call("planetary camera, general fit", "list", {"wcsname": "TWEAK", "interactive": False, "updatehdr": True,
+                                                   "fitgeometry": "general", "clean": True, "see2dplot": False,
+                                                   "searchrad": 3, "conv_width": 2.5, "threshold": 20.0}, ("header",)),
     Call("deep field, on another image", "wildcard", {"refimage": "REFIMAGE", "refxyunits": "degrees",
                                                       "shiftfile": True, "outshifts": "f_shifts.txt",
                                                       "outwcs": "f_wcs.fits", "searchrad": 5, "tolerance": 12,
@@ -312,7 +337,7 @@ CALLS = [
 
 def test_number_of_calls():
     """No two of them are the same."""
-    assert len(CALLS) >= 62
+    assert len(CALLS) >= 68
     assert len({repr((call.images, call.given)) for call in CALLS}) == len(CALLS)
 
 

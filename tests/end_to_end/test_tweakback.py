@@ -1,5 +1,6 @@
 """The alignment of a mosaic is carried back to its images from the mosaic alone."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from images import edit, sky
 from imagereg.errors import InputError, ParameterError
 from imagereg.files.images.rewrite import update_header
 from imagereg.tweakback import apply_tweak, tweakback
+from imagereg.tweakreg import TweakReg
 from imagereg.wcs import Solution, TangentPlane, corrected_wcs
 from imagereg.wcs.plane import tangent_wcs
 
@@ -83,6 +85,33 @@ def test_apply_tweak(visit, mosaic, words):
     applied, = apply_tweak(MOSAIC, input_files=visit.names[1], **words)
     assert applied.wcsname == "ON_GAIA"
     assert np.abs(plane.sky_to_plane(sky(visit.names[1])) - expected).max() < 2e-3
+
+
+@pytest.mark.parametrize("given, words", [
+    (lambda names: names, {}),  # a list, by its place
+    (lambda names: ",".join(names), {"force": "True"}),  # yes and no as words, names with commas
+    (lambda names: "@members.list", {"force": "True", "newname": "IRwcs"}),
+    (lambda names: names[0], {"force": False, "origwcs": "DRZWCS", "wcsname": "ON_GAIA", "newname": "HSC"}),
+])
+def test_calls_of_public_scripts(visit, mosaic, given, words):
+    """Each names the images in another way."""
+    Path("members.list").write_text("\n".join([*visit.names, ""]))
+    plane, solution = mosaic
+    expected = solution(plane.sky_to_plane(sky(visit.names[0])))
+    report = tweakback(MOSAIC, given(visit.names), **words)
+    assert {applied.wcsname for applied in report} == {words.get("newname", "ON_GAIA")}
+    assert np.abs(plane.sky_to_plane(sky(visit.names[0])) - expected).max() < 2e-3
+
+
+def test_from_an_exposure_to_another_version_of_it(visit, tmp_path):
+    """One that was aligned in its place, without cosmic rays, or the flags of a WFPC2 image: of chips the first."""
+    cleaned = "clean_flt.fits"
+    shutil.copy(visit.names[1], cleaned)
+    result = TweakReg([visit.names[0], cleaned], threshold=10, updatehdr=True, wcsname="IR_FLT", see2dplot=False,
+                      residplot="No plot", writecat=False)
+    assert result.ok
+    tweakback(cleaned, visit.names[1], wcsname="IR_FLT")
+    assert np.abs(sky(visit.names[1], 2) - sky(cleaned, 2)).max() * 3600 < 1e-3
 
 
 def test_apply_tweak_must_know_the_old_wcs(mosaic):

@@ -66,7 +66,7 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     verdicts = queue.verdicts
     if rules.solution == "joint":
         verdicts = solve_jointly(verdicts, anchor, plane, rules)
-    return [_with_loose_chips(verdict) for verdict in verdicts], reference
+    return [_with_remarks(verdict) for verdict in verdicts], reference
 
 
 def _first_reference(queue, plane, rules):
@@ -418,9 +418,9 @@ def _details(found, number):
             "image_xy": found.image.xy[i], "ref_xy": found.reference.xy[r]}
 
 
-def _with_loose_chips(verdict):
-    """Return a result whose reason names the chips that are shifted against the others."""
-    reasons = filter(None, [verdict.reason, *_loose_chips(verdict)])
+def _with_remarks(verdict):
+    """Return a result whose reason says what its WCS does not put right: chips and distortion."""
+    reasons = filter(None, [verdict.reason, *_loose_chips(verdict), *_distortion_left(verdict)])
     return dataclasses.replace(verdict, reason="; ".join(reasons))
 
 
@@ -433,3 +433,13 @@ def _loose_chips(verdict: Alignment) -> Iterator[str]:
         if size > CHIP_PIXELS and size > CHIP_SIGMA * np.hypot(*error):
             yield (f"chip {chip} is off by ({mean[0]:.3f}, {mean[1]:.3f}) pixels from the common "
                    f"fit, {number} matches")
+
+
+def _distortion_left(verdict: Alignment) -> Iterator[str]:
+    """Yield a sentence where the distortion models of image and reference differ."""
+    if not verdict.changes or not verdict.nmatches:
+        return
+    size = verdict.curvature
+    if size > max(CHIP_PIXELS, verdict.largest_error):
+        yield ("its distortion model differs from the reference's by up to "
+               f"{size:.2f} pixel, which the new WCS leaves")

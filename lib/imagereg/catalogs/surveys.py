@@ -63,6 +63,7 @@ _LAYOUTS = (
     _Layout("RA", "DE"),
     _Layout("RA2000", "DEC2000"),
     _Layout("ra_j2000", "dec_j2000"),
+    _Layout("RA (J2000)", "Dec (J2000)"),  # the archive at STScI
     _Layout("alpha", "delta"),
     _Layout("right_ascension", "declination"),
 )
@@ -118,7 +119,7 @@ def reference_catalog(table: Table, *, refxcol: str | int, refycol: str | int, r
         columns["sky"] = np.full_like(position, np.nan)
     else:
         columns["sky"] = position = _sky(table, place)
-        columns |= _errors(table, layout, used)
+        columns |= _errors(table, layout, position[:, 1], used)
         columns |= _motions(table, used)
         columns["epoch"] = _epoch(table, layout, used) if epoch is None else epoch
         columns |= _quality(table, columns, used)
@@ -197,8 +198,8 @@ def _sky(table: Table, place: tuple[int, ...]) -> np.ndarray:
     return np.column_stack([ra, dec])
 
 
-def _errors(table: Table, layout: _Layout, used: dict) -> dict[str, np.ndarray]:
-    """Return the errors of the positions, arcsec, where they are known."""
+def _errors(table: Table, layout: _Layout, dec: np.ndarray, used: dict) -> dict[str, np.ndarray]:
+    """Return the errors of positions at declinations `dec`, arcsec, where they are known."""
     place = table.find_all([layout.ra_error, layout.dec_error])
     if not place:
         return {}
@@ -206,8 +207,13 @@ def _errors(table: Table, layout: _Layout, used: dict) -> dict[str, np.ndarray]:
         log.warning("%s: %s has no unit and is not used", table.where, table.title(place[0]))
         return {}
     used["errors"] = place
-    errors = [table.quantity(index, "arcsec", layout.unit) for index in place]
-    return {"sky_error": _complete(errors)}
+    if table.units and table.units[place[0]].strip() == "s":
+        # Of time, as radio surveys at VizieR have it: NVSS, VLSS, FIRST.
+        ra_error = 15 * np.cos(np.deg2rad(dec)) * table.numbers(place[0])
+    else:
+        ra_error = table.quantity(place[0], "arcsec", layout.unit)
+    dec_error = table.quantity(place[1], "arcsec", layout.unit)
+    return {"sky_error": _complete([ra_error, dec_error])}
 
 
 def _complete(columns: list[np.ndarray]) -> np.ndarray:

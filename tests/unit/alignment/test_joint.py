@@ -241,6 +241,10 @@ def test_chip_that_is_shifted_is_put_right_in_all_images(shift):
     first, second = results[0].corrected_chips()
     assert first is exposures[0].chips[0]
     np.testing.assert_allclose(second.wcs.wcs.crpix - exposures[0].chips[1].wcs.wcs.crpix, shift, atol=0.01)
+    for result in results:
+        found = result.solution("first").shift_of_chip
+        assert list(found) == [2]
+        np.testing.assert_allclose(found[2], shift, atol=0.01)
     for result in results[1:]:
         assert np.hypot(*result.rms) < 3 * ERROR
         assert result.nmatches > 300

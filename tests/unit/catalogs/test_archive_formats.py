@@ -67,6 +67,65 @@ HSC = """MatchID,MatchRA,MatchDec,DSigma,NumImages,A_F814W
 1001,10.5,-30.25,2.5,12,20.1
 1002,10.6,-30.35,3.5,2,
 """
+# Written after files that archives have handed out, with numbers of our own.
+GATOR = r"""\
+\fixlen = T
+\RowsRetrieved =                 2
+\SQL     = 'WHERE (no constraints)
+\SQL     = 'SELECT (6 column names follow in next row.)'
+\
+\ ra (deg)
+\ ___ right ascension
+\
+|          ra|         dec|          clon|          clat| err_maj|       j_m|       angle|
+|      double|      double|          char|          char|  double|    double|      double|
+|         deg|         deg|              |              |  arcsec|       mag|         deg|
+|        null|        null|          null|          null|    null|      null|        null|
+   10.5000000  -30.2500000   00h42m00.00s  -30d15m00.00s     0.10     15.500   161.294692
+   10.6000000  +30.3500000   00h42m24.00s   30d21m00.00s     null       null         null
+"""
+GAIA_AT_IRSA = r"""\fixlen = T
+|       source_id|ref_epoch|        ra|ra_error|        dec|dec_error|  pmra| pmdec|phot_g_mean_mag|
+|            long|   double|    double|   float|     double|    float|double|double|          float|
+|                |       yr|       deg|     mas|        deg|      mas|mas/yr|mas/yr|            mag|
+|            null|     null|      null|    null|       null|     null|  null|  null|           null|
+ 1000000000000001    2016.0 10.5000001      0.1 -30.2500001       0.2    1.5   -2.5            15.5
+ 1000000000000002    2016.0 10.6000001      0.3 -30.3500001       0.4   null   null            17.0
+"""
+# NVSS and its like: errors of right ascension in seconds of time, positions twice, limits by a sign.
+RADIO = """#
+#   VizieR Astronomical Server vizier.u-strasbg.fr
+#Table\tVIII_1_radio:
+#Column\t_RAJ2000\t(F9.5)\tRight ascension
+
+_RAJ2000;_DEJ2000;recno;Radio;RAJ2000;DEJ2000;e_RAJ2000;e_DEJ2000;S1.4;l_MajAxis
+deg;deg;;;"h:m:s";"d:m:s";s;arcsec;mJy;
+---------;---------;--------;--------------;-----------;-----------;-----;----;--------;-
+010.50000;-60.00000;     101;004200-600000  ;00 42 00.00;-60 00 00.0; 0.04; 0.6;    12.3;<
+010.60000;+00.00000;     102;004224+000000  ;00 42 24.00;+00 00 00.0; 0.02; 0.7;     4.3;
+
+#END#
+"""
+# As the search page of the archive writes csv: a line of types below the names.
+MAST_SEARCH = """MatchID,MatchRA,MatchDec,DSigma,A_F814W
+long,ra,dec,float,float
+1001,10.5,-30.25,2.5,20.1
+1002,10.6,-30.35,3.5,
+"""
+MAST_MISSION = """Target Name,RA (J2000),Dec (J2000),Exp Time
+string,ra,dec,float
+NGC 1 a,00 42 00.000,-30 15 00.00,12
+"NGC 1, b",00 42 24.000,-30 21 00.00,
+"""
+PORTAL = """#
+#@long,double,double,float
+MatchID,MatchRA,MatchDec,DSigma
+1001,10.5,-30.25,2.5
+"""
+SKYPORTAL = """id,ra,dec,ra_err,dec_err,redshift,altdata,filter,mjd,mag,magerr,transient
+AB20a,10.5,-30.25,,,,"{'candid': 12, 'rb': 0.9}",ztfr,59000.1,15.5,0.1,False
+AB20b,10.6,-30.35,,,0.12,"{""candid"": 13, ""note"": ""a,b""}",ztfg,59001.1,,,False
+"""
 
 
 def stars(text, **columns):
@@ -81,6 +140,44 @@ def test_vizier(mark, line_end):
     np.testing.assert_allclose(found.sky_error, [(2e-5, 3e-5), (2e-4, 3e-4), (1e-4, 1e-4)])
     np.testing.assert_array_equal(found.pm, [(100, -50), (np.nan, np.nan), (-3, 2)])
     np.testing.assert_allclose(found.flux, [10 ** -6.2, 10 ** -8.2, np.nan])
+
+
+def test_gator():
+    found = stars(GATOR)
+    np.testing.assert_array_equal(found.sky, [(10.5, -30.25), (10.6, 30.35)])
+    np.testing.assert_allclose(found.sky_error[:, 0], [0.1, 0.1])
+    np.testing.assert_allclose(found.flux, [10 ** -6.2, np.nan])
+
+
+def test_gaia_at_irsa():
+    found = stars(GAIA_AT_IRSA)
+    np.testing.assert_array_equal(found.sky, [(10.5000001, -30.2500001), (10.6000001, -30.3500001)])
+    np.testing.assert_allclose(found.sky_error, [(1e-4, 2e-4), (3e-4, 4e-4)])
+    np.testing.assert_array_equal(found.pm, [(1.5, -2.5), (np.nan, np.nan)])
+    np.testing.assert_array_equal(found.epoch, 2016)
+
+
+def test_seconds_of_time_are_errors_of_right_ascension():
+    found = stars(RADIO)
+    np.testing.assert_allclose(found.sky, [(10.5, -60), (10.6, 0)])
+    np.testing.assert_allclose(found.sky_error, [(0.3, 0.6), (0.3, 0.7)])
+
+
+@pytest.mark.parametrize("text", [MAST_SEARCH, MAST_MISSION, PORTAL, SKYPORTAL])
+def test_csv_of_archives(text):
+    found = stars(text)
+    np.testing.assert_allclose(found.sky[0], (10.5, -30.25))
+    assert len(found) == text.count("10.5") + text.count("10.6") + text.count("00 42")
+    if text is SKYPORTAL:
+        np.testing.assert_allclose(found.flux, [10 ** -6.2, np.nan])
+    if text is MAST_SEARCH:
+        np.testing.assert_allclose(found.sky_error, [(2.5e-3, 2.5e-3), (3.5e-3, 3.5e-3)])
+
+
+def test_a_column_of_words_is_no_line_of_types():
+    """A row below the names counts as one unless all of its cells are types."""
+    table = read_table(b"kind,ra,dec\nlong,10.5,-30.25\n", "x")
+    assert len(table) == 1
 
 
 def test_vizier_sexagesimal():

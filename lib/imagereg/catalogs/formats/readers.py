@@ -42,6 +42,9 @@ _VECTORS = ("FLUX_APER", "FLUXERR_APER", "MAG_APER", "MAGERR_APER", "FLUX_RADIUS
 _BLANKS = " \f\v"
 _SEPARATOR = "\x1f"  # in no text, see _CONTROL
 _DASHES = re.compile(r"-*")
+# What the archive at STScI calls the types of columns, in a line below their names.
+_TYPES = frozenset(["string", "char", "integer", "int", "short", "long", "float", "double",
+                    "boolean", "ra", "dec", "datetime"])
 # astropy's fast reader takes hexadecimal numbers for numbers; we do not.
 _HEXADECIMAL = ("0x", "0X")
 
@@ -226,7 +229,7 @@ def _layout(where: str, head: list[str], records: list[str]) -> _Layout:
     first = _cells(records[0], delimiter, where, 1) if records else []
     first = [cell.strip() for cell in first]
     if any(map(_is_name, first)) and not any(is_value(cell) for cell in first if cell):
-        return first, [], delimiter, 1
+        return first, [], delimiter, 2 if _names_types(records[1:2], delimiter) else 1
     names, units = _commented_columns(head, len(first))
     return names, units, delimiter, 0
 
@@ -248,6 +251,12 @@ def _is_underline(record: str, delimiter: str) -> bool:
     """Return whether a record is the line of dashes with which VizieR underlines its titles."""
     cells = [cell.strip() for cell in record.split(delimiter)]
     return delimiter != " " and any(cells) and all(map(_DASHES.fullmatch, cells))
+
+
+def _names_types(records: list[str], delimiter: str) -> bool:
+    """Return whether the record below the names says what types the columns have."""
+    cells = [cell.strip() for record in records for cell in record.split(delimiter)]
+    return delimiter != " " and any(cells) and _TYPES.issuperset(cells)
 
 
 def _titles(record: str, delimiter: str) -> list[str]:

@@ -37,7 +37,7 @@ def tweakback(drzfile: str, given: Sequence[str] | str, *, origwcs: str, wcsname
     Parameters
     ----------
     drzfile : str
-        The mosaic.
+        The mosaic; of an exposure with several chips the first one counts.
     given : str or list of str
         The images; where empty, those that the keywords D001DATA, ... of the mosaic name, beside it
         or in the working directory.
@@ -67,9 +67,7 @@ def tweakback(drzfile: str, given: Sequence[str] | str, *, origwcs: str, wcsname
     """
     path = inputs.without_extension(os.path.expanduser(drzfile))
     with fits.opened(path) as hdus:
-        chips = fits.read_chips(hdus, path)
-        if len(chips) != 1:
-            raise InputError(f"{path} has {len(chips)} chips, expected a mosaic of one")
+        chips = fits.read_chips(hdus, path)[:1]
         header = _science_header(hdus, path)
         key = _letter(header, path, wcsname or alternates.primary_name(header))
         old_key = _letter(header, path, origwcs or _last_archived(header, path))
