@@ -3,10 +3,8 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -278,38 +276,6 @@ def is_old_or_new(path, original):
     return states == {"KILLED"}
 
 
-CHILD = """
-import sys; sys.path.insert(0, {here!r})
-import shutil
-from test_header_updates import update_all
-shutil.copy(sys.argv[1], "first.fits")
-update_all(["first.fits"], "FIRST")  # whatever is imported late is there then
-print("ready", flush=True); sys.stdin.readline()
-update_all(sys.argv[1:], "KILLED")
-"""
-
-
-def test_killed_at_any_moment(visit):
-    """Ten times; tests/bench/crash_safety.py does it as often as is wished."""
-    rng, names = np.random.default_rng(4), visit.names
-    command = [sys.executable, "-c", CHILD.format(here=str(Path(__file__).parent)), *names]
-    ended, new = 0, []
-    for _ in range(10):
-        for name in names:
-            shutil.copy(visit.originals[name], name)
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-            child.stdout.readline()
-            child.stdin.write(b"\n")
-            child.stdin.flush()
-            time.sleep(rng.uniform(0, 0.12))
-            child.send_signal(signal.SIGKILL)
-        ended += child.returncode == 0
-        new.append(sum(is_old_or_new(name, visit.originals[name]) for name in names))
-        with Claim(names):
-            assert not list(Path().glob(".imagereg-*"))
-    assert ended < 10 and len(set(new)) > 1
-
-
 def test_a_killed_run_is_completed(visit):
     update_all(visit.names[:1], "TWEAK")
     with pytest.raises(InputError, match="reusename=yes, which also completes"):
@@ -400,6 +366,17 @@ def test_disk_that_fills_on_the_way(visit, monkeypatch):
     monkeypatch.setattr(rewrite.Plan, "carry_out", fail)
     with pytest.raises(InputError, match=f"updated before were {visit.names[0]}, {visit.names[1]}: .*reusename=yes"):
         TweakReg(visit.names, updatehdr=True, **QUIET)
+
+
+CHILD = """
+import sys; sys.path.insert(0, {here!r})
+import shutil
+from test_header_updates import update_all
+shutil.copy(sys.argv[1], "first.fits")
+update_all(["first.fits"], "FIRST")  # whatever is imported late is there then
+print("ready", flush=True); sys.stdin.readline()
+update_all(sys.argv[1:], "KILLED")
+"""
 
 
 def test_a_reader_meanwhile_sees_old_or_new(visit):
