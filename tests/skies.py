@@ -212,9 +212,10 @@ def mirrored(random):
 
 
 def few_common(random):
-    """Two fields that have three to five stars in common at a wrong offset."""
-    common = _even(random, random.integers(3, 6))
-    wrong = random.uniform(-60, 60, 2)
+    """Two fields that have three to six stars in common at an offset beyond searchrad, whatever the dither is."""
+    common = _even(random, random.integers(3, 7))
+    angle = random.uniform(0, 2 * np.pi)
+    wrong = random.uniform(90, 150) * np.array([np.cos(angle), np.sin(angle)])
     return [np.concatenate([common + by, _even(random, _size(random))]) for by in (0, wrong)]
 
 

@@ -16,9 +16,10 @@ from scipy.special import fdtrc, gammainc, gammaln
 
 # Rivals
 _RIVAL_SHARE = 0.7  # of the matches beyond chance; a grid of 4 by 4 moved by one column keeps 0.75
-# Of what should match: three to six common sources at a wrong offset among some hundred are less,
-# tests/bench/negatives.py; stars among ten times as many cosmic rays are more.
+# Of what should match: stars among ten times as many cosmic rays are more. A few at an offset that
+# was not expected are believed only where they are most of it.
 _LEAST_SHARE = 0.1
+_MOST = 0.5
 _RIVAL_DISTANCE = 3.0  # tolerances; nearer transforms are one and the same after a fit
 
 # Chance probabilities of offsets
@@ -87,9 +88,9 @@ class Judge:
         """Tell whether so large a share of the matches fits elsewhere that nothing is decided."""
         return share >= _RIVAL_SHARE
 
-    def explains(self, share: float) -> bool:
+    def explains(self, share: float, *, are_few: bool) -> bool:
         """Tell whether the share that matches of what should match is enough to believe in it."""
-        return share >= _LEAST_SHARE
+        return share >= (_MOST if are_few else _LEAST_SHARE)
 
     def contradicts(self, n_pairs: int, image_xy: np.ndarray, ref_xy: np.ndarray) -> bool:
         """Tell whether the pairs of one exposure are no more than chance gives.

@@ -59,6 +59,9 @@ _RIVAL_HEIGHT = 0.5  # of the first peak; a lower one is no rival
 # Of many sources that one list alone has, cosmic rays say, fewer are among the brightest.
 _BRIGHTEST = (50, 200)
 _N_PARTS = 2 + len(_BRIGHTEST)  # all sources, the brightest, the loneliest
+# Matches at an offset that was not expected: unrelated fields may have three to six sources in
+# common (tests/bench/negatives.py).
+_TELLING = 7
 _FEW_EXPLAINED = 0.25  # of what should match; patterns may explain more
 _MOST_EXPLAINED = 0.5  # of what should match; nothing else can explain more
 # Of what should match, where it stays on its pixels although the headers say that it moves: nearly
@@ -375,9 +378,21 @@ class _Search:
         share = explained(self.image.at(image_xy), self.reference, fitted.image_index,
                           fitted.ref_index)
         fitted = dataclasses.replace(fitted, explained=share)
-        if not judge.explains(share.share):
+        is_outside = self._offset(fitted) > self.rules.searchrad
+        if is_outside and len(fitted) < min(self.rules.minobj, _TELLING):
+            raise _failed(AmbiguousMatch, f"{len(fitted)} matches at an offset outside searchrad are "
+                          "what fields may have by accident: a larger searchrad, or "
+                          f"minobj={len(fitted)}, takes them", fitted)
+        are_few = is_outside and len(fitted) < self.rules.minobj
+        if not judge.explains(share.share, are_few=are_few):
             raise _failed(NotEnoughMatches, f"{len(fitted)} matches explain {share}", fitted)
         return fitted
+
+    def _offset(self, fitted):
+        """Return how far a fit moves the middle of the image beyond the first guess, pixels."""
+        middle = self.image.xy.mean(axis=0)
+        first_guess = np.array([-self.rules.xoffset, -self.rules.yoffset])
+        return np.hypot(*(fitted.fit(middle) - middle - first_guess))
 
     def _finer(self, fitted, candidate):
         """Fit with smaller tolerances, as long as that makes chance less probable."""
@@ -458,10 +473,8 @@ class _Search:
             beyond = np.abs(found.candidate.offset + (self.rules.xoffset, self.rules.yoffset)).max()
             if beyond <= self.rules.searchrad:
                 return found
-        middle = self.image.xy.mean(axis=0)
-        offset = np.hypot(*(found.fit(middle) - middle + (self.rules.xoffset, self.rules.yoffset)))
-        where = f"offset {offset * self.plane.pixel_scale:.2f} arcsec"
-        if offset > self.rules.searchrad:
+        where = f"offset {self._offset(found) * self.plane.pixel_scale:.2f} arcsec"
+        if self._offset(found) > self.rules.searchrad:
             searchrad = self.rules.searchrad * self.plane.pixel_scale
             where += f" is outside searchrad={searchrad:.3g} arcsec"
         how = (f"{where}; {how}, rotation {found.fit.rotation:.3f} degree, {len(found)} matches, "

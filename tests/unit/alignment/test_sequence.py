@@ -273,6 +273,31 @@ def test_pattern_finds_what_is_outside_the_search_box(matching):
     np.testing.assert_allclose(result.offset, (35, 0), atol=0.05)
 
 
+@pytest.mark.parametrize("count", [5, 6, 7])
+def test_few_matches_outside_the_search_box(count):
+    """Other fields may share six sources by accident; whoever asks for so few gets them."""
+    rules = dataclasses.replace(EASY, minobj=15, minobj_is_asked=False)
+    exposures = pair((35, 0), count=count)
+    result = verdicts(exposures, PLANE, rules)[1]
+    if count < 7:
+        assert_failed(result, "outside searchrad", f"minobj={count}")
+    else:
+        assert result.status is Status.ALIGNED
+    asked = dataclasses.replace(EASY, minobj=count, minobj_is_asked=True)
+    assert verdicts(exposures, PLANE, asked)[1].status is Status.ALIGNED
+    assert verdicts(pair((15, 0), count=count), PLANE, rules)[1].status is Status.ALIGNED
+
+
+def test_few_of_many_outside_the_search_box():
+    """Seven matches are believed where they are most of what should match, or where they are expected."""
+    rules = dataclasses.replace(EASY, minobj=15, minobj_is_asked=False)
+    for offset, status in (((35, 0), Status.FAILED), ((15, 0), Status.ALIGNED)):
+        ref_xy = stars(30)
+        image_xy = np.concatenate([stars(20, seed=77), as_drizzlepac(ref_xy[-7:], *offset)])
+        result = verdicts([exposure_at(ref_xy, "a"), exposure_at(image_xy, "b")], PLANE, rules)[1]
+        assert result.status is status
+
+
 def test_same_catalog_twice():
     first, second = pair()
     twin = dataclasses.replace(first, name="copy_flt.fits")
