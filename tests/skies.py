@@ -72,6 +72,11 @@ def _even(random, number):
     return random.uniform(1, SIZE, (number, 2))
 
 
+def _size(random, most=1000):
+    """Return a number of sources; as many fields have some ten as some hundred."""
+    return int(np.exp(random.uniform(np.log(8), np.log(most))))
+
+
 def _twice(make):
     """Return what `make` makes, once for the reference and once for the image."""
     return [make(), make()]
@@ -79,29 +84,33 @@ def _twice(make):
 
 def unrelated(random):
     """Two fields."""
-    return [_even(random, number) for number in random.integers(5, 800, 2)]
+    return [_even(random, number) for number in (_size(random), _size(random))]
 
 
 def clumps(random):
     """Two fields of a few clumps."""
+    size = _size(random)
+
     def make():
         centres = random.uniform(200, SIZE - 200, (5, 2))
-        return centres[random.integers(0, 5, 300)] + random.normal(0, random.uniform(5, 100), (300, 2))
+        return centres[random.integers(0, 5, size)] + random.normal(0, random.uniform(5, 100), (size, 2))
     return _twice(make)
 
 
 def clusters(random):
     """Two clusters, each in the middle."""
     width = random.uniform(30, 300)
-    return _twice(lambda: SIZE / 2 + random.normal(0, width, (random.integers(50, 1000), 2)))
+    return _twice(lambda: SIZE / 2 + random.normal(0, width, (_size(random), 2)))
 
 
 def globulars(random):
     """Two globular clusters, each in the middle: as many sources in every ring, as a projected r**-3 profile has."""
+    size = _size(random)
+
     def make():
-        fraction = random.uniform(0, 0.95, 600)
+        fraction = random.uniform(0, 0.95, size)
         radius = random.uniform(20, 60) * np.sqrt(1 / (1 - fraction) ** 2 - 1)
-        angle = random.uniform(0, 2 * np.pi, 600)
+        angle = random.uniform(0, 2 * np.pi, size)
         return SIZE / 2 + radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
     return _twice(make)
 
@@ -109,10 +118,11 @@ def globulars(random):
 def halos(random):
     """Make detections in rings around the bright stars of different fields."""
     radius = random.uniform(8, 40)
+    n_around = _size(random, 60)
 
     def make():
-        stars = _even(random, random.integers(3, 12))
-        angle = random.uniform(0, 2 * np.pi, (len(stars), 30))
+        stars = _even(random, random.integers(1, 12))
+        angle = random.uniform(0, 2 * np.pi, (len(stars), n_around))
         ring = radius * random.normal(1, 0.05, angle.shape)
         around = np.stack([ring * np.cos(angle), ring * np.sin(angle)], axis=-1)
         return np.concatenate([stars, (stars[:, None] + around).reshape(-1, 2)])
@@ -123,10 +133,11 @@ def spikes(random):
     """Make detections along the diffraction spikes of the bright stars of different fields."""
     step = random.uniform(3, 9)
     arms = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) / np.sqrt(2)
+    n_along = random.integers(2, 13)
 
     def make():
-        stars = _even(random, random.integers(2, 12))
-        along = (np.arange(1, 13)[:, None, None] * step * arms).reshape(-1, 2)
+        stars = _even(random, random.integers(1, 12))
+        along = (np.arange(1, n_along + 1)[:, None, None] * step * arms).reshape(-1, 2)
         return np.concatenate([stars, (stars[:, None] + along).reshape(-1, 2)])
     return _twice(make)
 
@@ -134,49 +145,56 @@ def spikes(random):
 def jittered_grids(random):
     """Stars of an irregular grid, other ones in each list, among cosmic rays."""
     step = random.uniform(30, 80)
-    nodes = np.stack(np.meshgrid(*2 * [np.arange(12)]), axis=-1).reshape(-1, 2) * step + 300
-    return _twice(lambda: np.concatenate([nodes + random.normal(0, 2, nodes.shape), _even(random, 500)]))
+    side = random.integers(3, 13)
+    nodes = np.stack(np.meshgrid(*2 * [np.arange(side)]), axis=-1).reshape(-1, 2) * step + 300
+    rays = _size(random)
+    return _twice(lambda: np.concatenate([nodes + random.normal(0, 2, nodes.shape), _even(random, rays)]))
 
 
 def cosmic_rays(random):
     """Many sources, each in one list only."""
-    return _twice(lambda: _even(random, random.integers(1000, 4000)))
+    return _twice(lambda: _even(random, _size(random, 4000)))
 
 
 def trails(random):
     """Make detections along one or two satellite trails that run alike in both lists, among other stars."""
     angle = random.uniform(0, np.pi)
     direction = np.array([np.cos(angle), np.sin(angle)])
+    along = _size(random, 150)
+    beside = _size(random, 300)
 
     def make():
         starts = random.uniform(0.4 * SIZE, 0.6 * SIZE, (random.integers(1, 3), 1, 2))
-        steps = random.uniform(-700, 700, (len(starts), 150, 1))
-        return np.concatenate([(starts + steps * direction).reshape(-1, 2), _even(random, 100)])
+        steps = random.uniform(-700, 700, (len(starts), along, 1))
+        return np.concatenate([(starts + steps * direction).reshape(-1, 2), _even(random, beside)])
     return _twice(make)
 
 
 def bad_columns(random):
     """Make detections along the same bad columns."""
     columns = random.uniform(100, SIZE - 100, random.integers(1, 6))
+    inside = _size(random, 300)
+    beside = _size(random, 300)
 
     def make():
-        x = random.choice(columns, 200)
-        return np.concatenate([np.column_stack([x, random.uniform(1, SIZE, 200)]), _even(random, 100)])
+        x = random.choice(columns, inside)
+        return np.concatenate([np.column_stack([x, random.uniform(1, SIZE, inside)]), _even(random, beside)])
     return _twice(make)
 
 
 def hot_pixels(random):
     """Make the same hot pixels after a dither that the headers know, among other stars."""
-    fixed = _even(random, random.integers(20, 150))
-    return _twice(lambda: np.concatenate([fixed, _even(random, 100)]))
+    fixed = _even(random, _size(random))
+    return _twice(lambda: np.concatenate([fixed, _even(random, len(fixed) // 2)]))
 
 
 def ghosts(random):
     """Ghosts of the stars of different fields, all at one distance from their star."""
     step = random.uniform(-60, 60, 2)
+    size = _size(random, 300)
 
     def make():
-        stars = _even(random, 80)
+        stars = _even(random, size)
         return np.concatenate([stars, stars + step, stars + 2 * step])
     return _twice(make)
 
@@ -184,12 +202,12 @@ def ghosts(random):
 def moving_targets(random):
     """Make a few moons that were followed, in front of other stars."""
     moons = random.uniform(0.4 * SIZE, 0.6 * SIZE, (random.integers(3, 6), 2))
-    return _twice(lambda: np.concatenate([moons, _even(random, 200)]))
+    return _twice(lambda: np.concatenate([moons, _even(random, _size(random))]))
 
 
 def mirrored(random):
     """Make a field and its mirror image."""
-    stars = _even(random, random.integers(30, 300))
+    stars = _even(random, _size(random))
     return [stars, np.column_stack([SIZE - stars[:, 0], stars[:, 1]])]
 
 
@@ -197,12 +215,13 @@ def few_common(random):
     """Two fields that have three to five stars in common at a wrong offset."""
     common = _even(random, random.integers(3, 6))
     wrong = random.uniform(-60, 60, 2)
-    return [np.concatenate([common + by, _even(random, 150)]) for by in (0, wrong)]
+    return [np.concatenate([common + by, _even(random, _size(random))]) for by in (0, wrong)]
 
 
 def unlike_depths(random):
-    """Make a few stars, and thousands of other ones."""
-    lists = [_even(random, 30), _even(random, 3000)]
+    """Make a few stars, and a hundred times as many other ones."""
+    few = _size(random, 40)
+    lists = [_even(random, few), _even(random, 100 * few)]
     random.shuffle(lists)
     return lists
 

@@ -296,9 +296,11 @@ def test_logging(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_alignment_errors_are_caught_in_align_only(name):
+def test_alignment_errors_end_in_align_only(name):
+    """Elsewhere they may be raised again, with the name of the image."""
     caught = {"AlignmentError", "NotEnoughSources", "NotEnoughMatches", "DegenerateFit", "AmbiguousMatch"}
-    handlers = [node for node in ast.walk(tree(name)) if isinstance(node, ast.ExceptHandler)]
+    handlers = [node for node in ast.walk(tree(name)) if isinstance(node, ast.ExceptHandler)
+                and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))]
     complaints = [where(name, node, f"catches {ast.unparse(node.type)}") for node in handlers
                   if node.type is not None and any(isinstance(part, ast.Name | ast.Attribute)
                                                    and ast.unparse(part).split(".")[-1] in caught

@@ -3,8 +3,10 @@
     scripts/bench [--sizes small medium large] [--runs N] [--plot FILE]
 
 Finding is done on one simulated chip, matching on a list of positions and a shifted copy, the task on a visit of three
-exposures. The figures are medians of the CPU seconds of the work alone, without imports (for the task: of the whole
-process), the memory of the process, and the ratio to ours. A program that is not there or fails is left out.
+exposures. The figures are medians of the CPU of the work alone, without imports, and its wall time (for the task, for
+SExtractor and for IRAF: of whole processes), the memory of the largest process, and the CPU in units of ours. A program
+that is not there or fails is left out. The task has no peer here, since drizzlepac takes distorted images of HST alone:
+accuracy.py --peer compares the two. At the end stand our largest costs beside their physical limits (costs.py).
 """
 
 from __future__ import annotations
@@ -48,9 +50,35 @@ def work():
     "drizzlepac": """
 from drizzlepac import findobj
 def work():
-    return len(findobj.findstars(image, fwhm=2.5, threshold=10 * image.std(), skymode=float(np.median(image)))[0])
+    return len(findobj.findstars(image, fwhm=2.5, threshold=10 * noise, skymode=float(np.median(image)))[0])
 """,
 }
+_FIND["SExtractor"] = """
+import subprocess
+from astropy.io import fits
+fits.writeto("chip.fits", image, overwrite=True)
+open("columns", "w").write("NUMBER\\nX_IMAGE\\nY_IMAGE\\nFLUX_AUTO\\n")
+def work():
+    words = "source-extractor chip.fits -FILTER N -DETECT_THRESH 5 -PARAMETERS_NAME columns -CATALOG_NAME list"
+    subprocess.run(words.split(), check=True, capture_output=True)
+    return sum(not line.startswith("#") for line in open("list"))
+"""
+_FIND["IRAF daofind"] = """
+import os, subprocess
+from astropy.io import fits
+fits.writeto("chip.fits", image, overwrite=True)
+open("login.cl", "w").write(open("/etc/iraf/login.cl").read())
+os.makedirs(".iraf/uparm", exist_ok=True)
+lines = ["noao", "digiphot", "apphot", "unlearn daofind datapars findpars",
+         'daofind ("chip.fits", output="list", fwhmpsf=2.5, threshold=10, boundary="nearest", wcsout="logical", '
+         f"sigma={noise}, update-, interactive-, verify-, verbose-)", "logout"]
+def work():
+    if os.path.exists("list"):
+        os.remove("list")
+    subprocess.run(["irafcl"], input="\\n".join([*lines, ""]), text=True, check=True, capture_output=True,
+                   timeout=60, env=dict(os.environ, HOME=os.getcwd(), USER="user", TERM="vt100"))
+    return sum(not line.startswith("#") for line in open("list"))
+"""
 _MATCH = {
     "imagereg": """
 from imagereg.catalogs import SourceCatalog
@@ -71,7 +99,7 @@ from astropy.table import Table
 from tweakwcs import XYXYMatch
 tables = [Table({"TPx": xy[:, 0], "TPy": xy[:, 1]}) for xy in (second, first)]
 def work():
-    return len(XYXYMatch(searchrad=30, tolerance=1, separation=0)(*tables, tp_pscale=1.0, tp_units="pix")[0])
+    return len(XYXYMatch(searchrad=30, tolerance=1, separation=1e-3)(*tables, tp_pscale=1.0, tp_units="pix")[0])
 """,
     "astroalign": """
 import astroalign
@@ -82,20 +110,24 @@ def work():
 _TIMED = """
 import json, resource, sys, time
 import numpy as np
-image, first, second, flux = (np.load(sys.argv[1])[name] for name in ("image", "first", "second", "flux"))
+image, noise, first, second, flux = np.load(sys.argv[1]).values()
 {code}
+def clocks():
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return np.array([sum(each.ru_utime + each.ru_stime for each in used), time.perf_counter()])
 work()
-seconds = []
+taken = []
 for _ in range(int(sys.argv[2])):
-    begun = time.process_time()
+    begun = clocks()
     found = work()
-    seconds.append(time.process_time() - begun)
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([sorted(seconds)[len(seconds) // 2], memory, int(found)]))
+    taken.append(clocks() - begun)
+memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+print(json.dumps([*np.median(taken, axis=0), memory, int(found)]))
 """
 _SIMULATE = """
 import sys
 import numpy as np
+from astropy.stats import sigma_clipped_stats
 from imagereg.demo import simulate_visit
 from imagereg.files import read_image
 folder, ny, nx, stars = sys.argv[1], *map(int, sys.argv[2:])
@@ -105,24 +137,25 @@ with read_image(str(visit.files[0])) as opened:
 random = np.random.default_rng(4)
 first = random.uniform((1, 1), (nx, ny), (stars, 2))
 second = first + (-7.5, 4.2) + random.normal(0, 0.02, first.shape)
-np.savez(f"{folder}/data.npz", image=image, first=first, second=second, flux=random.exponential(1e4, stars) + 100)
+noise = sigma_clipped_stats(image)[2]
+flux = random.exponential(1e4, stars) + 100
+np.savez(f"{folder}/data.npz", image=image, noise=noise, first=first, second=second, flux=flux)
 """
 _TASKS = {
     "imagereg": "from imagereg import tweakreg; tweakreg.TweakReg('*_flt.fits', threshold=10, updatehdr=True, "
                 "see2dplot=False, residplot='No plot', writecat=False)",
-    "drizzlepac": "from drizzlepac import tweakreg; tweakreg.TweakReg('*_flt.fits', imagefindcfg={'threshold': 10}, "
-                  "updatehdr=True, interactive=False, see2dplot=False, residplot='No plot', writecat=False)",
 }
 
 
-def measured(code, data, args):
-    """Return CPU seconds, MB and the number of what was found, or None where the program is not there or fails."""
-    done = run([sys.executable, "-W", "ignore", "-c", _TIMED.format(code=code), data, str(args.runs)])
+def measured(code, folder, args):
+    """Return CPU and wall seconds, MB and the number found, or None where the program is not there or fails."""
+    timed = _TIMED.replace("{code}", code)
+    done = run([sys.executable, "-W", "ignore", "-c", timed, "data.npz", str(args.runs)], folder)
     return None if done.status else json.loads(done.output.splitlines()[-1])
 
 
 def task_measured(code, folder, args):
-    """Return CPU seconds and MB of aligning a copy of a visit in a process of its own, and its images."""
+    """Return the same of aligning a copy of a visit in a process of its own."""
     runs = []
     for _ in range(args.runs):
         with tempfile.TemporaryDirectory() as copy:
@@ -131,7 +164,8 @@ def task_measured(code, folder, args):
             runs.append(run([sys.executable, "-W", "ignore", "-c", code], copy))
     if any(done.status for done in runs):
         return None
-    return [statistics.median(done.cpu for done in runs), max(done.megabytes for done in runs), 3]
+    return [statistics.median(done.cpu for done in runs), statistics.median(done.seconds for done in runs),
+            max(done.megabytes for done in runs), 3]
 
 
 def main():
@@ -139,10 +173,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--runs", type=int, default=3, help="whose median counts")
-    parser.add_argument("--plot", metavar="FILE", help="draw the ratios into this file")
+    parser.add_argument("--plot", metavar="FILE", help="draw the CPU of all into this file")
     args = parser.parse_args()
     rows = []
-    print(f"{'':8s} {'size':7s} {'program':12s} {'CPU s':>8s} {'MB':>6s} {'found':>6s} {'ratio':>6s}")
+    print("| work | size | program | CPU s | wall s | MB | found | CPU / ours |")
+    print("|---|---|---|--:|--:|--:|--:|--:|")
     for size in args.sizes:
         (ny, nx), stars = SIZES[size]
         with tempfile.TemporaryDirectory() as folder:
@@ -152,36 +187,44 @@ def main():
                 rows += compared(what, size, programs, folder, args)
     if args.plot:
         draw(rows, args.plot)
+    print()
+    print(run([sys.executable, Path(__file__).with_name("costs.py"), "--runs", str(args.runs)]).output)
 
 
 def compared(what, size, programs, folder, args):
-    """Print and return a row for each program: work, size, program, and its ratio to ours."""
+    """Print a row for each program, and return work, size, program and CPU."""
     rows = []
     ours = None
     for program, code in programs.items():
-        one = task_measured(code, folder, args) if what == "task" else measured(code, f"{folder}/data.npz", args)
+        one = task_measured(code, folder, args) if what == "task" else measured(code, folder, args)
         if one is None:
-            print(f"{what:8s} {size:7s} {program:12s}        -", flush=True)
+            print(f"| {what} | {size} | {program} | - |", flush=True)
             continue
-        seconds, megabytes, found = one
-        ours = ours or seconds
-        rows.append((what, size, program, seconds / ours))
-        print(f"{what:8s} {size:7s} {program:12s} {seconds:8.3f} {megabytes:6.0f} {found:6d} {seconds / ours:6.2f}",
-              flush=True)
+        cpu, wall, megabytes, found = one
+        ours = ours or cpu
+        rows.append((what, size, program, cpu))
+        figures = f"{cpu:.4f} | {wall:.4f} | {megabytes:.0f} | {found} | {cpu / ours:.2f}"
+        print(f"| {what} | {size} | {program} | {figures} |", flush=True)
     return rows
 
 
 def draw(rows, path):
-    """Draw how many times the CPU of ours each program takes."""
+    """Draw the CPU of each program against the size: of a chip for finding, of a list for matching."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
-    figure = Figure(figsize=(7, 0.3 * len(rows) + 1), layout="constrained")
-    axes = figure.subplots()
-    labels = [f"{what}, {size}: {program}" for what, size, program, _ in rows]
-    axes.barh(labels, [ratio for *_, ratio in rows])
-    axes.axvline(1, color="black", lw=1)
-    axes.set(xscale="log", xlabel="CPU, in units of that of imagereg")
-    axes.invert_yaxis()
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    for axes, what, scale in zip(figure.subplots(1, 2), ("finding", "matching"), ("pixels", "positions"), strict=True):
+        taken = {}
+        for work, size, program, cpu in rows:
+            (ny, nx), stars = SIZES[size]
+            if work == what:
+                taken.setdefault(program, []).append((ny * nx if scale == "pixels" else stars, cpu))
+        for program, points in taken.items():
+            axes.plot(*zip(*points, strict=True), marker="o", label=program, lw=3 if program == "imagereg" else 1)
+        axes.set(title=what, xscale="log", yscale="log", xlabel=scale, ylabel="CPU, s")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.legend(fontsize="small")
     figure.savefig(path)
 
 

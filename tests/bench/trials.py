@@ -188,10 +188,10 @@ def _trial(words, folder, output, prepare, megabytes):
 
 
 def _wait_for_threads():
-    """Wait for threads as an interpreter does at its end."""
+    """Wait for threads as an interpreter does at its end: for those that have begun."""
     concurrent.futures.thread._python_exit()
     for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
+        if thread is not threading.current_thread() and not thread.daemon and thread.is_alive():
             thread.join()
 
 

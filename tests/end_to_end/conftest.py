@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from imagereg.demo import simulate_visit
+from imagereg.tweakreg import TweakReg
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +26,27 @@ def visit(small_visit, tmp_path, monkeypatch):
         names.append(path.name)
     monkeypatch.chdir(tmp_path)
     return SimpleNamespace(names=names, truth=small_visit, originals=dict(zip(names, small_visit.files, strict=True)))
+
+
+@pytest.fixture(scope="session")
+def solved_folder(small_visit, tmp_path_factory):
+    """Align the small visit; a folder with solution file, shiftfile, and the new images in `aligned`."""
+    folder = tmp_path_factory.mktemp("solved")
+    (folder / "aligned").mkdir()
+    names = [path.name for path in small_visit.files]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for path in small_visit.files:
+            shutil.copy(path, path.name)
+        TweakReg(names, updatehdr=True, shiftfile=True, see2dplot=False, residplot="No plot", writecat=False,
+                 threshold=10)
+        for name in names:
+            shutil.move(name, "aligned")
+    return folder
+
+
+@pytest.fixture
+def solved(visit, solved_folder):
+    """Give the visit as it was and the products of a run, the images that it updated in `aligned`."""
+    shutil.copytree(solved_folder, ".", dirs_exist_ok=True)
+    return visit

@@ -34,17 +34,6 @@ def changed(path, **keywords):
                     hdu.header[name] = value
 
 
-@pytest.fixture
-def solved(visit):
-    """Align the visit, move it into the folder `aligned`, and put the originals back beside the products."""
-    TweakReg(visit.names, updatehdr=True, shiftfile=True, **QUIET)
-    Path("aligned").mkdir()
-    for name in visit.names:
-        shutil.move(name, "aligned")
-        shutil.copy(visit.originals[name], ".")
-    return visit
-
-
 def untouched(visit):
     return all(Path(name).read_bytes() == Path(visit.originals[name]).read_bytes() for name in visit.names)
 

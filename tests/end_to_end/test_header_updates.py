@@ -3,10 +3,8 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +16,10 @@ from images import edit
 from imagereg.errors import InputError
 from imagereg.files import atomic
 from imagereg.files.atomic import Claim
+from imagereg.files.images import rewrite
 from imagereg.files.images.fits import read_image
 from imagereg.files.images.rewrite import update_header
 from imagereg.interfaces.shell.cli import main
-from imagereg.tasks import outputs
 from imagereg.tasks.solutions.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.alternates import wcs_names
@@ -278,38 +276,6 @@ def is_old_or_new(path, original):
     return states == {"KILLED"}
 
 
-CHILD = """
-import sys; sys.path.insert(0, {here!r})
-import shutil
-from test_header_updates import update_all
-shutil.copy(sys.argv[1], "first.fits")
-update_all(["first.fits"], "FIRST")  # whatever is imported late is there then
-print("ready", flush=True); sys.stdin.readline()
-update_all(sys.argv[1:], "KILLED")
-"""
-
-
-def test_killed_at_any_moment(visit):
-    """Ten times; tests/bench/crash_safety.py does it as often as is wished."""
-    rng, names = np.random.default_rng(4), visit.names
-    command = [sys.executable, "-c", CHILD.format(here=str(Path(__file__).parent)), *names]
-    ended, new = 0, []
-    for _ in range(10):
-        for name in names:
-            shutil.copy(visit.originals[name], name)
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-            child.stdout.readline()
-            child.stdin.write(b"\n")
-            child.stdin.flush()
-            time.sleep(rng.uniform(0, 0.12))
-            child.send_signal(signal.SIGKILL)
-        ended += child.returncode == 0
-        new.append(sum(is_old_or_new(name, visit.originals[name]) for name in names))
-        with Claim(names):
-            assert not list(Path().glob(".imagereg-*"))
-    assert ended < 10 and len(set(new)) > 1
-
-
 def test_a_killed_run_is_completed(visit):
     update_all(visit.names[:1], "TWEAK")
     with pytest.raises(InputError, match="reusename=yes, which also completes"):
@@ -390,17 +356,27 @@ def test_full_disk(visit):
 
 def test_disk_that_fills_on_the_way(visit, monkeypatch):
     """It is said which files are updated, and how to go on."""
-    update = outputs.update_header
+    carry_out = rewrite.Plan.carry_out
 
-    def fail(path, *arguments, **options):
-        if path == visit.names[2]:
-            raise InputError(f"{path} can't be written: no space left on device")
-        return update(path, *arguments, **options)
+    def fail(plan, **options):
+        if plan.path == visit.names[2]:
+            raise InputError(f"{plan.path} can't be written: no space left on device")
+        carry_out(plan, **options)
 
-    monkeypatch.setattr(outputs, "update_header", fail)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(rewrite.Plan, "carry_out", fail)
     with pytest.raises(InputError, match=f"updated before were {visit.names[0]}, {visit.names[1]}: .*reusename=yes"):
         TweakReg(visit.names, updatehdr=True, **QUIET)
+
+
+CHILD = """
+import sys; sys.path.insert(0, {here!r})
+import shutil
+from test_header_updates import update_all
+shutil.copy(sys.argv[1], "first.fits")
+update_all(["first.fits"], "FIRST")  # whatever is imported late is there then
+print("ready", flush=True); sys.stdin.readline()
+update_all(sys.argv[1:], "KILLED")
+"""
 
 
 def test_a_reader_meanwhile_sees_old_or_new(visit):

@@ -18,17 +18,9 @@ from imagereg.interfaces.shell.cli import main
 from imagereg.interfaces.shell.completion import SHELLS
 from imagereg.interfaces.solutions import run_task
 from imagereg.parameters import Spec, gather
-from imagereg.tweakreg import TweakReg
 
 TASKS = gather.SOLUTION_TASKS
 SOLUTION = "tweakreg_solution.ecsv"
-
-
-@pytest.fixture
-def solved(visit):
-    """Find solutions, and leave the images as they are."""
-    TweakReg(visit.names, threshold=10, see2dplot=False, residplot="No plot", writecat=False)
-    return visit
 
 
 def names_of(paths):

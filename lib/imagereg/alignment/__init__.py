@@ -2,9 +2,10 @@
 
 In come `Exposure` values with their sources and `Rules`; out come `Alignment` values, each with its
 status, reason and fit, and the `wcs.Solution` that files and headers are made of. Read
-`sequence.py` first (which exposure is next), then `solve.py` (one exposure), the matchers in
-`matching`, the fits in `fitting`, `evidence.py` (what a fit explains), and `significance.py`, which
-decides what is believed. `joint.py` solves for all exposures together in the end.
+`sequence.py` first, with `order.py` (which exposure is next), then `solve.py` (one exposure), the
+matchers in `matching`, the fits in `fitting`, `evidence.py` (what a fit explains), and
+`significance.py`, which decides what is believed. `joint.py` solves for all exposures together in
+the end.
 """
 
 import lazy_loader

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
+from imagereg.alignment.fitting.curvature import curvature
 from imagereg.alignment.fitting.fit import LinearFit, fit_linear
 from imagereg.alignment.fitting.weights import pair_errors
 from imagereg.alignment.matching.match import Candidate
@@ -332,7 +333,8 @@ class Alignment:
         """Return what files and headers say; `reference_name` is that of the reference."""
         facts: dict[str, Any] = {"status": self.status.value, "reason": self.reason,
                                  "reference": reference_name,
-                                 "chance": float(self.chance_probability)}
+                                 "chance": float(self.chance_probability),
+                                 "chip_shifts": self._chip_shifts}
         if self._keeps_wcs:
             return Solution.mapping(np.eye(2), np.zeros(2), self.plane.centre, **facts)
         fit = self.fit
@@ -341,6 +343,16 @@ class Alignment:
         ra_rms, dec_rms = map(float, self.sky_rms)
         return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry,
                                 nmatches=fit.nmatches, ra_rms=ra_rms, dec_rms=dec_rms, **facts)
+
+    @property
+    def _chip_shifts(self):
+        """Return by how much chips were put right, as a `Solution` says it."""
+        shifts = []
+        for chip, solved in zip(self.exposure.chips, self.solved_chips or (), strict=False):
+            x, y = map(float, solved.wcs.wcs.crpix - chip.wcs.wcs.crpix)
+            if x or y:
+                shifts.append(f"{chip.extver} {x!r} {y!r}")
+        return "; ".join(shifts)
 
     @property
     def mirrors(self) -> bool:
@@ -381,13 +393,34 @@ class Alignment:
 
     def _refitted(self, chips):
         """Return the fit of the used matches to the reference where chips have moved already."""
+        xy, errors = self._moved_with(chips)
+        return fit_linear(xy, self.ref_xy[self.fit.used], geometry=self.fit.geometry,
+                          errors=errors, nclip=0, sigma=None, loss="linear",
+                          centre=self.plane.centre)
+
+    def _moved_with(self, chips):
+        """Return where chips have the used matches, and the errors of these pairs, pixels."""
         rows = self.rows[self.fit.used]
         ref_rows = self.ref_rows[self.fit.used]
         moved = Exposure.measured(self.name, chips, self.exposure.sources[rows]).sources
         errors = pair_errors(moved.sky_error, self.reference.sky_error[ref_rows])
-        return fit_linear(self.plane.sky_to_plane(moved.sky), self.ref_xy[self.fit.used],
-                          geometry=self.fit.geometry, errors=errors / self.plane.pixel_scale,
-                          nclip=0, sigma=None, loss="linear", centre=self.plane.centre)
+        return self.plane.sky_to_plane(moved.sky), errors / self.plane.pixel_scale
+
+    @property
+    def curvature(self) -> float:
+        """How far the new WCS departs from its matches beyond any linear change, pixels."""
+        if self.fit is None or not self.exposure.chips:
+            return 0.0
+        xy, errors = self._moved_with(self.corrected_chips())
+        variance = (self.fit.error_scale * errors)**2 + self.fit.scatter**2
+        return curvature(xy, self.ref_xy[self.fit.used] - xy, variance)
+
+    @property
+    def largest_error(self) -> float:
+        """Largest error of the fit at the matches, pixels."""
+        assert self.fit is not None
+        errors = self.fit.errors_at(self.image_xy[self.fit.used])
+        return float(np.hypot(*errors.T).max())
 
     @property
     def _allowed_deviation(self):

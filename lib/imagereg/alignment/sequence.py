@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
+from imagereg.alignment.fitting.fit import GEOMETRIES
 from imagereg.alignment.joint import CHIP_PIXELS, CHIP_SIGMA, solve_jointly
 from imagereg.alignment.matching.match import Candidate, PointSet
 from imagereg.alignment.matching.placement import description, placed, rules_once_placed
+from imagereg.alignment.order import Queue, stars
 from imagereg.alignment.significance import is_needless, log10
 from imagereg.alignment.solve import FittedCandidate, solve
-from imagereg.catalogs import Flag, Reference
+from imagereg.catalogs import Reference
 from imagereg.errors import AlignmentError, NotEnoughSources
-from imagereg.wcs import Status, TangentPlane, border, pixel_to_sky
+from imagereg.wcs import Status, TangentPlane
 
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
 
-_GRID_STEPS = 200  # along a side, to see which exposure covers what
+_MOST_HEADS = 3  # exposures with which others are tried that failed; the deepest come first
 _STOPPED = "stopped by the user"
 
 log = logging.getLogger(__name__)
@@ -55,133 +57,83 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     reference : Reference
         What they were aligned with, grown where ``rules.expand_refcat`` is on.
     """
-    queue = _Queue(exposures, plane, rules)
-    if reference is None:
-        number = queue.first()
-        first = queue.exposures[number]
-        visit = first.metadata.visit if rules.group == "visit" else ""
-        reference = Reference(first.name, first.sources, visit=visit)
-        queue.verdicts[number] = _reference_verdict(first, plane, rules)
-        if queue.verdicts[number].status is Status.FAILED:
-            queue.stopped = f"the reference {first.name} can't be used"
-    anchor = reference
+    queue = Queue(exposures, plane, rules)
+    anchor = reference or _first_reference(queue, plane, rules)
     aligner = _Aligner(plane, rules, review)
-    while members := queue.following():
-        reference = aligner.align(queue, members, reference)
-    for members in queue.failed():  # what several exposures have seen may help
-        reference = aligner.align(queue, members, reference, confirmed=True)
+    reference = aligner.align_all(queue, anchor)
+    for group in _groups(queue, plane, rules):
+        reference = aligner.align_group(queue, group, reference)
     verdicts = queue.verdicts
     if rules.solution == "joint":
         verdicts = solve_jointly(verdicts, anchor, plane, rules)
-    return [_with_loose_chips(verdict) for verdict in verdicts], reference
+    return [_with_remarks(verdict) for verdict in verdicts], reference
 
 
-class _Queue:
-    """Exposures, the results so far, and the order in which they are taken."""
-
-    def __init__(self, exposures, plane, rules):
-        self.exposures = list(exposures)
-        self.verdicts = [None] * len(self.exposures)
-        self.stopped = ""
-        self.rejected = set()
-        self._cover = None if rules.enforce_user_order else _coverage(self.exposures, plane)
-        self._group = rules.group == "visit"
-
-    def first(self):
-        """Return the index of the exposure that is the reference."""
-        if self._cover is None:
-            return 0
-        is_shared = self._cover.sum(axis=0) > 1
-        return self._most_shared(is_shared, np.ones(len(self.exposures), bool))
-
-    def following(self):
-        """Return the indices to take next, several that share a correction; none at the end."""
-        is_open = np.array([verdict is None for verdict in self.verdicts])
-        if not is_open.any():
-            return []
-        if self._cover is None:
-            number = int(np.argmax(is_open))
-        else:
-            reached = self._cover[~is_open].any(axis=0)
-            number = self._most_shared(reached, is_open)
-        return self._with_visit(number, np.flatnonzero(is_open))
-
-    def _most_shared(self, target, candidates):
-        """Return the candidate that has most sources within a target area; the first of equals.
-
-        Sources are counted by the depth and the area of each, and no deeper than half of all are.
-        """
-        area = self._cover.sum(axis=1)
-        n_stars = np.array([len(_stars(e.sources, 1)) for e in self.exposures])
-        density = n_stars / np.maximum(area, 1)
-        density = np.minimum(density, np.median(density))
-        shared = (self._cover & target).sum(axis=1)
-        return int(np.argmax(np.where(candidates, shared * density, -1)))
-
-    def failed(self):
-        """Yield the indices of exposures that may be tried again, as `following` returns them."""
-        shared = {self._visit(i) for i, verdict in enumerate(self.verdicts)
-                  if self._group and verdict.status is not Status.FAILED} - {""}
-        failed = [i for i, verdict in enumerate(self.verdicts)
-                  if verdict.status is Status.FAILED and verdict.match
-                  and i not in self.rejected and self._visit(i) not in shared]
-        has_helpers = any(verdict.changes or verdict.status is Status.UNCHANGED
-                          for verdict in self.verdicts)
-        while failed and has_helpers and not self.stopped:
-            members = self._with_visit(failed[0], failed)
-            failed = [i for i in failed if i not in members]
-            yield members
-
-    def _visit(self, number):
-        """Return the visit of an exposure; one without a WCS shares no pointing with others."""
-        exposure = self.exposures[number]
-        return "" if exposure.lacks_wcs else exposure.metadata.visit
-
-    def _with_visit(self, number, among):
-        visit = self._visit(number)
-        if not (self._group and visit):
-            return [int(number)]
-        return [int(i) for i in among if self._visit(i) == visit]
+def _first_reference(queue, plane, rules):
+    """Return the reference made of the exposure that the queue takes for it."""
+    number = queue.first()
+    first = queue.exposures[number]
+    visit = first.metadata.visit if rules.group == "visit" else ""
+    queue.verdicts[number] = _reference_verdict(first, plane, rules)
+    if queue.verdicts[number].status is Status.FAILED:
+        queue.stopped = f"the reference {first.name} can't be used"
+    return Reference(first.name, first.sources, visit=visit)
 
 
-def _coverage(exposures, plane):
-    """Sample on a grid over all footprints which exposure covers what: (N, grid points) bool."""
-    footprints = []
-    for exposure in exposures:
-        borders = [pixel_to_sky(wcs, border(shape)) for wcs, shape in exposure.outlines]
-        footprints.append([plane.sky_to_plane(sky) for sky in borders])
-    corners = [outline for outlines in footprints for outline in outlines]
-    corners = np.concatenate(corners or [np.zeros((1, 2))])
-    low = corners.min(axis=0)
-    high = corners.max(axis=0)
-    sides = [np.linspace(a, b, _GRID_STEPS) for a, b in zip(low, high, strict=True)]
-    x, y = np.meshgrid(*sides)
-    points = np.column_stack([x.ravel(), y.ravel()])
-    cover = np.zeros((len(footprints), len(points)), bool)
-    for row, outlines in zip(cover, footprints, strict=True):
-        for outline in outlines:
-            row |= _inside(points, outline)
-    return cover
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Group:
+    """Exposures that failed, but agree with each other.
+
+    Parameters
+    ----------
+    members : list of int
+        Their indices in the queue.
+    alignments : list of Alignment
+        Of each with the first of them.
+    stars : Reference
+        What they show together.
+    """
+
+    members: list[int]
+    alignments: list[Alignment]
+    stars: Reference
 
 
-def _inside(points, outline):
-    """Tell which of `points` (N, 2) lie within a polygon (M, 2), by counting crossings."""
-    x, y = points.T
-    inside = np.zeros(len(points), bool)
-    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
-        if y0 != y1:
-            is_level = (y0 > y) != (y1 > y)
-            inside ^= is_level & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    return inside
+def _groups(queue, plane, rules):
+    """Yield groups of exposures that failed with the reference but can be aligned together."""
+    rules = dataclasses.replace(rules, expand_refcat=True, enforce_user_order=False)
+    left = queue.retryable()
+    for _ in range(_MOST_HEADS):
+        if len(left) < 2 or queue.stopped:
+            break
+        part = Queue([queue.exposures[i] for i in left], plane, rules)
+        head = left[part.first()]
+        first = _first_reference(part, plane, rules)
+        found = _Aligner(plane, rules, None, is_trial=True).align_all(part, first)
+        rows = [row for row, verdict in enumerate(part.verdicts)
+                if verdict.status is not Status.FAILED]
+        members = [left[row] for row in rows]
+        if len(members) > 1:
+            yield _Group(members, [part.verdicts[row] for row in rows], found)
+        left = [i for i in left if i not in members and i != head]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Aligner:
-    """Aligns one exposure, or several that share a correction."""
+    """Aligns one exposure, or several that share a correction; a trial says nothing in the log."""
 
     plane: TangentPlane
     rules: Rules
     review: Callable[[Alignment], str | Alignment] | None
+    is_trial: bool = False
+
+    def align_all(self, queue, reference):
+        """Align the exposures of the queue in turn; return the reference that has learned."""
+        while members := queue.following():
+            reference = self.align(queue, members, reference)
+        for members in queue.failed():  # what several exposures have seen may help
+            reference = self.align(queue, members, reference, confirmed=True)
+        return reference
 
     def align(self, queue, members, reference, *, confirmed=False):
         """Align exposures of the queue; return the reference that has learned from them.
@@ -196,6 +148,29 @@ class _Aligner:
                                     confirmed=confirmed)
             if confirmed and all(verdict.status is Status.FAILED for verdict in found):
                 return reference
+        return self._accepted(queue, members, found, reference)
+
+    def align_group(self, queue, group, reference):
+        """Align a group by the stars that its exposures show together; as `align`."""
+        rules = dataclasses.replace(self.rules, onlybetter=False)
+        sources = group.stars.sources
+        metadata = group.alignments[0].exposure.metadata
+        names = ", ".join(alignment.name for alignment in group.alignments)
+        # Cosmic rays are in one exposure alone; but stars may be too, where there are few.
+        for rows in (np.flatnonzero(group.stars.n_detections), np.arange(len(sources))):
+            merged = Exposure(names, "", metadata, (), sources[rows])
+            found, = _align_together([merged], reference, self.plane, rules)
+            if found.changes:
+                pairs = found.fit.used
+                partners = np.full(len(sources), -1)
+                partners[rows[found.rows[pairs]]] = found.ref_rows[pairs]
+                verdicts = [_followed(_within_group(alignment, found, partners, self.rules))
+                            for alignment in group.alignments]
+                return self._accepted(queue, group.members, verdicts, reference)
+        return reference
+
+    def _accepted(self, queue, members, found, reference):
+        """Put results into the queue as the user wants them; return the reference, as `align`."""
         for i, verdict in zip(members, found, strict=True):
             verdict, answer = _reviewed(verdict, self.review)
             if answer != "accept":
@@ -203,7 +178,8 @@ class _Aligner:
             if answer == "stop":
                 queue.stopped = _STOPPED
             queue.verdicts[i] = verdict
-            _tell(verdict)
+            if not self.is_trial:
+                _tell(verdict)
             if verdict.fit and verdict.status in (Status.ALIGNED, Status.UNCHANGED):
                 reference = self._learned(reference, verdict)
         return reference
@@ -249,14 +225,9 @@ def _selection(sources, rules, problem=""):
     """Return the indices of the sources to match: the stars, or all where those are too few."""
     if problem:
         raise NotEnoughSources(problem)
-    rows = _stars(sources, max(rules.minobj, 1))
+    rows = stars(sources, max(rules.minobj, 1))
     _check_number(len(rows), rules)
     return rows
-
-
-def _stars(sources, needed):
-    rows = np.flatnonzero((sources.flags & Flag.UNRELIABLE) == 0)
-    return rows if len(rows) >= needed else np.arange(len(sources))
 
 
 def _check_number(n_sources, rules):
@@ -312,7 +283,7 @@ def _image_points(exposures, plane, rules):
     if len(exposures) == 1:
         rows = [_selection(exposures[0].sources, rules, exposures[0].problem)]
     else:
-        rows = [_stars(e.sources, rules.minobj) for e in exposures]
+        rows = [stars(e.sources, rules.minobj) for e in exposures]
         _check_number(sum(map(len, rows)), rules)
     return _points([e.sources for e in exposures], rows, plane)
 
@@ -355,12 +326,54 @@ def _split(found, error, exposures, catalog, *, plane, rules):
             verdict = dataclasses.replace(verdict, status=Status.FAILED, reason=alone)
         if verdict.changes and verdict.mirrors:
             verdict = _parity_verdict(verdict)
-        try:
-            if verdict.changes:  # what no WCS can follow must show before any header is written
-                verdict.corrected_chips()
-        except AlignmentError as failure:
-            verdict = dataclasses.replace(verdict, status=Status.FAILED, reason=str(failure))
-        yield verdict
+        yield _followed(verdict)
+
+
+def _followed(verdict):
+    """Return a verdict; that of a failure where no WCS can follow its fit."""
+    try:
+        if verdict.changes:  # it must show before any header is written
+            verdict.corrected_chips()
+    except AlignmentError as failure:
+        return dataclasses.replace(verdict, status=Status.FAILED, reason=str(failure))
+    return verdict
+
+
+def _within_group(alignment, found, partners, rules):
+    """Return the alignment of an exposure whose group is aligned.
+
+    `alignment` is that with the group, `found` that of the group with the reference, and `partners`
+    has the row in the reference of each source of the group, or -1.
+    """
+    exposure = alignment.exposure
+    rows = np.arange(len(exposure.sources))
+    ref_rows = partners[:len(rows)]  # the sources of the first one come first
+    fit = found.fit
+    if alignment.fit is not None:
+        used = alignment.fit.used
+        rows = alignment.rows[used]
+        ref_rows = partners[alignment.ref_rows[used]]
+    if alignment.changes:
+        fit = fit.after(alignment.fit)
+        richer = max(found.fit, alignment.fit, key=lambda one: GEOMETRIES.index(one.geometry))
+        fit = dataclasses.replace(fit, geometry=richer.geometry,
+                                  covariance=fit.covariance + alignment.fit.covariance)
+    elif alignment.status is Status.UNCHANGED and alignment.fit is None:
+        rows = rows[:0]
+        ref_rows = ref_rows[:0]
+    rows = rows[ref_rows >= 0]
+    ref_rows = ref_rows[ref_rows >= 0]
+    image_xy = found.plane.sky_to_plane(exposure.sources.sky[rows])
+    ref_xy = found.plane.sky_to_plane(found.reference.sky[ref_rows])
+    fit = dataclasses.replace(fit, residuals=ref_xy - fit(image_xy), used=np.ones(len(rows), bool))
+    status = Status.ALIGNED
+    if rules.onlybetter and not alignment.changes and is_needless(found.fit.p_value_unchanged):
+        status = Status.UNCHANGED
+    how = f"aligned by what {found.name} show together, which none of them does alone"
+    reason = "; ".join(filter(None, [how, found.reason]))
+    return dataclasses.replace(
+        found, exposure=exposure, status=status, reason=reason, fit=fit,
+        rows=rows, ref_rows=ref_rows, image_xy=image_xy, ref_xy=ref_xy)
 
 
 def _parity_verdict(verdict):
@@ -405,9 +418,9 @@ def _details(found, number):
             "image_xy": found.image.xy[i], "ref_xy": found.reference.xy[r]}
 
 
-def _with_loose_chips(verdict):
-    """Return a result whose reason names the chips that are shifted against the others."""
-    reasons = filter(None, [verdict.reason, *_loose_chips(verdict)])
+def _with_remarks(verdict):
+    """Return a result whose reason says what its WCS does not put right: chips and distortion."""
+    reasons = filter(None, [verdict.reason, *_loose_chips(verdict), *_distortion_left(verdict)])
     return dataclasses.replace(verdict, reason="; ".join(reasons))
 
 
@@ -420,3 +433,13 @@ def _loose_chips(verdict: Alignment) -> Iterator[str]:
         if size > CHIP_PIXELS and size > CHIP_SIGMA * np.hypot(*error):
             yield (f"chip {chip} is off by ({mean[0]:.3f}, {mean[1]:.3f}) pixels from the common "
                    f"fit, {number} matches")
+
+
+def _distortion_left(verdict: Alignment) -> Iterator[str]:
+    """Yield a sentence where the distortion models of image and reference differ."""
+    if not verdict.changes or not verdict.nmatches:
+        return
+    size = verdict.curvature
+    if size > max(CHIP_PIXELS, verdict.largest_error):
+        yield ("its distortion model differs from the reference's by up to "
+               f"{size:.2f} pixel, which the new WCS leaves")

@@ -218,6 +218,8 @@ class Solutions:
         if version != FORMAT_VERSION:
             raise InputError(f"{where} has the format version {version!r}, expected "
                              f"{FORMAT_VERSION}: it is of another version of imagereg")
+        if "chip_shifts" not in table.colnames:  # of a file from before there were any
+            table["chip_shifts"] = ""
         for field in dataclasses.fields(SolvedExposure):
             if field.name not in table.colnames:
                 raise InputError(f"{where} has no column {field.name}")
@@ -341,6 +343,8 @@ def _solved(row):
         is_empty = row[field.name] is np.ma.masked
         values[field.name] = "" if is_empty else kinds[field.type](row[field.name])
     solved = SolvedExposure(**values)
+    if not np.isfinite([*solved.shift_of_chip.values()]).all():
+        raise ValueError(f"the row of {solved.file} has a chip shift that is no number")
     if solved.is_applied and not solved.has_map:
         raise ValueError(f"the row of {solved.file} is {solved.status} and has no matrix")
     return solved

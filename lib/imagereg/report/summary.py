@@ -113,11 +113,12 @@ class Result:
 
     def __str__(self) -> str:
         """Return the verdict, a table of 79 columns, reasons, and what a dry run has to say."""
+        reasons = []
+        for each in self.alignments:
+            if each.reason:
+                reasons += _wrapped(f"{each.name}: {each.reason}")
         table = _aligned_columns(self._printed_rows())
-        reasons = [f"{a.name}: {a.reason}" for a in self.alignments if a.reason]
-        wrapped = [line for text in (self.verdict, *reasons) for line in _wrapped(text)]
-        n_verdict = len(_wrapped(self.verdict))
-        parts = [wrapped[:n_verdict], table, wrapped[n_verdict:], self.differences]
+        parts = [_wrapped(self.verdict), table, reasons, self.differences]
         return "\n\n".join("\n".join(part) for part in parts if part)
 
     __repr__ = __str__

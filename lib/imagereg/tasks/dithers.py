@@ -156,7 +156,7 @@ def _refined(measured, psf_of):
     # Most of what the first surface did not fit are cosmic rays.
     rows = np.flatnonzero((sources.flags & Flag.POOR_FIT) == 0)
     psf = psf_of[measured.exposure.metadata.optics]
-    refined = refine_positions(sources[rows], measured.stamps[rows], psf)
+    refined = refine_positions(sources[rows], measured.stamps[rows], psf, is_fitted=True)
     columns = {}
     for name in ("xy", "xy_error", "flux", "flux_error", "flags"):
         columns[name] = getattr(sources, name).copy()

@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,6 @@ from imagereg.files import (
     atomic,
     root_name,
     solution,
-    update_header,
     write_bytes,
     write_text,
 )
@@ -297,25 +296,29 @@ class Output:
         of_file: dict[str, list[Alignment]] = {}
         for alignment in alignments:
             of_file.setdefault(alignment.exposure.path, []).append(alignment)
+        plan = functools.partial(self._planned, reference=reference)
+        updates = mapped(plan, list(of_file.values()), self.task.num_cores)
         pool = ThreadPoolExecutor(atomic.WRITERS)
-        try:
-            futures = [pool.submit(self._write_solution, path, group, reference)
-                       for path, group in of_file.items()]
-            done = progress(as_completed(futures), "updating headers", len(futures))
-            next((future for future in done if future.exception()), None)  # stop at the first one
-        finally:  # files in work are finished, others stay as they are
-            pool.shutdown(cancel_futures=True)
-        updated: list[str] = []
+        writing: dict[Future, _Update] = {}
         errors = []
-        for future in futures:
-            if future.cancelled():
-                continue
-            if future.exception():
+        try:
+            for update in progress(updates, "updating headers", len(of_file)):
+                self.differences += update.differences
+                writing[pool.submit(self._carry_out, update)] = update
+                if any(future.done() and future.exception() for future in writing):
+                    break  # stop at the first one
+            wait(writing, return_when=FIRST_EXCEPTION)
+        except InputError as error:
+            errors.append(error)
+        finally:  # files in work are finished, others stay as they are
+            updates.close()
+            pool.shutdown(cancel_futures=True)
+        updated = []
+        for future, update in writing.items():
+            if not future.cancelled() and future.exception():
                 errors.append(future.exception())
-                continue
-            written, differences = future.result()
-            updated += written
-            self.differences += differences
+            elif not future.cancelled():
+                updated += update.files
         if errors:
             self._fail(errors[0], updated)
         if not self.dry_run:
@@ -329,43 +332,76 @@ class Output:
         raise InputError(f"{error}; updated before were {', '.join(updated)}: once that is set "
                          f"right, reusename=yes {clobber}completes the run") from error
 
-    def _write_solution(self, path, alignments, reference):
-        """Write what is known of one file, which may hold several exposures.
+    def _planned(self, alignments, reference):
+        """Return what is to be written of one file, which may hold several exposures.
 
         A headerlet holds all chips of a file, so that none of its exposures may have failed.
-
-        Returns
-        -------
-        written : list of str
-            Names of files.
-        differences : list of str
-            See `rewrite`.
         """
         task = self.task
+        path = alignments[0].exposure.path
         solved = [(_new_wcss(a), a.solution(reference))
                   for a in alignments if a.status is not Status.FAILED]
-        written, differences = [], []
+        update = _Update(path)
         extension = None
-        said = []
         is_whole = len(solved) == len(alignments)
         if task.headerlet and is_whole and headerlets.can_have_headerlet(path):
-            made = headerlets.write(path, solved, task, dry_run=self.dry_run)
+            update.content, made = headerlets.make(path, solved, task)
             extension = made if task.attach else None
-            written.append(headerlets.file_name(path, task.hdrfile))
+            name = headerlets.file_name(path, task.hdrfile)
+            update.files.append(name)
             attached = ", and attached" if extension else ""
-            said.append(f"headerlet {made.header['HDRNAME']} in {written[0]}{attached}")
-            differences.append(f"{written[0]}: a new headerlet")
-        if extension or (task.updatehdr and solved):
-            differences += update_header(path, solved if task.updatehdr else [],
-                                         wcsname=task.wcsname, reuse=task.reusename,
-                                         extension=extension, claim=self.claim,
-                                         dry_run=self.dry_run)
-            written.append(path)
-            if task.updatehdr and solved:
-                said.append(f"headers updated, WCSNAME {task.wcsname}")
-        for line in said if not self.dry_run else ():
-            log.info("%s: %s", path, line)
-        return written, differences
+            update.said.append(f"headerlet {made.header['HDRNAME']} in {name}{attached}")
+            update.differences.append(f"{name}: a new headerlet")
+        if not task.updatehdr:
+            solved = []
+        if extension or solved:
+            change = rewrite.header_change(path, solved, wcsname=task.wcsname,
+                                           reuse=task.reusename, extension=extension)
+            update.plan = rewrite.Plan.of(path, change, dry_run=self.dry_run)
+            update.files.append(path)
+            update.differences += update.plan.differences
+        if solved:
+            update.said.append(f"headers updated, WCSNAME {task.wcsname}")
+        return update
+
+    def _carry_out(self, update):
+        """Write what is to be written of a file."""
+        if self.dry_run:
+            return
+        if update.content:
+            write_bytes(update.files[0], update.content)
+        if update.plan:
+            update.plan.carry_out(claim=self.claim)
+        for line in update.said:
+            log.info("%s: %s", update.path, line)
+
+
+@dataclasses.dataclass
+class _Update:
+    """What is to be written of an image.
+
+    Parameters
+    ----------
+    path : str
+        The image.
+    content : bytes
+        Of the headerlet file; empty where there is none.
+    plan : rewrite.Plan or None
+        Of the new file of the image; None where it stays.
+    files : list of str
+        Names of what is written: the headerlet, the image.
+    said : list of str
+        What the log says of it then.
+    differences : list of str
+        See `rewrite`.
+    """
+
+    path: str
+    content: bytes = b""
+    plan: rewrite.Plan | None = None
+    files: list[str] = dataclasses.field(default_factory=list)
+    said: list[str] = dataclasses.field(default_factory=list)
+    differences: list[str] = dataclasses.field(default_factory=list)
 
 
 def _plot_name(kind, alignment):

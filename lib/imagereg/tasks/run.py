@@ -129,13 +129,13 @@ def _aligned(measured, task, plane, *, reference, review):
 
 
 def _write_psfs(path, measured):
-    """Write the PSFs of all exposures, for those that have one."""
-    found = {}
+    """Write the PSFs that were measured, one for each camera and filter."""
+    by_optics = {}
     for each in measured:
         if each.psf is not None:
-            found[each.exposure.metadata.optics] = each.psf
-    if found:
-        psf.write_psfs(path, found)
+            by_optics[each.exposure.metadata.optics] = each.psf
+    if by_optics:
+        psf.write_psfs(path, by_optics)
     else:
         log.warning("%s is not written: no point-spread function was measured", path)
 

@@ -87,6 +87,9 @@ class Solution:
         Number of sources the fit is based on.
     chance : float
         Probability that unrelated sources match as well; NaN where it is not known.
+    chip_shifts : str
+        How much further than the others chips image all positions: EXTVER, and x and y in pixels of
+        the chip, of each, with semicolons between them.
     """
 
     status: str = Status.ALIGNED.value
@@ -105,6 +108,7 @@ class Solution:
     dec_rms: float = 0.0
     nmatches: int = 0
     chance: float = np.nan
+    chip_shifts: str = ""
 
     @classmethod
     def mapping(
@@ -122,6 +126,15 @@ class Solution:
         is_number = np.abs(numbers) < _LARGEST_NUMBER  # not so NaN
         xx, xy, yx, yy = numbers[:4]
         return bool(is_number.all() and abs(xx * yy - xy * yx) > LARGEST_SCALE**-2)
+
+    @property
+    def shift_of_chip(self) -> dict[int, np.ndarray]:
+        """Shift (2,) of the chips that have one, pixels, by EXTVER."""
+        shifts = {}
+        for chip in filter(None, self.chip_shifts.split(";")):
+            extver, x, y = chip.split()
+            shifts[int(extver)] = np.array([float(x), float(y)])
+        return shifts
 
     @property
     def matrix(self) -> np.ndarray:

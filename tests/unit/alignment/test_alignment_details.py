@@ -172,3 +172,16 @@ def test_member_with_fewer_sources_than_minobj_says_nothing_against_its_visit():
     assert [result.status for result in few[1:]] == [Status.ALIGNED, Status.ALIGNED]
     enough = verdicts([first, *members], PLANE, easy(group="visit", minobj=9))
     assert [result.status for result in enough[1:]] == [Status.ALIGNED, Status.FAILED]
+
+
+@pytest.mark.parametrize("size", [0.0, 0.3])
+def test_distortion_that_no_linear_fit_follows_is_said(size):
+    ref_xy = stars(200)
+    x = (ref_xy[:, 0] - 500) / 500
+    bent = np.column_stack([size * x**2, np.zeros(len(x))])
+    exposures = [exposure_at(ref_xy + noise(ref_xy.shape, 1), "a"),
+                 exposure_at(ref_xy + (4, -6) + bent + noise(ref_xy.shape, 2), "b")]
+    result = verdicts(exposures, PLANE, EASY)[1]
+    assert result.status is Status.ALIGNED
+    assert ("distortion model differs" in result.reason) == (size > 0)
+    assert result.curvature == pytest.approx(2 / 3 * size, abs=0.04)  # a parabola, from its best line

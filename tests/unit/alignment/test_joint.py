@@ -9,7 +9,7 @@ from planes import CHIP, ERROR, PLANE, SHAPE, chip_wcs, exposure_at, noise, rule
 from imagereg.alignment.exposure import Chip, Exposure, Metadata
 from imagereg.alignment.fitting.weights import error_model
 from imagereg.alignment.matching.overlap import Overlap, StarList
-from imagereg.catalogs import Reference, ReferenceCatalog, SourceCatalog
+from imagereg.catalogs import Flag, Reference, ReferenceCatalog, SourceCatalog
 from imagereg.wcs import Status, pixel_to_sky
 
 JOINT = rules_with(minobj=5, fitgeometry="rscale")
@@ -100,6 +100,19 @@ def test_no_drift_along_a_chain():
     corners = np.array([(600.0, 100), (1000, 700)])
     pull = (result.fit(moved(corners, 5)) - corners) / result.fit.errors_at(moved(corners, 5))
     assert np.abs(pull).max() < 4
+
+
+def test_doubtful_sources_of_the_reference_count_where_they_were_matched():
+    sky = stars(12)
+    sky[1] = sky[0] + (50, 0)  # two stars alone would tell no rotation
+    exposures = []
+    for number in range(3):
+        xy = (moved(sky, number) if number else sky) + noise(sky.shape, number)
+        # As where the point-spread function was made of hot pixels.
+        flags = np.where(np.arange(12) < 2, 0, Flag.POOR_FIT)
+        exposures.append(exposure_at(xy, f"{number}_flt.fits", flags=flags))
+    results = verdicts(exposures, PLANE, rules_with(minobj=4, fitgeometry="rscale"))
+    assert max(errors_of(results).values()) < 0.05
 
 
 def test_frame_is_that_of_the_reference():
@@ -228,6 +241,10 @@ def test_chip_that_is_shifted_is_put_right_in_all_images(shift):
     first, second = results[0].corrected_chips()
     assert first is exposures[0].chips[0]
     np.testing.assert_allclose(second.wcs.wcs.crpix - exposures[0].chips[1].wcs.wcs.crpix, shift, atol=0.01)
+    for result in results:
+        found = result.solution("first").shift_of_chip
+        assert list(found) == [2]
+        np.testing.assert_allclose(found[2], shift, atol=0.01)
     for result in results[1:]:
         assert np.hypot(*result.rms) < 3 * ERROR
         assert result.nmatches > 300

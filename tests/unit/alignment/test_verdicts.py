@@ -182,6 +182,48 @@ def test_what_several_exposures_have_seen_helps_the_one_that_failed():
     np.testing.assert_allclose(together[1].offset, (9, 5), atol=0.1)
 
 
+# Failures that agree with each other
+
+
+def faint_ones(shifts, *, bright_each=3):
+    """Return a reference of bright stars, and exposures of many faint stars that show few of the bright ones each."""
+    bright = stars(bright_each * len(shifts), seed=1)
+    faint = stars(40, seed=2)
+    exposures = [exposure_at(np.concatenate([bright, stars(10, seed=3)]), "a")]
+    for number, shift in enumerate(shifts):
+        some = bright[number * bright_each:(number + 1) * bright_each]
+        xy = np.concatenate([some, faint]) + shift
+        exposures.append(exposure_at(xy + noise(xy.shape, number), "bcd"[number]))
+    return exposures
+
+
+def test_exposures_that_fail_are_aligned_by_what_they_show_together():
+    shifts = [(4, -6), (-7, 3), (5, 5)]
+    rules = easy(searchrad=40, minobj=6, fitgeometry="shift", enforce_user_order=True)
+    reference, *others = faint_ones(shifts)
+    assert [verdicts([reference, other], PLANE, rules)[1].status for other in others] == [FAILED] * 3
+    results = verdicts([reference, *others], PLANE, rules)
+    assert [result.status for result in results[1:]] == [ALIGNED] * 3, [result.reason for result in results]
+    np.testing.assert_allclose([result.offset for result in results[1:]], shifts, atol=0.03)
+    assert all("together" in result.reason for result in results[1:])
+    for result in results[1:]:
+        np.testing.assert_allclose(result.fit(result.image_xy), result.ref_xy, atol=0.1)
+
+
+def test_exposures_that_fail_stay_failed_where_their_group_does_not_fit_either():
+    reference, *others = faint_ones([(4, -6), (-7, 3)], bright_each=1)
+    results = verdicts([reference, *others], PLANE, easy(searchrad=40, minobj=6, fitgeometry="shift"))
+    assert [result.status for result in results[1:]] == [FAILED, FAILED]
+
+
+def test_a_group_whose_frame_is_right_moves_only_what_is_off():
+    shifts = [(0, 0), (-7, 3), (5, 5)]
+    rules = easy(searchrad=40, minobj=6, fitgeometry="shift", solution="sequential")
+    results = verdicts(faint_ones(shifts), PLANE, rules)
+    assert sorted(result.status.value for result in results[1:]) == ["aligned", "aligned", "unchanged"]
+    np.testing.assert_allclose([result.offset for result in results[1:]], shifts, atol=0.05)
+
+
 def test_twenty_stars_among_sixteen_thousand_cosmic_rays():
     stars_, random = stars(20, seed=1), np.random.default_rng(4)
     xys = [np.concatenate([stars_ + shift + noise(stars_.shape, seed), random.uniform((0, 0), SHAPE[::-1], (600, 2))])

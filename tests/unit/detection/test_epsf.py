@@ -12,7 +12,7 @@ from scipy.special import erf
 from imagereg.catalogs.sources import Flag, SourceCatalog
 from imagereg.detection.finders.daofind import sky_sigma
 from imagereg.detection.psf.epsf import EffectivePSF
-from imagereg.detection.psf.epsf_fit import refine_positions
+from imagereg.detection.psf.epsf_fit import Linearised, refine_positions
 from imagereg.detection.psf.epsf_measure import measure_psf
 from imagereg.detection.psf.stamps import Stamps
 
@@ -205,6 +205,23 @@ def test_no_error_with_the_pixel_phase_is_left():
     found, refined = field.measured
     assert wave(found).min() > 0.02
     assert wave(refined).max() < 0.003
+
+
+def test_fitting_again_is_quick_and_changes_nothing(monkeypatch):
+    """A second fit of the same surface begins where the first one ended."""
+    field = star_field(2.0)
+    psf = EffectivePSF.gaussian(2.0, HALF)
+    stamps = stamps_of(field, field.xy)
+    first = refine_positions(catalog_at(field.xy), stamps, psf)
+    fitted = []
+    linearised = Linearised.of
+    monkeypatch.setattr(Linearised, "of", lambda fits, *rest: fitted.append(len(fits.flux)) or linearised(fits, *rest))
+    again = refine_positions(first, stamps, psf, is_fitted=True)
+    good = (first.flags & Flag.POOR_FIT) == 0
+    assert good.mean() > 0.8
+    np.testing.assert_allclose(again.xy[good], first.xy[good], atol=1e-3)
+    np.testing.assert_allclose(again.xy_error[good], first.xy_error[good], rtol=0.01)
+    assert fitted[0] == len(first) and sum(fitted[1:]) < 1.5 * len(first)
 
 
 def test_origin_does_not_depend_on_the_stars():

@@ -99,3 +99,15 @@ def test_a_scale_that_no_image_has_is_refused(tmp_path, monkeypatch, capsys, sca
     Path("theirs.txt").write_text(f"# frame: output\n# refimage: plane.fits[wcs]\nb.fits 1 2 0 {scale}\n")
     assert main(["--apply", "theirs.txt"]) == 2
     assert "expected one from 0.001 to 1000" in capsys.readouterr().err
+
+
+def test_an_image_beyond_the_plane_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_image("b.fits")
+    write_plane("plane.fits")
+    header = fits.getheader("b.fits")
+    fits.setval("b.fits", "CRVAL1", value=(header["CRVAL1"] + 180) % 360)
+    fits.setval("b.fits", "CRVAL2", value=-header["CRVAL2"])
+    Path("theirs.txt").write_text("# refimage: plane.fits[wcs]\nb.fits 12.0 -7.5 0 1\n")
+    assert main(["--apply", "theirs.txt"]) != 0
+    assert "b.fits: a chip lies beyond the plane" in capsys.readouterr().err

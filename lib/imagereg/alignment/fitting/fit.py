@@ -369,14 +369,15 @@ def _clipped(pairs, geometry, *, nclip, sigma):
     used = np.ones(len(pairs.image_xy), bool)
     min_pairs = families.GEOMETRIES[geometry].min_pairs
     limit = np.inf if sigma is None else sigma
-    for remaining in reversed(range(max(nclip, 0) + 1)):
-        solution = _solve(pairs, used, geometry)
-        if not remaining or solution is None:
+    solution = _solve(pairs, used, geometry)
+    for _ in range(nclip):
+        if solution is None:
             break
         keep = pairs.pull(solution.residuals, solution.model) <= limit
         if (keep == used).all() or keep.sum() <= min_pairs:
             break
         used = keep
+        solution = _solve(pairs, used, geometry)
     return solution, used
 
 

@@ -92,9 +92,9 @@ class Geometry:
         spread = np.zeros((6, len(covariance)))
         spread[:2, :2] = np.eye(2)
         spread[2:, 2:] = self.entries
-        with np.errstate(invalid="ignore"):  # infinite times zero is zero here
-            reached = np.abs(spread) @ np.ones_like(covariance) @ np.abs(spread.T) > 0
-            return np.where(reached, spread @ covariance @ spread.T, 0.0)
+        is_free = spread.any(axis=1)  # what the geometry fixes has no error
+        with np.errstate(invalid="ignore"):  # zero times an infinite variance
+            return np.where(np.outer(is_free, is_free), spread @ covariance @ spread.T, 0.0)
 
 
 def _turned(x, y):

@@ -100,17 +100,21 @@ def star_lists(alignments: Sequence[Alignment], reference: Reference, plane: Tan
     epochs = [alignments[number].exposure.metadata.epoch for number in members]
     known = np.isfinite(epochs)
     epoch = float(np.mean(np.array(epochs)[known])) if known.any() else None
+    matched = _matched_of_reference(alignments)
     anchor = []
     if not any(alignment.status is Status.REFERENCE for alignment in alignments):
-        anchor = [_reference_list(alignments, reference, epoch, plane)]
+        anchor = [_reference_list(matched, reference, epoch, plane)]
     anchors = anchor[0].rows if anchor else np.empty(0, int)
     exposures = []
     rest = plane.sky_to_plane(reference.at(epoch).sky[anchors])
     for number in members:
-        one = _exposure_list(number, alignments[number], plane, rules)
+        alignment = alignments[number]
+        is_reference = alignment.status is Status.REFERENCE
+        one = _exposure_list(number, alignment, plane, rules,
+                             matched=matched if is_reference else alignment.rows)
         if one is None:
             continue
-        there = reference.at(alignments[number].exposure.metadata.epoch).sky[anchors]
+        there = reference.at(alignment.exposure.metadata.epoch).sky[anchors]
         exposures.append(dataclasses.replace(one, shifts=plane.sky_to_plane(there) - rest))
     exposures.sort(key=lambda one: (
         alignments[one.alignment].status is not Status.REFERENCE, one.block is not None, one.name))
@@ -123,11 +127,16 @@ def detector_of(exposure: Exposure) -> Hashable:
     return (exposure.metadata.optics, layout) if len(layout) > 1 else None
 
 
-def _reference_list(alignments, reference, epoch, plane):
+def _matched_of_reference(alignments):
+    """Return the rows of the reference that exposures were matched with."""
+    matched = [alignment.ref_rows for alignment in alignments if alignment.fit]
+    return np.concatenate([*matched, np.empty(0, int)])
+
+
+def _reference_list(matched, reference, epoch, plane):
     """Return the list of a reference that is none of the exposures."""
     sources = reference.at(epoch)
-    matched = [alignment.ref_rows for alignment in alignments if alignment.fit]
-    rows = _usable(sources, np.concatenate([*matched, np.empty(0, int)]))
+    rows = _usable(sources, matched)
     error = known_errors(sources.sky_error[rows] / plane.pixel_scale)
     xy = plane.sky_to_plane(sources.sky[rows])
     return StarList((reference.name, ""), "reference", rows, xy, error, _size(error),
@@ -146,14 +155,17 @@ def _size(error):
     return np.sqrt((error**2).mean(axis=1))
 
 
-def _exposure_list(number, alignment, plane, rules):
-    """Return the list of an exposure; None for one of which nothing is known."""
+def _exposure_list(number, alignment, plane, rules, *, matched):
+    """Return the list of an exposure; None for one of which nothing is known.
+
+    Its sources are the reliable ones and those that were `matched`.
+    """
     exposure = alignment.exposure
     fit = alignment.fit
     visit = exposure.metadata.visit if rules.group == "visit" else ""
     if fit is None and alignment.status is Status.ALIGNED:
         return None
-    rows = _usable(exposure.sources, alignment.rows)
+    rows = _usable(exposure.sources, matched)
     chips = alignment.corrected_chips() if alignment.changes else exposure.chips
     xy, error = placed(exposure, chips, rows, plane)
     if alignment.changes:

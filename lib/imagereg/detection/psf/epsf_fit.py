@@ -7,6 +7,7 @@ star lies, and tells stars from cosmic rays (tests/unit/detection/test_epsf.py m
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -20,6 +21,10 @@ _LEAST_SPARE_PIXELS = 3  # good pixels beyond the four unknowns
 _MOST_STEPS = 6  # of a fit
 _LONGEST_STEP = 0.4  # pixels
 _STILL = 1e-3  # pixels; a source that moves by less has come to rest
+_STEADY = 0.01  # of its flux; and one whose flux changes by less
+# Stamps fitted at a time: their arrays stay in a processor's cache, where 10,000 at a time take
+# 1.7 times as long.
+_CHUNK = 1000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,7 +32,8 @@ class StarFits:
     """Fits of the PSF to stamps: columns of length N.
 
     `offset` (N, 2) is the centre from the central pixel, with its `error` (N, 2); `chi2` is
-    reduced; `good` is whether the fit ended on a positive flux within reach, with pixels to spare.
+    reduced, `tolerant_chi2` allows each star to depart from the PSF by a tenth of its value; `good`
+    is whether the fit ended on a positive flux within reach, with pixels to spare.
     """
 
     offset: np.ndarray
@@ -36,10 +42,34 @@ class StarFits:
     flux_error: np.ndarray
     sky: np.ndarray
     chi2: np.ndarray
+    tolerant_chi2: np.ndarray
     good: np.ndarray
 
-    def __getitem__(self, rows: np.ndarray) -> StarFits:
-        """Return the fits picked by a mask or an index array."""
+    @classmethod
+    def from_catalog(cls, catalog: SourceCatalog, stamps: Stamps) -> StarFits:
+        """Return what another PSF, fitted to the same stamps, left in a catalog."""
+        n = len(catalog)
+        offset = catalog.xy - stamps.centre
+        return cls(
+            offset=offset,
+            error=catalog.xy_error,
+            flux=catalog.flux,
+            flux_error=catalog.flux_error,
+            sky=stamps.level,
+            chi2=np.full(n, np.nan),
+            tolerant_chi2=np.full(n, np.nan),
+            good=((catalog.flags & Flag.POOR_FIT) == 0) & (np.abs(offset) < REACH).all(axis=1),
+        )
+
+    @classmethod
+    def concat(cls, parts: Iterable[StarFits]) -> StarFits:
+        """Return the fits of all `parts`."""
+        parts = list(parts)
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def __getitem__(self, rows: np.ndarray | slice) -> StarFits:
+        """Return the fits picked by a mask, an index array or a slice."""
         return StarFits(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
     def distances(self, stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +131,14 @@ class Linearised:
         """(N,) chi squared."""
         return (self.residual**2 * self.weight).sum(axis=1)
 
+    def tolerant_chi2(self, fits: StarFits, stamps: Stamps, psf: EffectivePSF) -> np.ndarray:
+        """Return (N,) chi squared where stars may depart from the PSF by `_TOLERATED`."""
+        light = self.slopes[:, 2] * fits.flux[:, None]
+        tolerant = dataclasses.replace(psf, error=_TOLERATED)
+        variance = _variance(light.reshape(stamps.pixels.shape), stamps, tolerant)
+        weight = stamps.good / variance
+        return (self.residual**2 * weight.reshape(self.weight.shape)).sum(axis=1)
+
 
 def _variance(light, stamps, psf):
     """Return the variance of pixels that hold `light` of a star, counts squared."""
@@ -110,51 +148,108 @@ def _variance(light, stamps, psf):
     return steady + light / stamps.gain[:, None, None] + (psf.error * light) ** 2
 
 
-def fit_stars(stamps: Stamps, psf: EffectivePSF) -> StarFits:
-    """Fit x, y, flux and local sky of every stamp by Gauss-Newton steps."""
+def fit_stars(stamps: Stamps, psf: EffectivePSF, start: StarFits | None = None) -> StarFits:
+    """Fit x, y, flux and local sky of every stamp by Gauss-Newton steps.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        N boxes of pixels.
+    psf : EffectivePSF
+        What is fitted to them.
+    start : StarFits, optional
+        Fits of another PSF, from which those that are good begin: that takes half the steps.
+    """
+    if start is None:
+        start = _not_fitted(stamps)
+    parts = []
+    for first in range(0, max(len(stamps), 1), _CHUNK):
+        rows = slice(first, first + _CHUNK)
+        parts.append(_fit_chunk(stamps[rows], psf, start[rows]))
+    return StarFits.concat(parts)
+
+
+def _not_fitted(stamps):
+    """Return what is known of stamps before any fit."""
     n = len(stamps)
-    state = StarFits(
+    unknown = np.full(n, np.nan)
+    return StarFits(
         offset=np.zeros((n, 2)),
         error=np.full((n, 2), np.nan),
         flux=np.zeros(n),
-        flux_error=np.full(n, np.nan),
+        flux_error=unknown,
         sky=stamps.level,
-        chi2=np.full(n, np.inf),
+        chi2=unknown,
+        tolerant_chi2=unknown,
         good=np.zeros(n, bool),
     )
-    value = psf(*state.distances(stamps))[0] * stamps.good
-    light = (stamps.pixels - state.sky[:, None, None]) * stamps.good
-    flux = (light * value).sum(axis=(1, 2)) / np.maximum((value**2).sum(axis=(1, 2)), 1e-12)
-    offset = state.offset.copy()
-    sky = state.sky.copy()
+
+
+def _fit_chunk(stamps, psf, start):
+    """Fit stamps all at once.
+
+    Errors and chi squared are those of the last place but one, which is as good as the last: a
+    source at rest moves by less than `_STILL` between them.
+    """
+    n = len(stamps)
+    state = _with_guesses(start, stamps, psf)
+    offset, flux, sky = state.offset.copy(), state.flux.copy(), state.sky.copy()
+    normal = np.empty((n, 4, 4))
+    chi2 = np.empty(n)
+    tolerant_chi2 = np.empty(n)
     moving = np.arange(n)
     for _ in range(_MOST_STEPS):
         part = dataclasses.replace(state, offset=offset, flux=flux, sky=sky)[moving]
-        near = Linearised.of(part, stamps[moving], psf)
-        step = np.linalg.solve(near.normal, near.right[..., None])[..., 0]
+        own = stamps[moving]
+        near = Linearised.of(part, own, psf)
+        normal[moving] = equations = near.normal
+        right = near.right
+        step = np.linalg.solve(equations, right[..., None])[..., 0]
         shift = np.clip(step[:, :2], -_LONGEST_STEP, _LONGEST_STEP)
         offset[moving] = np.clip(part.offset + shift, -REACH, REACH)
         flux[moving] = part.flux + step[:, 2]
         sky[moving] = part.sky + step[:, 3]
-        moving = moving[(np.abs(step[:, :2]) > _STILL).any(axis=1)]
+        is_moving = (np.abs(step[:, :2]) > _STILL).any(axis=1)
+        is_moving |= np.abs(step[:, 2]) > _STEADY * np.abs(part.flux)
+        gained = np.where(is_moving, 0, (step * right).sum(axis=1))
+        chi2[moving] = near.chi2 - gained
+        tolerant_chi2[moving] = near.tolerant_chi2(part, own, psf)
+        moving = moving[is_moving]
         if not moving.size:
             break
-    state = dataclasses.replace(state, offset=offset, flux=flux, sky=sky)
-    near = Linearised.of(state, stamps, psf)
-    error = np.sqrt(np.abs(np.diagonal(np.linalg.inv(near.normal), axis1=1, axis2=2)))
+    error = np.sqrt(np.abs(np.diagonal(np.linalg.inv(normal), axis1=1, axis2=2)))
     spare = stamps.n_good - 4
-    is_near = (np.abs(state.offset) < REACH).all(axis=1)
-    return dataclasses.replace(
-        state,
+    is_near = (np.abs(offset) < REACH).all(axis=1)
+    return StarFits(
+        offset=offset,
         error=error[:, :2],
+        flux=flux,
         flux_error=error[:, 2],
-        chi2=near.chi2 / np.maximum(spare, 1),
-        good=(state.flux > 0) & is_near & (spare > _LEAST_SPARE_PIXELS),
+        sky=sky,
+        chi2=chi2 / np.maximum(spare, 1),
+        tolerant_chi2=tolerant_chi2 / np.maximum(spare, 1),
+        good=(flux > 0) & is_near & (spare > _LEAST_SPARE_PIXELS),
     )
 
 
+def _with_guesses(start, stamps, psf):
+    """Return fits in which those that are not good begin anew, at the central pixel."""
+    rows = np.flatnonzero(~start.good)
+    if not rows.size:
+        return start
+    stamps = stamps[rows]
+    guess = _not_fitted(stamps)
+    value = psf(*guess.distances(stamps))[0] * stamps.good
+    light = (stamps.pixels - guess.sky[:, None, None]) * stamps.good
+    offset, flux, sky = start.offset.copy(), start.flux.copy(), start.sky.copy()
+    offset[rows] = 0
+    flux[rows] = (light * value).sum(axis=(1, 2)) / np.maximum((value**2).sum(axis=(1, 2)), 1e-12)
+    sky[rows] = stamps.level
+    return dataclasses.replace(start, offset=offset, flux=flux, sky=sky)
+
+
 def refine_positions(
-    catalog: SourceCatalog, stamps: Stamps, psf: EffectivePSF
+    catalog: SourceCatalog, stamps: Stamps, psf: EffectivePSF, *, is_fitted: bool = False
 ) -> SourceCatalog:
     """Move sources to where the PSF fits them best.
 
@@ -166,6 +261,8 @@ def refine_positions(
         Pixels around each.
     psf : EffectivePSF
         PSF of the exposure.
+    is_fitted : bool
+        Whether a PSF has been fitted to these stamps before, which saves half the time.
 
     Returns
     -------
@@ -177,10 +274,8 @@ def refine_positions(
     if not len(catalog):
         return catalog
     stamps = stamps.cropped(psf.half)
-    fit = fit_stars(stamps, psf)
-    tolerant = dataclasses.replace(psf, error=_TOLERATED)
-    tolerant_chi2 = Linearised.of(fit, stamps, tolerant).chi2
-    good = fit.good & (tolerant_chi2 / np.maximum(stamps.n_good - 4, 1) < POOR_CHI2)
+    fit = fit_stars(stamps, psf, StarFits.from_catalog(catalog, stamps) if is_fitted else None)
+    good = fit.good & (fit.tolerant_chi2 < POOR_CHI2)
     inflation = np.sqrt(np.maximum(fit.chi2, 1))[:, None]
     both = good[:, None]
     flags = np.where(good, catalog.flags & ~Flag.UNRELIABLE, catalog.flags | Flag.POOR_FIT)

@@ -215,8 +215,9 @@ def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) 
     stamps, dithers = stamps[rows], dithers[rows]
     prior = EffectivePSF.gaussian(first.fwhm, first.half, _FINE_SPACING * first.fwhm)
     psf = first.resampled(prior.spacing)
+    fits = None
     for _ in range(_DITHERED_ROUNDS):
-        fits = fit_stars(stamps, psf)
+        fits = fit_stars(stamps, psf, fits)
         stars = _stars(stamps, fits, psf.fwhm)[:_MOST_DITHERED]
         if np.unique(dithers.star[stars]).size < _FEWEST_STARS:
             return first
@@ -251,16 +252,18 @@ def _measured(stamps, conv_width):
         _log.info("no star tells the point-spread function: a Gaussian takes its place")
         return EffectivePSF.gaussian(conv_width / 2, stamps.half, _spacing(conv_width))
     prior = psf = _first_guess(stamps, conv_width)
+    fits = None
     for model_error in _MODEL_ERRORS:
         psf = dataclasses.replace(psf, error=model_error)
-        fits = fit_stars(stamps, psf)
+        fits = fit_stars(stamps, psf, fits)
         stars = _stars(stamps, fits, conv_width / _KERNEL_FWHM)[:_MOST_STARS]
         if not stars.size:
             _log.info("no star tells the point-spread function: a Gaussian takes its place")
             break
         used, its = stamps[stars], fits[stars]
         psf = _solved(prior, psf, _equations(prior, psf, used, its))
-        stamps = stamps[fits.chi2 < _HOPELESS_CHI2]
+        is_hopeful = fits.chi2 < _HOPELESS_CHI2
+        stamps, fits = stamps[is_hopeful], fits[is_hopeful]
     return dataclasses.replace(psf, error=_MODEL_ERRORS[-1])
 
 

@@ -70,8 +70,8 @@ class Stamps:
         """Return the number of boxes."""
         return len(self.pixels)
 
-    def __getitem__(self, rows: np.ndarray) -> Stamps:
-        """Return the boxes picked by a mask or an index array."""
+    def __getitem__(self, rows: np.ndarray | slice) -> Stamps:
+        """Return the boxes picked by a mask, an index array or a slice."""
         return Stamps(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
     @property

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -27,6 +28,9 @@ Part: TypeAlias = int | tuple[int, fits.Header] | Any
 
 #: The new WCS of the chips of an exposure by EXTVER, and what is known of it.
 Solved: TypeAlias = "tuple[Mapping[int, WCS | None], Solution]"
+
+#: What makes the new HDUs of a file, see `rewrite`.
+Change: TypeAlias = Callable[[fits.HDUList, list[fits.Header]], list[Part]]
 
 _FITS_BLOCK = 2880  # bytes
 # Keywords of the files from which stwcs makes a WCS; the first one it must have.
@@ -103,23 +107,15 @@ def check_wcsname(path: str, taken: Mapping[int, Iterable[str]], wcsname: str) -
 
 
 def update_header(path: str, solved: Iterable[Solved], *, wcsname: str, reuse: bool = False,
-                  extension: Any = None, claim: Claim | None = None,
-                  dry_run: bool = False) -> list[str]:
+                  claim: Claim | None = None, dry_run: bool = False) -> list[str]:
     """Give the science headers of a file a new primary WCS.
 
     Parameters
     ----------
     path : str
         The file; a link is followed.
-    solved : iterable of (dict of int to (astropy.wcs.WCS or None), Solution)
-        For each exposure in the file its new WCS by EXTVER, and what is known of it; None names the
-        present one anew. Other extensions stay as they are.
-    wcsname : str
-        Name of the new WCS.
-    reuse : bool
-        Replace a WCS of the same name.
-    extension : stwcs.wcsutil.headerlet.HeaderletHDU, optional
-        A headerlet to attach in the same step, see `wcs.headerlet.attach`.
+    solved, wcsname, reuse
+        See `header_change`.
     claim, dry_run, optional
         See `rewrite`.
 
@@ -132,6 +128,28 @@ def update_header(path: str, solved: Iterable[Solved], *, wcsname: str, reuse: b
     ------
     InputError
         The file can't be read, or can't be replaced; it is then as it was.
+    """
+    change = header_change(path, solved, wcsname=wcsname, reuse=reuse)
+    return rewrite(path, change, claim=claim, dry_run=dry_run)
+
+
+def header_change(path: str, solved: Iterable[Solved], *, wcsname: str, reuse: bool = False,
+                  extension: Any = None) -> Change:
+    """Return the change, see `rewrite`, that gives science headers a new primary WCS.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    solved : iterable of (dict of int to (astropy.wcs.WCS or None), Solution)
+        For each exposure in the file its new WCS by EXTVER, and what is known of it; None names the
+        present one anew. Other extensions stay as they are.
+    wcsname : str
+        Name of the new WCS.
+    reuse : bool
+        Replace a WCS of the same name.
+    extension : stwcs.wcsutil.headerlet.HeaderletHDU, optional
+        A headerlet to attach in the same step, see `wcs.headerlet.attach`.
     """
     new = {extver: (wcs, solution) for wcss, solution in solved for extver, wcs in wcss.items()}
 
@@ -148,11 +166,10 @@ def update_header(path: str, solved: Iterable[Solved], *, wcsname: str, reuse: b
                  for part in parts]
         return headerlet.attach(extension, hdus, parts, old[0]) if extension else parts
 
-    return rewrite(path, change, claim=claim, dry_run=dry_run)
+    return change
 
 
-def rewrite(path: str, change: Callable[[fits.HDUList, list[fits.Header]], list[Part]], *,
-            claim: Claim | None = None, dry_run: bool = False,
+def rewrite(path: str, change: Change, *, claim: Claim | None = None, dry_run: bool = False,
             target: str | None = None) -> list[str]:
     """Replace a FITS file by one that has other headers, or other HDUs.
 
@@ -183,22 +200,54 @@ def rewrite(path: str, change: Callable[[fits.HDUList, list[fits.Header]], list[
         The file can't be read, or can't be replaced; it is then as it was.
     """
     needs_claim = claim is None and not dry_run
-    own = Claim([path]) if needs_claim else contextlib.nullcontext(claim)
-    with own as claim, opened(path) as hdus, _unpacked(path) as source:
-        infos = [hdu.fileinfo() for hdu in hdus]
-        spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
-                 for info in infos]
-        old = [fits.Header.fromstring(_read_span(source, start, data)) for start, data, _ in spans]
-        parts = change(hdus, old)
-        if dry_run:
-            name = os.path.basename(path)
-            return [line for part in parts for line in _differences(part, old, name)]
-        with replacing(target or path, claim) as new:
+    with Claim([path]) if needs_claim else contextlib.nullcontext(claim) as claim:
+        plan = Plan.of(path, change, dry_run=dry_run)
+        if not dry_run:
+            plan.carry_out(claim=claim, target=target)
+    return list(plan.differences)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to become of a FITS file; the plan can be made in one process for another.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    pieces : sequence of bytes or (int, int)
+        The new file: new bytes, and spans of the old one, of its bytes as they are without gzip.
+    differences : sequence of str
+        Of a dry run, see `rewrite`.
+    """
+
+    path: str
+    pieces: Sequence[bytes | tuple[int, int]]
+    differences: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, path: str, change: Change, *, dry_run: bool) -> Plan:
+        """Return the plan of a change, see `rewrite`; InputError where the file can't be read."""
+        with opened(path) as hdus, _unpacked(path) as source:
+            infos = [hdu.fileinfo() for hdu in hdus]
+            spans = [(info["hdrLoc"], info["datLoc"], info["datLoc"] + info["datSpan"])
+                     for info in infos]
+            old = [fits.Header.fromstring(_read_span(source, start, data))
+                   for start, data, _ in spans]
+            parts = change(hdus, old)
+            if dry_run:
+                name = os.path.basename(path)
+                lines = [line for part in parts for line in _differences(part, old, name)]
+                return cls(path, (), lines)
+            return cls(path, list(_pieces(parts, source, spans)))
+
+    def carry_out(self, *, claim: Claim | None, target: str | None = None) -> None:
+        """Replace the file, see `rewrite`; InputError where it can't be, it is then as it was."""
+        with _unpacked(self.path) as source, replacing(target or self.path, claim) as new:
             packed = gzip.GzipFile(fileobj=new, mode="wb", filename="") \
-                if is_compressed(path) else None
+                if is_compressed(self.path) else None
             with packed or contextlib.nullcontext(new) as out:
-                _write_parts(parts, source, out, spans)
-    return []
+                _write_pieces(self.pieces, source, out)
 
 
 def _differences(part, old, name):
@@ -227,21 +276,30 @@ def _read_span(source, start, stop):
     return source.read(stop - start)
 
 
-def _write_parts(parts, source, target, spans):
-    """Write the HDUs that `rewrite` is told of."""
+def _pieces(parts, source, spans):
+    """Yield the pieces of a plan."""
     for part in parts:
         if isinstance(part, int):
             start, _, stop = spans[part]
-            copy_bytes(source, target, start, stop)
+            yield start, stop
         elif isinstance(part, tuple):
             index, header = part
             _, start, stop = spans[index]
             if "CHECKSUM" in header:
                 header = with_checksum(header, _read_span(source, start, stop))
-            target.write(_as_bytes(header))
-            copy_bytes(source, target, start, stop)
+            yield _as_bytes(header)
+            yield start, stop
         else:
-            target.write(_as_extension(part))
+            yield _as_extension(part)
+
+
+def _write_pieces(pieces, source, target):
+    """Write the pieces of a plan."""
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            target.write(piece)
+        else:
+            copy_bytes(source, target, *piece)
 
 
 def _as_extension(hdu):

@@ -27,20 +27,29 @@ def stopped_by_signals() -> Iterator[None]:
     """Let a signal end the block by an exception; ignore further ones while it cleans up.
 
     A signal that is ignored already, as under nohup, or handled by a calling program is left alone.
+    Where the exception came upon a library's own cleaning up, and became another one there, as in
+    the start of a thread ("release unlocked lock"), it ends the block as the signal all the same.
     """
     can_handle = threading.current_thread() is threading.main_thread()
     handled = [number for number, usual in _ENDING.items()
                if can_handle and signal.getsignal(number) == usual]
 
+    received = []
+
     def stop(number, _):
         for each in handled:
             signal.signal(each, signal.SIG_IGN)
-        raise _Stopped(number)
+        received.append(_Stopped(number))
+        raise received[0]
 
     try:
         for number in handled:
             signal.signal(number, stop)
         yield
+    except Exception as error:
+        if received:
+            raise received[0] from error
+        raise
     finally:
         for number in handled:
             signal.signal(number, _ENDING[number])

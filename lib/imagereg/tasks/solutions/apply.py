@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from astropy.wcs import WCS
 
-from imagereg.errors import InputError
+from imagereg.errors import DegenerateFit, InputError
 from imagereg.files import (
     Claim,
     Solutions,
@@ -24,7 +24,7 @@ from imagereg.files import (
 )
 from imagereg.files.images import fits, instruments, rewrite
 from imagereg.tasks import footprint
-from imagereg.wcs import alternates, corrected_wcs, distortion, pixel_scale
+from imagereg.wcs import alternates, corrected_wcs, correction, distortion, pixel_scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,14 +232,16 @@ def _planned(path, source, solutions, wcsname):
                 if not chips:
                     raise InputError(f"{path} has no chip with EXTVER {row.extver}")
                 record = _record(image, f"{name}[sci,{row.extver}]", chips, plane)
-            moved = row.is_applied and _has_moved(row, record, image.header(chips[0]), plane)
+            headers = {chip.extver: image.header(chip) for chip in chips}
+            moved = row.is_applied and _is_done(row, record, headers, plane)
             if not source and not moved:
                 solutions.check(row, record)
             stays = row.stays or not row.leads(record.corners, row(record.corners))
+            stays = stays and not row.chip_shifts
             if moved or (row.is_applied and stays and record.wcsname.upper() == wcsname.upper()):
                 planned.append(AppliedSolution(name, row.filename, record.wcsname, done=True))
             elif row.is_applied:
-                wcss = {chip.extver: _new_wcs(chip, row, plane) for chip in chips}
+                wcss = {chip.extver: _new_wcs(chip, row, plane, name) for chip in chips}
                 planned.append(_Update(path, row, wcss, image.wcs_names))
             else:
                 reason = row.reason or f"it was {row.status}"
@@ -252,16 +254,42 @@ def _record(image, name, chips, plane):
     return solution.ExposureRecord.of(name, metadata, chips, plane)
 
 
-def _new_wcs(chip, row, plane):
+def _new_wcs(chip, row, plane, name):
+    """Return the WCS of a chip of the file `name` that follows a solution; None where it stays."""
+    shift = row.shift_of_chip.get(chip.extver)
+    wcs = chip.wcs if shift is None else correction.shifted_wcs(chip.wcs, shift)
     if row.stays:
-        return None
+        return None if shift is None else wcs
     # A third of the scatter, as for `Alignment.corrected_chips`.
     scatter = np.hypot(row.ra_rms, row.dec_rms) / pixel_scale(chip.wcs)
-    return corrected_wcs(chip.wcs, chip.shape, plane, row, allowed=scatter / 3)
+    try:
+        return corrected_wcs(wcs, chip.shape, plane, row, allowed=scatter / 3)
+    except DegenerateFit as error:
+        raise DegenerateFit(f"{name}: {error}") from error
+
+
+def _is_done(row, record, headers, plane):
+    """Whether the WCS is what this very solution has made of the one before.
+
+    `headers` are those of the chips by EXTVER.
+    """
+    if row.stays and row.chip_shifts:
+        return all(_has_shifted(headers[extver], shift)
+                   for extver, shift in row.shift_of_chip.items() if extver in headers)
+    first = next(iter(headers.values()))
+    return _has_moved(row, record, first, plane)
+
+
+def _has_shifted(header, shift):
+    """Whether the reference pixel is a shift away from where an archived WCS has it."""
+    now = np.array([header[f"CRPIX{i}"] for i in (1, 2)])
+    return any(np.allclose([header.get(f"CRPIX{i}{key}", np.nan) for i in (1, 2)], now - shift,
+                           rtol=0, atol=correction.SAME_POSITION)
+               for key in alternates.wcs_names(header) if key.strip())
 
 
 def _has_moved(row, record, header, plane):
-    """Whether the WCS is what this very solution has made of the one before."""
+    """Whether the first pixels and last ones of a WCS are where the map leads them."""
     corners = [[1, 1], [header.get("NAXIS1", 2), header.get("NAXIS2", 2)]]
     places = {}
     for key in {" ": "", **alternates.wcs_names(header)}:

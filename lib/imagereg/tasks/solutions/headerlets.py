@@ -1,4 +1,4 @@
-"""Headerlet files: check beforehand that they can be made, write them, attach them to images."""
+"""Headerlets of images: check beforehand that they can be made and written, and make them."""
 
 from __future__ import annotations
 
@@ -111,30 +111,29 @@ def _check_trial(path, hdus, chips):
             f"{path}: a headerlet would be off by {off:.3g} pixel when stwcs applies it")
 
 
-def write(path: str, solved: Iterable[rewrite.Solved], task: ParameterSet, *,
-          dry_run: bool = False) -> Any:
-    """Write the file of the headerlet of an image, which is not touched.
+def make(path: str, solved: Iterable[rewrite.Solved], task: ParameterSet) -> tuple[bytes, Any]:
+    """Make the headerlet of an image, which is not touched.
 
     Parameters
     ----------
     path : str
         The image.
     solved : iterable of (dict of int to (astropy.wcs.WCS or None), Solution)
-        New WCS of its chips by EXTVER, and what is known of them; see `rewrite.update_header`.
+        New WCS of its chips by EXTVER, and what is known of them; see `rewrite.header_change`.
     task : ParameterSet
         Of tweakreg.
-    dry_run : bool
-        Make it, and write nothing.
 
     Returns
     -------
-    stwcs.wcsutil.headerlet.HeaderletHDU
+    content : bytes
+        The headerlet as a file.
+    extension : stwcs.wcsutil.headerlet.HeaderletHDU
         The extension that attaches it to the image.
 
     Raises
     ------
     InputError
-        A file can't be written, or stwcs can't make the headerlet.
+        The image can't be read, or stwcs can't make the headerlet.
     """
     with files.opened(path) as image:
         extvers = [chip.extver for chip in files.read_chips(image, path)]
@@ -147,11 +146,7 @@ def write(path: str, solved: Iterable[rewrite.Solved], task: ParameterSet, *,
     words = _words(task)
     with _errors_of(path):
         made = headerlets.make_headerlet(hdus, _hdrname(task), **words)
-        content, extension = headerlets.file_and_extension(made)
-    name = file_name(path, task.hdrfile)
-    if not dry_run:
-        atomic.write_bytes(name, content)
-    return extension
+        return headerlets.file_and_extension(made)
 
 
 @contextlib.contextmanager
