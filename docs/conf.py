@@ -42,6 +42,12 @@ def draw_rooms(app):
     rooms["draw"](HERE / "_build" / "rooms.svg")
 
 
+def draw_figures(app):
+    """Simulate what the page on the algorithms shows."""
+    figures = runpy.run_path(str(HERE / "figures.py"))
+    figures["draw"](HERE / "_build" / "figures")
+
+
 def write_parameters(app):
     """Write the reference of the parameters from their declarations."""
     reference = runpy.run_path(str(HERE / "reference.py"))
@@ -57,5 +63,6 @@ def quote_wildcards(app, what, name, obj, options, lines):
 def setup(app):
     """Have parts made before the pages are read, and docstrings mended before numpydoc."""
     app.connect("builder-inited", draw_rooms)
+    app.connect("builder-inited", draw_figures)
     app.connect("builder-inited", write_parameters)
     app.connect("autodoc-process-docstring", quote_wildcards, priority=100)

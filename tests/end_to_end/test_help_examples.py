@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.io import fits
+from stock import BEFORE, NO_PLOTS, keep_gaia, stock
 
 from imagereg import tweakreg
 from imagereg.demo import simulate_visit
 from imagereg.interfaces.shell.cli import main
+from imagereg.parameters.gather import SOLUTION_TASKS, TASKS
 
 
 @pytest.fixture
@@ -51,15 +52,14 @@ def test_help_saved_to_a_file(tmp_path, monkeypatch, capsys):
 # ---- our own
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-HELP = {task: (ROOT / "help" / f"{task}.help").read_text(encoding="ascii")
-        for task in ("tweakreg", "imagefindpars", "refimagefindpars")}
-NO_PLOTS = {"see2dplot": False, "residplot": "No plot"}
+HELP = {task: (ROOT / "help" / f"{task}.help").read_text(encoding="ascii") for task in TASKS}
 
 
 def shell_examples():
     """Return the words of every command after a %, with its continued lines."""
     texts = [re.sub(r"\\\n *", "", text) for text in HELP.values()]
-    return [shlex.split(command) for text in texts for command in re.findall(r"^ *% tweakreg (.*)$", text, re.M)]
+    pattern = re.compile(rf"^ *% ((?:{'|'.join(TASKS)}) .*)$", re.M)
+    return [shlex.split(command) for text in texts for command in pattern.findall(text)]
 
 
 def python_examples(text):
@@ -78,24 +78,9 @@ def shown_files():
 def stocked(tmp_path_factory):
     """Make a folder with all that the examples name."""
     folder = tmp_path_factory.mktemp("stocked")
-    visit = simulate_visit(folder, seed=2, n_exposures=3, chip_shape=(200, 300), n_stars=80, full_well=1e9,
-                           flux_range=(2e4, 3e5), n_cosmic_rays=10, bad_pixels=10)
-    visit.files[-1].rename(folder / "deep_drz.fits")
-    names, lines = [path.name for path in visit.files[:-1]], []
-    for name, chips in zip(names, visit.chips[:-1], strict=True):
-        lists = [f"{name}_{chip.extver}.txt" for chip in chips]
-        for chip, own in zip(chips, lists, strict=True):
-            np.savetxt(folder / own, np.column_stack([chip.xy, chip.flux]))
-        lines.append(" ".join([name, *lists]))
-    stars = [f"{ra:.8f},{dec:.8f},1,1,0,0,2016" for ra, dec in visit.sky]
-    texts = shown_files() | {
-        "catalogs.txt": "\n".join(lines), "exposures.txt": "\n".join(names), "areas.reg": "269 128 9\n100 100 9\n",
-        "gaia.csv": "\n".join(["ra,dec,ra_error,dec_error,pmra,pmdec,ref_epoch", *stars])}
-    for name, text in texts.items():
+    stock(folder)
+    for name, text in shown_files().items():
         (folder / name).write_text(text)
-    columns = [fits.Column("MEMNAME", "14A", array=[name.partition("_")[0] for name in names]),
-               fits.Column("MEMTYPE", "14A", array=["EXP-DTH"] * len(names))]
-    fits.BinTableHDU.from_columns(columns).writeto(folder / "j99da1010_asn.fits")
     return folder
 
 
@@ -103,30 +88,36 @@ def stocked(tmp_path_factory):
 def in_stock(stocked, tmp_path, monkeypatch):
     """Work in a copy of that folder; stars of Gaia were fetched before."""
     monkeypatch.chdir(shutil.copytree(stocked, tmp_path / "work"))
-    kept = tmp_path / "home" / ".imagereg" / "catalogs" / "GAIADR3_150.00_+30.00_0.10.ecsv"
-    kept.parent.mkdir(parents=True)
-    shutil.copy("gaia.csv", kept)
+    keep_gaia(stocked, tmp_path / "home")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+def prepare(command):
+    """Do what an example with this command or option goes on from."""
+    if command in ("applywcs", "tweakback"):
+        shutil.copy("jdemo1aaq_flt.fits", "ib1g_flt.fits")
+    if command in BEFORE:
+        assert main([*BEFORE[command], "threshold=50", *NO_PLOTS]) == 0
 
 
 @pytest.mark.parametrize("words", shell_examples(), ids=" ".join)
 def test_shell_example(words, in_stock, capsys):
-    no_plots = [f"{name}={value}" for name, value in NO_PLOTS.items()]
-    needs = {"--restore": ["updatehdr=yes"], "--activate": ["headerlet=yes", "hdrname=MINE_1"], "--apply": []}
-    for option, before in needs.items():
-        if option in words:  # what the example before has done
-            assert main(["j*flt.fits", "threshold=50", *before, *no_plots]) == 0, "".join(capsys.readouterr())
-    aligns = {"--help", "--headerlets", *needs}.isdisjoint(words)
-    assert main([*words, *no_plots * aligns]) == 0, "".join(capsys.readouterr())
+    task, *words = words
+    for command in (task, *words):
+        prepare(command)
+    aligns = task == "tweakreg" and {"--help", "--headerlets", *BEFORE}.isdisjoint(words)
+    assert main([*words, *NO_PLOTS * aligns], task=task) == 0, "".join(capsys.readouterr())
 
 
-@pytest.mark.parametrize("task", HELP)
+@pytest.mark.parametrize("task", [task for task in TASKS if ">>>" in HELP[task]])
 def test_python_examples(task, in_stock, monkeypatch):
+    """All that is aligned in them is, and what works on solutions finds them."""
     results, original = [], tweakreg.TweakReg
+    prepare(task)
 
     @functools.wraps(original)
     def noted(*names, **parameters):
-        results.append(original(*names, **NO_PLOTS, **parameters))
+        results.append(original(*names, see2dplot=False, residplot="No plot", **parameters))
         return results[-1]
 
     monkeypatch.setattr(tweakreg, "TweakReg", noted)
@@ -134,12 +125,12 @@ def test_python_examples(task, in_stock, monkeypatch):
     space = {"image_xy": xy + 3.0, "ref_xy": xy}
     for statement in python_examples(HELP[task]):
         exec(statement, space)
-    assert [result.ok for result in results] == [True] * HELP[task].count(">>> tweakreg.TweakReg(") + \
-        [True] * HELP[task].count("= tweakreg.TweakReg(")
+    assert [result.ok for result in results] == [True] * len(re.findall(r"(?:>>>|=) tweakreg\.TweakReg\(", HELP[task]))
 
 
 def test_examples_are_found():
     """The patterns above see what a reader sees."""
-    assert len(shell_examples()) == sum(text.count("% tweakreg") for text in HELP.values()) > 10
+    assert {words[0] for words in shell_examples()} == {"tweakreg", *SOLUTION_TASKS}
+    assert len(shell_examples()) == sum(len(re.findall(r"^ *% ", text, re.M)) for text in HELP.values()) - 1
     assert [len(python_examples(text)) for text in HELP.values()] == [text.count("  >>> ") for text in HELP.values()]
     assert shown_files().keys() == {"myparam.cfg", "reference.cfg"}
