@@ -1,6 +1,7 @@
 """Settings and fixtures that several test modules share."""
 
 import os
+import signal
 import warnings
 
 import numpy as np
@@ -19,7 +20,12 @@ settings.load_profile("imagereg")
 
 
 def pytest_configure():
-    """Keep each process of pytest-xdist on a core of its own, which is all that its runs then find."""
+    """Keep each process of pytest-xdist on a core of its own, which is all that its runs then find.
+
+    Commands that get a Ctrl-C must not ignore it as what a shell runs in the background does, and what that starts.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

@@ -115,7 +115,7 @@ def test_two_visits_may_not_change_one_image(archive):
         run_batch("visits.txt", updatehdr=True)
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=120):
     """Wait until something is true, and return it."""
     end = time.monotonic() + seconds
     while not (value := condition()):

@@ -380,9 +380,10 @@ class _Search:
         fitted = dataclasses.replace(fitted, explained=share)
         is_outside = self._offset(fitted) > self.rules.searchrad
         if is_outside and len(fitted) < min(self.rules.minobj, _TELLING):
-            raise _failed(AmbiguousMatch, f"{len(fitted)} matches at an offset outside searchrad are "
-                          "what fields may have by accident: a larger searchrad, or "
-                          f"minobj={len(fitted)}, takes them", fitted)
+            raise _failed(
+                AmbiguousMatch, f"{len(fitted)} matches at an offset outside searchrad are what "
+                f"fields may have by accident: a larger searchrad, or minobj={len(fitted)}, takes "
+                "them", fitted)
         are_few = is_outside and len(fitted) < self.rules.minobj
         if not judge.explains(share.share, are_few=are_few):
             raise _failed(NotEnoughMatches, f"{len(fitted)} matches explain {share}", fitted)
