@@ -41,13 +41,10 @@ class Explained:
         Matches.
     n_predicted : int
         Sources that should match.
-    share_of_all : float
-        Of all that could match, down to the faintest of the shorter list.
     """
 
     n_pairs: int
     n_predicted: int
-    share_of_all: float
 
     @property
     def share(self) -> float:
@@ -82,8 +79,7 @@ def explained(image: PointSet, reference: PointSet, image_index: np.ndarray,
     in_ref[ref_index] = True
     n_common = int(min(in_image.sum(), in_ref.sum()))
     n_pairs = len(np.unique(ref_index))
-    share_of_all = n_pairs / max(n_common, n_pairs, 1)
-    best = Explained(n_pairs, max(n_common, n_pairs), share_of_all)
+    best = Explained(n_pairs, max(n_common, n_pairs))
     if not (np.isfinite(image.flux).any() and np.isfinite(reference.flux).any()):
         return best
     rank = np.maximum(_ranks(image.flux, in_image)[image_index],
@@ -94,7 +90,7 @@ def explained(image: PointSet, reference: PointSet, image_index: np.ndarray,
     if is_depth.any():
         share = np.where(is_depth, count / depth, 0)
         deepest = int(np.flatnonzero(share == share.max())[-1])
-        at_depth = Explained(int(count[deepest]), int(depth[deepest]), share_of_all)
+        at_depth = Explained(int(count[deepest]), int(depth[deepest]))
         best = max(best, at_depth, key=lambda one: one.share)
     return best
 

@@ -64,7 +64,7 @@ _N_PARTS = 2 + len(_BRIGHTEST)  # all sources, the brightest, the loneliest
 _TELLING = 7
 _FEW_EXPLAINED = 0.25  # of what should match; patterns may explain more
 _MOST_EXPLAINED = 0.5  # of what should match; nothing else can explain more
-# Of what should match, where it stays on its pixels although the headers say that it moves: nearly
+# Of the shorter list, where it stays on its pixels although the headers say that it moves: nearly
 # all does where the headers are wrong, a part only where there are defects and stars.
 _STARS_THAT_STAY = 0.8
 _FEW_FLUXES = 5  # magnitudes that say nothing about their scatter
@@ -122,7 +122,8 @@ def solve(image: PointSet, reference: PointSet, plane: TangentPlane, rules: Rule
         else:
             said = f"{n_fixed} sources that stay on the same pixels of the detector are left out"
             return dataclasses.replace(other, how="; ".join(filter(None, [other.how, said])))
-    if found and found.explained.share_of_all >= _STARS_THAT_STAY:
+    # On the detector the lists lie upon each other: no source is outside of the other one's area.
+    if found and len(found) >= _STARS_THAT_STAY * min(len(found.image), len(found.reference)):
         stay = (f"the sources stay on the same pixels of the detector, though the headers say that "
                 f"the telescope moved by {found.detector_fixed_shift:.1f} pixels")
         return dataclasses.replace(found, how="; ".join(filter(None, [found.how, stay])))
