@@ -38,7 +38,8 @@ def test_results_and_log_are_in_order_for_any_number_of_cores(cores, caplog, alo
         results = list(mapped(square, range(8), cores))
     assert [result[:2] for result in results] == [(n, n**2) for n in range(8)]
     assert caplog.messages == [f"item {n}" for n in range(8)]
-    assert ({pid for *_, pid in results} == {PARENT}) == (cores == 1 or len(os.sched_getaffinity(0)) == 1)
+    number = cores or len(os.sched_getaffinity(0))
+    assert ({pid for *_, pid in results} == {PARENT}) == (number == 1)
     assert not multiprocessing.active_children()
 
 
