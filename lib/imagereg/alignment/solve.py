@@ -15,12 +15,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from imagereg.alignment.evidence import (
-    FittedCandidate,
-    explained,
-    loneliest_half,
-    repetition,
-)
+from imagereg.alignment.evidence import FittedCandidate, explained, loneliest_half, repetition
 from imagereg.alignment.exposure import Rules
 from imagereg.alignment.fitting.fit import fit_linear
 from imagereg.alignment.fitting.weights import pair_errors
