@@ -1,6 +1,6 @@
-"""Draw the figures of algorithms.md: ``python docs/figures.py FOLDER``; conf.py does so too.
+"""Draw the figures of the manual: ``python docs/figures.py FOLDER``; conf.py does so too.
 
-All but the last one are of simulations that are run here; that one shows the table of the page.
+All but the last two are of simulations that are run here; those show tables of the pages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-PAGE = Path(__file__).resolve().parent / "algorithms.md"
+DOCS = Path(__file__).resolve().parent
 _OURS, _OTHER, _PLAIN = "#1f6fb4", "#d1602a", "#888888"
 
 
@@ -25,7 +25,7 @@ def draw(folder):
 
     matplotlib.use("Agg")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for drawing in (pixel_phase, shared_stars, accuracy, peers):
+    for drawing in (pixel_phase, shared_stars, accuracy, peers, programs):
         figure = drawing()
         figure.savefig(Path(folder) / f"{drawing.__name__}.svg")
 
@@ -125,7 +125,8 @@ def accuracy():
 
 def peers():
     """Show the table of measured accuracy as bars."""
-    rows = re.findall(r"^\| `(\w+)`.*?\| ([\d.]+) \| ([\d.]+) \| ([\d.]+)", PAGE.read_text(), re.M)
+    page = (DOCS / "algorithms.md").read_text()
+    rows = re.findall(r"^\| `(\w+)`.*?\| ([\d.]+) \| ([\d.]+) \| ([\d.]+)", page, re.M)
     names = [row[0] for row in rows]
     values = np.array([row[1:] for row in rows], dtype=float)
     figure, (ax,) = _panels(1)
@@ -137,6 +138,22 @@ def peers():
     ax.invert_yaxis()
     ax.legend()
     return figure
+
+
+def programs():
+    """Show the tables of CPU beside other programs."""
+    sys.path.insert(0, str(DOCS.parent / "tests" / "bench"))
+    from peers import SIZES, draw
+
+    page = (DOCS / "performance.md").read_text()
+    row = re.compile(r"^\| (\w[\w ]*)" + 3 * r" \| ([\d.]+) \(\d+\)", re.MULTILINE)
+    rows = []
+    for work in ("finding", "matching"):
+        table = page.partition(f"| {work}: CPU s")[2].partition("\n\n")[0]
+        for program, *cells in row.findall(table):
+            for size, cpu in zip(SIZES, cells, strict=True):
+                rows.append((work, size, program, float(cpu)))
+    return draw(rows)
 
 
 def _panels(number, **settings):

@@ -186,7 +186,7 @@ def main():
             for what, programs in {"finding": _FIND, "matching": _MATCH, "task": _TASKS}.items():
                 rows += compared(what, size, programs, folder, args)
     if args.plot:
-        draw(rows, args.plot)
+        draw(rows).savefig(args.plot)
     print()
     print(run([sys.executable, Path(__file__).with_name("costs.py"), "--runs", str(args.runs)]).output)
 
@@ -208,8 +208,8 @@ def compared(what, size, programs, folder, args):
     return rows
 
 
-def draw(rows, path):
-    """Draw the CPU of each program against the size: of a chip for finding, of a list for matching."""
+def draw(rows):
+    """Return a figure of the CPU of each program against the size: of a chip for finding, of a list for matching."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
@@ -225,7 +225,7 @@ def draw(rows, path):
         axes.set(title=what, xscale="log", yscale="log", xlabel=scale, ylabel="CPU, s")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize="small")
-    figure.savefig(path)
+    return figure
 
 
 if __name__ == "__main__":
