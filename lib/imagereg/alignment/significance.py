@@ -20,6 +20,9 @@ _RIVAL_SHARE = 0.7  # of the matches beyond chance; a grid of 4 by 4 moved by on
 # was not expected are believed only where they are most of it.
 _LEAST_SHARE = 0.1
 _MOST = 0.5
+# Matches at an offset that was not expected: unrelated fields may have three to six sources in
+# common (tests/bench/negatives.py).
+_TELLING = 7
 _RIVAL_DISTANCE = 3.0  # tolerances; nearer transforms are one and the same after a fit
 
 # Chance probabilities of offsets
@@ -87,6 +90,10 @@ class Judge:
     def is_repetition(self, share: float) -> bool:
         """Tell whether so large a share of the matches fits elsewhere that nothing is decided."""
         return share >= _RIVAL_SHARE
+
+    def may_be_accident(self, n_matches: int) -> bool:
+        """Tell whether unrelated fields have as many sources in common, at some offset."""
+        return n_matches < _TELLING
 
     def explains(self, share: float, *, are_few: bool) -> bool:
         """Tell whether the share that matches of what should match is enough to believe in it."""

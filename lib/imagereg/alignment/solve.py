@@ -54,9 +54,6 @@ _RIVAL_HEIGHT = 0.5  # of the first peak; a lower one is no rival
 # Of many sources that one list alone has, cosmic rays say, fewer are among the brightest.
 _BRIGHTEST = (50, 200)
 _N_PARTS = 2 + len(_BRIGHTEST)  # all sources, the brightest, the loneliest
-# Matches at an offset that was not expected: unrelated fields may have three to six sources in
-# common (tests/bench/negatives.py).
-_TELLING = 7
 _FEW_EXPLAINED = 0.25  # of what should match; patterns may explain more
 _MOST_EXPLAINED = 0.5  # of what should match; nothing else can explain more
 # Of the shorter list, where it stays on its pixels although the headers say that it moves: nearly
@@ -375,12 +372,12 @@ class _Search:
                           fitted.ref_index)
         fitted = dataclasses.replace(fitted, explained=share)
         is_outside = self._offset(fitted) > self.rules.searchrad
-        if is_outside and len(fitted) < min(self.rules.minobj, _TELLING):
+        are_few = is_outside and len(fitted) < self.rules.minobj
+        if are_few and judge.may_be_accident(len(fitted)):
             raise _failed(
                 AmbiguousMatch, f"{len(fitted)} matches at an offset outside searchrad are what "
                 f"fields may have by accident: a larger searchrad, or minobj={len(fitted)}, takes "
                 "them", fitted)
-        are_few = is_outside and len(fitted) < self.rules.minobj
         if not judge.explains(share.share, are_few=are_few):
             raise _failed(NotEnoughMatches, f"{len(fitted)} matches explain {share}", fitted)
         return fitted
