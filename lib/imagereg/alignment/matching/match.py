@@ -335,12 +335,12 @@ def _offset_histogram(image_xy, ref_tree, centre, searchrad):
     # One bin is centred on the first guess; half a bin beyond the box on all sides.
     bin_size = 2 * searchrad / (n_bins - 1)
     edges = centre[:, None] + bin_size * (np.arange(n_bins + 1) - n_bins / 2)
-    counts = np.zeros(n_bins**2, int)
+    histogram = np.zeros((n_bins, n_bins), np.float32)  # holds such numbers exactly
     for part in _differences(image_xy, ref_tree, centre, searchrad):
         column, row = np.floor((part - edges[:, 0]) / bin_size).astype(int).T
-        counts += np.bincount(row * n_bins + column, minlength=n_bins**2)
-    histogram = counts.reshape(n_bins, n_bins).astype(float)
-    if not counts.any():
+        counts = np.bincount(row * n_bins + column, minlength=n_bins**2)
+        histogram += counts.reshape(n_bins, n_bins)
+    if not histogram.any():
         text = f"no source has one of the reference within searchrad={searchrad:.4g} pixel"
         failure = NotEnoughMatches(text)
         nothing = np.empty(0, int)
@@ -374,10 +374,9 @@ def _peaks(histogram, edges):
 def _smoothed(histogram):
     """Return counts smoothed by 1/4, 1/2, 1/4 along both axes.
 
-    A peak between two bins must not look half as high as one in the middle of a bin. Single
-    precision holds the numbers exactly, and takes half of the time.
+    A peak between two bins must not look half as high as one in the middle of a bin.
     """
-    smooth = histogram.astype(np.float32)
+    smooth = histogram.copy()
     for along in (smooth, smooth.T):
         quarter = along / 4
         along /= 2

@@ -37,7 +37,6 @@ _N_KEPT = 12  # the best of these, which are counted on longer lists
 _N_MEDIUM = 1000  # sources of the list between the brightest and all
 _N_COMPACT = 25  # matched sources in which the symmetries of a pattern are looked for
 _RASTER = 1500  # cells along a side
-_HASH_FACTOR = np.int64(0x5851F42D4C957F2D)  # Knuth's multiplier: its powers mix all the bits
 _BORDER = 2  # cells beside these: neighbours of the outermost, and empty ones for what is outside
 _RIVAL_CHANCE = 1e-3  # a second transform less certain than this is no rival
 
@@ -267,43 +266,47 @@ def _pairs(transform, lists, radius):
 
 
 def _fitted(image, ref, parity):
-    """Fit by least squares; of one set of pairs, or of many along the first axis."""
+    """Fit by least squares; one set of pairs, or many along the second axis."""
     image = image if parity > 0 else np.conj(image)
-    image_mean = image.mean(axis=-1, keepdims=True)
-    ref_mean = ref.mean(axis=-1, keepdims=True)
+    image_mean = image.mean(axis=0)
+    ref_mean = ref.mean(axis=0)
     image = image - image_mean
     ref = ref - ref_mean
-    size = np.maximum((np.abs(image)**2).sum(axis=-1), 1e-300)
-    alpha = (np.conj(image) * ref).sum(axis=-1) / size
-    return _Similarity(alpha, ref_mean[..., 0] - alpha * image_mean[..., 0], parity)
+    size = np.maximum((image.real**2 + image.imag**2).sum(axis=0), 1e-300)
+    alpha = (np.conj(image) * ref).sum(axis=0) / size
+    return _Similarity(alpha, ref_mean - alpha * image_mean, parity)
 
 
 def _proposals(lists, counted):
     """Return the different transforms that equal triangles propose, best on `counted` first."""
-    points = np.abs(counted.image).max() * np.array([1, -1, 1j])
-    transforms = []
-    keys = []
-    counts = []
     raster = _Raster.of(counted)
+    counts = [np.empty(0, int)]
+    transforms = [np.empty((3, 0))]
     for batch in _transforms(lists):
         count = raster.counts(batch, counted.image)
         good = np.flatnonzero(count >= _MIN_MATCHES)
-        batch = _Similarity(batch.alpha[good], batch.beta[good], batch.parity)
-        places = batch(points[:, None]) / (8 * counted.tolerance)  # in cells of 8, one is enough
-        key = np.rint(np.concatenate([places.real, places.imag]).T).astype(np.int64)
-        keys.append(np.column_stack([key, np.full(len(good), batch.parity)]))
+        parity = np.full(len(good), batch.parity)
+        transforms.append(np.array([batch.alpha[good], batch.beta[good], parity]))
         counts.append(count[good])
-        transforms.append([batch.alpha, batch.beta])
-    if not keys:
-        return []
-    keys = np.concatenate(keys)
-    alpha, beta = np.concatenate(transforms, axis=1)
     order = np.argsort(-np.concatenate(counts), kind="stable")
-    # One number for each row of keys: numbers sort faster than rows.
-    hashes = keys[order] @ _HASH_FACTOR ** np.arange(1, keys.shape[1] + 1)
-    _, first = np.unique(hashes, return_index=True)
-    best = order[np.sort(first)[:_N_REFINED]]
-    return [_Similarity(alpha[row], beta[row], int(keys[row, -1])) for row in best]
+    transforms = np.concatenate(transforms, axis=1)[:, order]
+    size = np.abs(counted.image).max()
+    return [_Similarity(alpha, beta, int(parity.real))
+            for alpha, beta, parity in _different(transforms, size, 8 * counted.tolerance).T]
+
+
+def _different(transforms, size, cell):
+    """Return the first of the transforms (3, T) that put three places into different cells."""
+    points = size * np.array([1, -1, 1j])[:, None]
+    n_tried = 0
+    chosen = np.empty(0, int)
+    while len(chosen) < _N_REFINED and n_tried < transforms.shape[1]:
+        n_tried = 10 * max(n_tried, _N_REFINED)  # most often the first few hundred will do
+        alpha, beta, parity = transforms[:, :n_tried]
+        places = (alpha * np.where(parity.real > 0, points, points.conj()) + beta) / cell
+        keys = np.rint([*places.real, *places.imag, parity.real]).astype(np.int64)
+        chosen = np.sort(np.unique(keys, axis=1, return_index=True)[1])[:_N_REFINED]
+    return transforms[:, chosen]
 
 
 def _transforms(lists):
@@ -315,8 +318,8 @@ def _transforms(lists):
     left = _MOST_TRANSFORMS
     while high > _SMALLEST * lists.tolerance and left > 0:
         low = high / _SIZE_CLASS
-        in_image = image.shapes((image.size <= high) & (image.size > low))
-        in_ref = ref.shapes((ref.size < limit * high) & (ref.size > low / limit))
+        in_image = image[(image.size <= high) & (image.size > low)]
+        in_ref = ref[(ref.size < limit * high) & (ref.size > low / limit)]
         slack = max(_SLACK * lists.tolerance / low, 1e-6)
         i, j = alike(in_image, in_ref, slack=slack, limit=limit, most=left)
         left -= len(i)
@@ -324,8 +327,8 @@ def _transforms(lists):
         same = in_image.place[i].imag * in_ref.place[j].imag > 0
         for parity, chosen in ((1, same), (-1, ~same)):
             if chosen.any():
-                yield _fitted(lists.image[in_image.rows[i[chosen]]],
-                              lists.ref[in_ref.rows[j[chosen]]], parity)
+                yield _fitted(lists.image[in_image.rows[:, i[chosen]]],
+                              lists.ref[in_ref.rows[:, j[chosen]]], parity)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,71 +15,21 @@ import itertools
 import numpy as np
 
 _AT_ONCE = 4_000  # triangles whose like are looked for in one step
-_ROW = 2**24  # cells along the second axis, more than there are
+_CELLS_EACH = 8  # a finer table would be slow to make
+_BORDER = 2  # cells beside those in use
 # Vertices by the longest side, from 0 to 1, 1 to 2 or 2 to 0; and the same from its other end.
-_TURNS = np.array([[0, 1, 2], [1, 2, 0], [2, 0, 1], [1, 0, 2], [2, 1, 0], [0, 2, 1]])
+_TURNS = np.array([[0, 1, 2], [1, 2, 0], [2, 0, 1], [1, 0, 2], [2, 1, 0], [0, 2, 1]]).T
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Triangles:
-    """All triangles of some sources.
-
-    Parameters
-    ----------
-    z : (N,) ndarray of complex
-        Positions of the sources.
-    rows : (T, 3) ndarray of int
-        Vertices, as indices of sources; triangles of the first sources come first.
-    sides : (3, T) ndarray
-        From the first vertex to the second, from there to the third, and back.
-    size : (T,) ndarray
-        The longest side.
-    """
-
-    z: np.ndarray
-    rows: np.ndarray
-    sides: np.ndarray
-    size: np.ndarray
-
-    @classmethod
-    def of(cls, z: np.ndarray) -> Triangles:
-        """Make the triangles of sources (N,) that do not coincide."""
-        rows = _triples(len(z))
-        distance = np.abs(z[:, None] - z)
-        sides = np.array([distance[rows[:, i], rows[:, j]] for i, j in ((0, 1), (1, 2), (2, 0))])
-        size = sides.max(axis=0)
-        is_one = size > 0
-        return cls(z, rows[is_one], sides[:, is_one], size[is_one])
-
-    def shapes(self, chosen: np.ndarray) -> Shapes:
-        """Return the shapes of some triangles, (T,) bool."""
-        sides = self.sides[:, chosen]
-        longest = sides.argmax(axis=0)
-        to_second = np.take_along_axis(sides, (longest[None] + 1) % 3, axis=0)[0]
-        to_first = np.take_along_axis(sides, (longest[None] + 2) % 3, axis=0)[0]
-        in_turn = _TURNS[longest + 3 * (to_first > to_second)]
-        rows = np.take_along_axis(self.rows[chosen], in_turn, axis=1)
-        first, second, third = self.z[rows.T]
-        return Shapes(rows, (third - first) / (second - first), self.size[chosen])
-
-
-@functools.lru_cache(maxsize=8)  # of the lengths of lists that the search goes through
-def _triples(number):
-    """Return all choices (T, 3) of three among `number` sources, those of bright ones first."""
-    rows = np.array(list(itertools.combinations(range(number), 3)), dtype=np.intp).reshape(-1, 3)
-    rows = rows[np.argsort(rows[:, 2], kind="stable")]
-    rows.flags.writeable = False
-    return rows
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Shapes:
     """Triangles by their shapes.
 
     Parameters
     ----------
-    rows : (T, 3) ndarray of int
-        Vertices, those of the longest side first; of these the one nearer to the third vertex.
+    rows : (3, T) ndarray of int
+        Vertices, as indices of sources: those of the longest side first, and of these the one
+        nearer to the third.
     place : (T,) ndarray of complex
         Of the third vertex, where the first is at 0 and the second at 1.
     size : (T,) ndarray
@@ -90,19 +40,52 @@ class Shapes:
     place: np.ndarray
     size: np.ndarray
 
+    @classmethod
+    def of(cls, z: np.ndarray) -> Triangles:
+        """Make all triangles of sources (N,) that do not coincide; those of the first lead."""
+        rows = _triples(len(z))
+        distance = np.abs(z[:, None] - z)
+        sides = np.array([distance[rows[i], rows[j]] for i, j in ((0, 1), (1, 2), (2, 0))])
+        longest = sides.argmax(axis=0)
+        size = _row_of_each(sides, longest)
+        at_second = _row_of_each(sides, (longest + 1) % 3)
+        at_first = _row_of_each(sides, (longest + 2) % 3)
+        in_turn = _TURNS[:, longest + 3 * (at_first > at_second)]
+        rows = np.array([_row_of_each(rows, vertex) for vertex in in_turn])[:, size > 0]
+        first, second, third = z[rows]
+        return cls(rows, (third - first) / (second - first), size[size > 0])
+
     def __len__(self) -> int:
         """Return the number of triangles."""
-        return len(self.rows)
+        return len(self.size)
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> Triangles:
+        """Return some of the triangles."""
+        return Triangles(self.rows[:, chosen], self.place[chosen], self.size[chosen])
 
 
-def alike(image: Shapes, ref: Shapes, *, slack: float, limit: float,
+def _row_of_each(table, row):
+    """Return of each column the value in one row."""
+    return table.ravel().take(row * table.shape[1] + np.arange(table.shape[1]))
+
+
+@functools.lru_cache(maxsize=8)  # of the lengths of lists that the search goes through
+def _triples(number):
+    """Return all choices (3, T) of three among `number` sources, those of bright ones first."""
+    rows = np.array(list(itertools.combinations(range(number), 3)), dtype=np.intp).reshape(-1, 3)
+    rows = np.ascontiguousarray(rows[np.argsort(rows[:, 2], kind="stable")].T)
+    rows.flags.writeable = False
+    return rows
+
+
+def alike(image: Triangles, ref: Triangles, *, slack: float, limit: float,
           most: int) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs of triangles that are alike, mirrored or not, as indices into both.
 
     Parameters
     ----------
-    image, ref : Shapes
-        The triangles.
+    image, ref : Triangles
+        What is compared.
     slack : float
         Largest distance of the third vertices, in lengths of the longest side.
     limit : float
@@ -110,35 +93,35 @@ def alike(image: Shapes, ref: Shapes, *, slack: float, limit: float,
     most : int
         About how many pairs are looked for; those of the first triangles of the image are found.
     """
-    keys = _keys(ref.place, slack)
+    cell = max(slack, 1 / np.sqrt(_CELLS_EACH * max(len(ref), 1)))
+    row_length = int(1 / cell) + 2 * _BORDER  # places are within 0 to 0.5, 0 to 0.87
+    n_cells = (int(0.5 / cell) + 1 + 2 * _BORDER) * row_length
+    keys = _keys(ref.place, cell, row_length)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=n_cells))])
     order = np.argsort(keys, kind="stable")
-    keys = keys[order]
+    along, across = _axes(ref.place[order])
+    size = ref.size[order]
     parts = [np.empty((2, 0), np.intp)]
     left = most
     for start in range(0, len(image), _AT_ONCE):
+        some = image[start:start + _AT_ONCE]
         # Of every triangle the cells beside its own, three in a row of the second axis at a time.
-        own = _keys(image.place[start:start + _AT_ONCE], slack)
-        sorting = np.argsort(own)  # what is sorted is found several times faster
-        own = own[sorting] + np.array([[-_ROW], [0], [_ROW]])
-        first = np.empty_like(own)
-        number = np.empty_like(own)
-        first[:, sorting] = np.searchsorted(keys, own - 1)
-        number[:, sorting] = np.searchsorted(keys, own + 1, side="right")
-        number -= first
+        own = _keys(some.place, cell, row_length) + np.array([[-row_length], [0], [row_length]])
+        first = starts[own - 1]
+        number = starts[own + 2] - first
         too_many = np.cumsum(number.sum(axis=0)) > max(10 * left, number[:, 0].sum())
         number[:, too_many] = 0  # so that memory is bounded
         number = number.ravel()
-        first = first.ravel()
-        i = np.repeat(np.tile(np.arange(start, start + own.shape[1]), 3), number)
-        j = order[np.repeat(first - np.cumsum(number) + number, number) + np.arange(number.sum())]
-        along = ref.place.real[j] - image.place.real[i]
-        across = np.abs(ref.place.imag[j]) - np.abs(image.place.imag[i])
-        near = along**2 + across**2 <= slack**2
+        i = np.repeat(np.tile(np.arange(len(some)), 3), number)
+        j = np.repeat(first.ravel() - np.cumsum(number) + number, number) + np.arange(len(i))
+        some_along, some_across = _axes(some.place)
+        distance = (along[j] - some_along[i])**2 + (across[j] - some_across[i])**2
+        near = np.flatnonzero(distance <= slack**2)
         i = i[near]
         j = j[near]
-        ratio = ref.size[j] / image.size[i]
+        ratio = size[j] / some.size[i]
         in_range = (ratio <= limit) & (ratio >= 1 / limit)
-        parts.append(np.array([i[in_range], j[in_range]]))
+        parts.append(np.array([start + i[in_range], order[j[in_range]]]))
         left -= int(np.count_nonzero(in_range))
         if left <= 0:
             break
@@ -146,7 +129,12 @@ def alike(image: Shapes, ref: Shapes, *, slack: float, limit: float,
     return i, j
 
 
-def _keys(place, slack):
+def _axes(place):
+    """Return the coordinates of places, mirrored or not."""
+    return place.real.copy(), np.abs(place.imag)
+
+
+def _keys(place, cell, row_length):
     """Return the numbers of cells, mirrored or not; they follow each other on the second axis."""
-    cells = np.floor(place.real / slack) * _ROW + np.floor(np.abs(place.imag) / slack)
-    return cells.astype(np.int64)
+    row, column = np.floor(np.array(_axes(place)) / cell).astype(np.intp) + _BORDER
+    return row * row_length + column
