@@ -373,6 +373,13 @@ class Alignment:
         """Return the chips with the fit in their WCS; DegenerateFit where it can't follow."""
         return self._corrected if self.solved_chips is None else self.solved_chips
 
+    def with_reason(self, reason: str) -> Alignment:
+        """Return the same result for another reason; corrected chips are not worked out again."""
+        other = dataclasses.replace(self, reason=reason)
+        if "_corrected" in vars(self):
+            vars(other)["_corrected"] = self._corrected
+        return other
+
     @functools.cached_property
     def _corrected(self):
         chips = self._following(self.exposure.chips, self.fit, np.inf)

@@ -58,7 +58,7 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
         What they were aligned with, grown where ``rules.expand_refcat`` is on.
     """
     queue = Queue(exposures, plane, rules)
-    anchor = reference or _first_reference(queue, plane, rules)
+    anchor = reference or _first_reference(queue, queue.first(), plane, rules)
     aligner = _Aligner(plane, rules, review)
     reference = aligner.align_all(queue, anchor)
     for group in _groups(queue, plane, rules):
@@ -69,9 +69,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     return [_with_remarks(verdict) for verdict in verdicts], reference
 
 
-def _first_reference(queue, plane, rules):
-    """Return the reference made of the exposure that the queue takes for it."""
-    number = queue.first()
+def _first_reference(queue, number, plane, rules):
+    """Return the reference made of an exposure of the queue, by its index."""
     first = queue.exposures[number]
     visit = first.metadata.visit if rules.group == "visit" else ""
     queue.verdicts[number] = _reference_verdict(first, plane, rules)
@@ -107,8 +106,9 @@ def _groups(queue, plane, rules):
         if len(left) < 2 or queue.stopped:
             break
         part = Queue([queue.exposures[i] for i in left], plane, rules)
-        head = left[part.first()]
-        first = _first_reference(part, plane, rules)
+        number = part.first()
+        head = left[number]
+        first = _first_reference(part, number, plane, rules)
         found = _Aligner(plane, rules, None, is_trial=True).align_all(part, first)
         rows = [row for row, verdict in enumerate(part.verdicts)
                 if verdict.status is not Status.FAILED]
@@ -421,7 +421,7 @@ def _details(found, number):
 def _with_remarks(verdict):
     """Return a result whose reason says what its WCS does not put right: chips and distortion."""
     reasons = filter(None, [verdict.reason, *_loose_chips(verdict), *_distortion_left(verdict)])
-    return dataclasses.replace(verdict, reason="; ".join(reasons))
+    return verdict.with_reason("; ".join(reasons))
 
 
 def _loose_chips(verdict: Alignment) -> Iterator[str]:
