@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
+from imagereg.alignment.exposure import Chip, Exposure, Metadata
 from imagereg.alignment.fitting.fit import GEOMETRIES
 from imagereg.alignment.joint import CHIP_PIXELS, CHIP_SIGMA, solve_jointly
 from imagereg.alignment.matching.match import Candidate, PointSet
@@ -17,6 +17,7 @@ from imagereg.alignment.matching.placement import description, placed, rules_onc
 from imagereg.alignment.order import Queue, stars
 from imagereg.alignment.significance import is_needless, log10
 from imagereg.alignment.solve import FittedCandidate, solve
+from imagereg.alignment.verdict import Alignment, Rules
 from imagereg.catalogs import Reference
 from imagereg.errors import AlignmentError, NotEnoughSources
 from imagereg.wcs import Status, TangentPlane

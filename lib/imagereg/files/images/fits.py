@@ -206,8 +206,8 @@ def gain_of_errors(data: np.ndarray, errors: np.ndarray, bad: np.ndarray | None)
 
 
 @contextlib.contextmanager
-def read_image(path: str, *, flags_path: str | None = None,
-               needs_wcs: bool = True) -> Iterator[ImageFile]:
+def read_image(path: str, *, flags_path: str | None = None, needs_wcs: bool = True,
+               reads_wcs: bool = True) -> Iterator[ImageFile]:
     """Open an image once, and yield it as an `ImageFile`.
 
     Parameters
@@ -218,6 +218,8 @@ def read_image(path: str, *, flags_path: str | None = None,
         A file of its own that holds the data quality flags, see `instruments.quality_file`.
     needs_wcs : bool
         Refuse an image without a WCS; else its chips have None for it.
+    reads_wcs : bool
+        Read the WCS; else all chips have None for it, and astropy.wcs need not be loaded.
 
     Raises
     ------
@@ -235,7 +237,7 @@ def read_image(path: str, *, flags_path: str | None = None,
                                      "give one of its planes as an image of its own")
                 if axes < 2:
                     raise InputError(f"{path}[{index}] has {axes} axes, expected 2")
-            chips = tuple(read_chips(hdus, path, needs_wcs=needs_wcs))
+            chips = tuple(read_chips(hdus, path, needs_wcs=needs_wcs, reads_wcs=reads_wcs))
         flags = None
         if flags_path:
             with _as_input_error(flags_path):
@@ -312,28 +314,29 @@ def _is_on_sky(header: fits.Header) -> bool:
     return types in ({"RA", "DEC"}, {"GLON", "GLAT"}, {"ELON", "ELAT"})
 
 
-def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *,
-               needs_wcs: bool = True) -> list[Chip]:
+def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *, needs_wcs: bool = True,
+               reads_wcs: bool = True) -> list[Chip]:
     """Return the chips of an open file with the WCS under a letter; InputError for a bad WCS."""
     chips = []
     for index, extver in science(hdus, path).items():
-        wcs = _read_wcs(hdus, index, path, key, needs_wcs=needs_wcs)
+        has_wcs = _has_wcs(hdus, index, path, key, needs_wcs=needs_wcs)
+        wcs = _read_wcs(hdus, index, path, key) if has_wcs and reads_wcs else None
         chips.append(alignment.Chip(extver, wcs, hdus[index].shape))
     return chips
 
 
-def _read_wcs(hdus, index, path, key, *, needs_wcs):
-    """Read the WCS of an HDU under a letter; InputError where it is not usable.
-
-    None where there is none and none is needed.
-    """
-    header = hdus[index].header
-    if f"CTYPE1{key}".strip() not in header:
-        if not needs_wcs:
-            return None
+def _has_wcs(hdus, index, path, key, *, needs_wcs):
+    """Whether an HDU has a WCS under a letter; InputError where it has none and needs one."""
+    has_wcs = f"CTYPE1{key}".strip() in hdus[index].header
+    if needs_wcs and not has_wcs:
         raise InputError(f"{path}[{index}] has no celestial WCS")
+    return has_wcs
+
+
+def _read_wcs(hdus, index, path, key):
+    """Read the WCS of an HDU under a letter; InputError where it is not usable."""
     try:
-        wcs = distortion.read_wcs(header, hdus, key)
+        wcs = distortion.read_wcs(hdus[index].header, hdus, key)
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
         raise InputError(f"{path}[{index}] has a WCS that can't be read: "
