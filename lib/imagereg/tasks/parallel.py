@@ -163,13 +163,14 @@ def _work(function, items, numbers, connection):
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     _end_with_parent()
     records = _collected_log()
-    while packed := os.read(numbers, _NUMBER.size):
-        number, = _NUMBER.unpack(packed)
-        message = _Message(number)
-        records.clear()
-        with contextlib.suppress(Exception):  # it fails again in the parent, which raises
-            message = _Message(number, True, function(items[number]), records)
-        connection.send(message)
+    with ThreadPoolExecutor(1) as sender:  # so that nothing waits for a parent that is busy
+        while packed := os.read(numbers, _NUMBER.size):
+            number, = _NUMBER.unpack(packed)
+            message = _Message(number)
+            records.clear()
+            with contextlib.suppress(Exception):  # it fails again in the parent, which raises
+                message = _Message(number, True, function(items[number]), tuple(records))
+            sender.submit(connection.send, message)
 
 
 def _end_with_parent():

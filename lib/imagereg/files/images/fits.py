@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 # Rows of a chip whose errors tell the gain, spread over it: not all of ERR need be read.
 _ROWS_TELL = 128
+_ROWS_HINT = 16  # a first look, which mostly shows that the errors agree with the header
 _FEWEST_BRIGHT = 10  # pixels with more light than sky and readout that tell it
 # Factor between two gains that are the same: errors have flat fields and CTE in them, 3 % on HRC.
 _SAME_GAIN = 1.5
+_SURELY_SAME_GAIN = 1.2  # by a first look
 # Extensions that have the WCS of an image and are none: flags, errors and weights, by EXTNAME as
 # HST, JWST, LSST, NOIRLab and Euclid write it.
 _NO_PIXELS = re.compile(r"(?:^|[^A-Z])(?:DQ|MASK|BPM|FLAG|QUAL|ERR|SIGMA|VAR|IVM|WHT|WEIGHT|CONF|"
@@ -155,7 +157,10 @@ class ImageFile:
         errors = self._hdus["ERR", chip.extver].data if ("ERR", chip.extver) in self._hdus else None
         if errors is None or errors.shape != chip.shape:
             return stated
-        told = gain_of_errors(data, errors, bad)
+        told = gain_of_errors(data, errors, bad, _ROWS_HINT)
+        if max(told / stated, stated / told) < _SURELY_SAME_GAIN:
+            return stated
+        told = gain_of_errors(data, errors, bad, _ROWS_TELL)
         return told if max(told / stated, stated / told) > _SAME_GAIN else stated
 
     def _bad_pixels(self, chip, dqbits):
@@ -177,7 +182,8 @@ class ImageFile:
                                  "as 16,64") from error
 
 
-def gain_of_errors(data: np.ndarray, errors: np.ndarray, bad: np.ndarray | None) -> float:
+def gain_of_errors(data: np.ndarray, errors: np.ndarray, bad: np.ndarray | None,
+                   n_rows: int) -> float:
     """Return the electrons per count that the errors of bright pixels tell; NaN where none does.
 
     Parameters
@@ -186,8 +192,10 @@ def gain_of_errors(data: np.ndarray, errors: np.ndarray, bad: np.ndarray | None)
         Pixels, and the one-sigma error of each.
     bad : (ny, nx) ndarray of bool or None
         Pixels not to be used.
+    n_rows : int
+        How many rows to ask, spread over the chip.
     """
-    some = slice(None, None, max(len(data) // _ROWS_TELL, 1))
+    some = slice(None, None, max(len(data) // n_rows, 1))
     light = data[some].astype(float)
     with np.errstate(over="ignore", invalid="ignore"):
         variance = errors[some].astype(float) ** 2
