@@ -35,7 +35,7 @@ from imagereg.files.images import fits, instruments
 from imagereg.parameters import ParameterSet, Spec
 from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
-from imagereg.tasks.parallel import mapped
+from imagereg.tasks.parallel import is_worker, mapped
 
 if TYPE_CHECKING:
     from imagereg.detection import EffectivePSF
@@ -253,13 +253,14 @@ def _detect(image, *, parameters, exclusions, catalogs, needs_wcs):
                             relative_noise=_relative_noise(image, chip), excluded=mask,
                             chip=chip.extver, where=where)
 
+    is_sent = is_worker()  # its chips are not
     try:
         detections = []
         with read_image(image.path, flags_path=instruments.quality_file(image.path),
-                        needs_wcs=needs_wcs, reads_wcs=exclusions is not None) as opened:
+                        needs_wcs=needs_wcs, reads_wcs=bool(exclusions) or not is_sent) as opened:
             for exposure, metadata, chips in opened.exposures():
                 parts = [sources_of(opened, chip, metadata) for chip in chips]
-                detection = Detection(exposure, image.path, metadata)
+                detection = Detection(exposure, image.path, metadata, () if is_sent else chips)
                 detections.append(_with_sources(detection, parts))
         return detections
     except InputError as error:
@@ -273,12 +274,12 @@ def _failed(path, error):
 
 
 def _with_chips(detections, needs_wcs):
-    """Return the detections of a file with its chips.
+    """Return the detections of a file with its chips, which other processes do not send.
 
-    Their WCSs are read in the process that needs them: one that is pickled loses its last digits.
+    A WCS that is pickled loses its last digits.
     """
     path = detections[0].path
-    if detections[0].problem:
+    if detections[0].problem or detections[0].chips:
         return detections
     try:
         with read_image(path, needs_wcs=needs_wcs) as opened:

@@ -81,6 +81,11 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def is_worker() -> bool:
+    """Whether this process does pieces of work for another."""
+    return multiprocessing.current_process().daemon
+
+
 @dataclasses.dataclass(frozen=True)
 class _Message:
     """What a process sends of an item: whether it is done, its result, and what it logged."""
