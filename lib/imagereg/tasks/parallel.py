@@ -162,13 +162,14 @@ def _messages(connections):
 
 def _work(function, items, numbers, connection):
     """Do items until none is left, and send a message of each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-    _end_with_parent()
-    records = _collected_log()
-    with ThreadPoolExecutor(1) as sender:  # so that nothing waits for a parent that is busy
+    with ThreadPoolExecutor(1) as sender:  # so that no item waits for a parent that is busy
+        sender.submit(int)  # starts its thread while signals are blocked, which could spoil that
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends others
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        _end_with_parent()
+        records = _collected_log()
         while packed := os.read(numbers, _NUMBER.size):
             number, = _NUMBER.unpack(packed)
             message = _Message(number)
