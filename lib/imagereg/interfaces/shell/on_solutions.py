@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagereg.errors import ParameterError
-from imagereg.interfaces.shell.signals import stopped_by_signals
 from imagereg.interfaces.shell.words import Request
 from imagereg.parameters import ParameterSet, Spec
+from imagereg.tasks.signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from imagereg.interfaces.solutions import Outcome
