@@ -608,7 +608,7 @@ MUTATIONS = (
         "unit/files/test_expand_inputs.py::test_what_was_converted_is_kept"),
     Mutation(
         "wildcards unsorted", "files/inputs.py",
-        "paths = sorted(glob.glob(path))",
+        "paths = sorted(glob.glob(_with_lone_brackets_escaped(path)))",
         "paths = sorted(glob.glob(path), reverse=True)",
         "unit/files/test_expand_inputs.py::test_combinations"),
     Mutation(
