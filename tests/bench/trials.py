@@ -494,6 +494,8 @@ class Tally:
             self.kinds[key] = self.kinds.get(key, 0) + 1
             if self.kinds[key] <= self.examples:
                 print(f"{kind}: {case}: {complaint}", flush=True)
+        if self.trials % 1000 == 0:
+            print(f"{self.trials} tried   {self.failed} failed", file=sys.stderr, flush=True)
         if complaints and self.keep:
             for path in map(Path, files):
                 self.keep.mkdir(parents=True, exist_ok=True)
