@@ -230,7 +230,7 @@ MUTATIONS = (
         "unit/alignment/test_fit.py::test_all_errors_unknown_are_equal_errors"),
     Mutation(
         "match not mutual", "alignment/matching/match.py",
-        "mutual = back == image_index",
+        "mutual = back == np.arange(len(near))",
         "mutual = np.ones(len(back), bool)",
         "unit/alignment/test_match.py::test_pairs_are_mutual_nearest_neighbours"),
     Mutation(
