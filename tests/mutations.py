@@ -230,7 +230,7 @@ MUTATIONS = (
         "unit/alignment/test_fit.py::test_all_errors_unknown_are_equal_errors"),
     Mutation(
         "match not mutual", "alignment/matching/match.py",
-        "mutual = back == image_index",
+        "mutual = back == np.arange(len(near))",
         "mutual = np.ones(len(back), bool)",
         "unit/alignment/test_match.py::test_pairs_are_mutual_nearest_neighbours"),
     Mutation(
@@ -608,7 +608,7 @@ MUTATIONS = (
         "unit/files/test_expand_inputs.py::test_what_was_converted_is_kept"),
     Mutation(
         "wildcards unsorted", "files/inputs.py",
-        "paths = sorted(glob.glob(path))",
+        "paths = sorted(glob.glob(_with_lone_brackets_escaped(path)))",
         "paths = sorted(glob.glob(path), reverse=True)",
         "unit/files/test_expand_inputs.py::test_combinations"),
     Mutation(

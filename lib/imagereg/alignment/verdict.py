@@ -26,6 +26,9 @@ from imagereg.wcs import (
     pixel_to_sky,
 )
 
+# Pixels by which a WCS departs from a fit that moves far, and below which the error of both, of the
+# same order, adds nothing to that of the best centroids.
+_LINEAR = 0.1 * correction.SAME_SKY
 FEWEST_MATCHES = 4  # by which the odds can decide; three stars never are
 
 
@@ -278,10 +281,13 @@ class Alignment:
         deviations = [correction.deviation_from_fit(new.wcs, chip.wcs, shape=chip.shape,
                                                     plane=self.plane, fit=self.fit)
                       for new, chip in zip(chips, self.exposure.chips, strict=True)]
-        if max(deviations, default=0.0) < correction.SAME_SKY:  # catalogs alone have no chips
+        if max(deviations, default=0.0) < _LINEAR:  # catalogs alone have no chips
             return chips
-        # A fit that moves far is linear on the plane in a first approximation only: what is left of
-        # the matches once the chips have moved is fitted again.
+        # A fit that moves far is linear on the plane in a first approximation only: the chips are
+        # moved as rigid bodies, and what is left of the matches then is fitted.
+        middle = self.image_xy[self.fit.used].mean(axis=0)
+        rotation = correction.rotation_of_sky(self.plane, self.fit, middle)
+        chips = self._following(self.exposure.chips, rotation, np.inf)
         return self._following(chips, self._refitted(chips), self._allowed_deviation)
 
     def _following(self, chips, fit, allowed):
