@@ -14,10 +14,10 @@ import itertools
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
-from imagereg.alignment.exposure import FEWEST_MATCHES, Rules
 from imagereg.alignment.fitting.fit import LinearFit
 from imagereg.alignment.matching.match import Candidate, PointSet
 from imagereg.alignment.significance import detector_fixed_shift, log10_poisson, probability
+from imagereg.alignment.verdict import FEWEST_MATCHES, Rules
 
 # Repetition is looked for in so many matched sources around the middle, fewer in long lists.
 _SMALLEST_CORE, _LARGEST_CORE = 50, 200

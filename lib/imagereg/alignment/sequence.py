@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
+from imagereg.alignment.exposure import Chip, Exposure, Metadata
 from imagereg.alignment.fitting.fit import GEOMETRIES
 from imagereg.alignment.joint import CHIP_PIXELS, CHIP_SIGMA, solve_jointly
-from imagereg.alignment.matching.match import Candidate, PointSet
+from imagereg.alignment.matching.match import Candidate, PointSet, pair_at
 from imagereg.alignment.matching.placement import description, placed, rules_once_placed
 from imagereg.alignment.order import Queue, stars
 from imagereg.alignment.significance import is_needless, log10
 from imagereg.alignment.solve import FittedCandidate, solve
+from imagereg.alignment.verdict import Alignment, Rules
 from imagereg.catalogs import Reference
-from imagereg.errors import AlignmentError, NotEnoughSources
+from imagereg.errors import AlignmentError, NotEnoughMatches, NotEnoughSources
 from imagereg.wcs import Status, TangentPlane
 
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
@@ -161,10 +162,7 @@ class _Aligner:
             merged = Exposure(names, "", metadata, (), sources[rows])
             found, = _align_together([merged], reference, self.plane, rules)
             if found.changes:
-                pairs = found.fit.used
-                partners = np.full(len(sources), -1)
-                partners[rows[found.rows[pairs]]] = found.ref_rows[pairs]
-                verdicts = [_followed(_within_group(alignment, found, partners, self.rules))
+                verdicts = [_followed(_within_group(alignment, found, self.rules))
                             for alignment in group.alignments]
                 return self._accepted(queue, group.members, verdicts, reference)
         return reference
@@ -339,30 +337,20 @@ def _followed(verdict):
     return verdict
 
 
-def _within_group(alignment, found, partners, rules):
+def _within_group(alignment, found, rules):
     """Return the alignment of an exposure whose group is aligned.
 
-    `alignment` is that with the group, `found` that of the group with the reference, and `partners`
-    has the row in the reference of each source of the group, or -1.
+    `alignment` is that with the group, `found` that of the group with the reference, of which those
+    sources that it uses are matched.
     """
     exposure = alignment.exposure
-    rows = np.arange(len(exposure.sources))
-    ref_rows = partners[:len(rows)]  # the sources of the first one come first
     fit = found.fit
-    if alignment.fit is not None:
-        used = alignment.fit.used
-        rows = alignment.rows[used]
-        ref_rows = partners[alignment.ref_rows[used]]
     if alignment.changes:
         fit = fit.after(alignment.fit)
         richer = max(found.fit, alignment.fit, key=lambda one: GEOMETRIES.index(one.geometry))
         fit = dataclasses.replace(fit, geometry=richer.geometry,
                                   covariance=fit.covariance + alignment.fit.covariance)
-    elif alignment.status is Status.UNCHANGED and alignment.fit is None:
-        rows = rows[:0]
-        ref_rows = ref_rows[:0]
-    rows = rows[ref_rows >= 0]
-    ref_rows = ref_rows[ref_rows >= 0]
+    rows, ref_rows = _partners(exposure, found, fit, rules.tolerance)
     image_xy = found.plane.sky_to_plane(exposure.sources.sky[rows])
     ref_xy = found.plane.sky_to_plane(found.reference.sky[ref_rows])
     fit = dataclasses.replace(fit, residuals=ref_xy - fit(image_xy), used=np.ones(len(rows), bool))
@@ -374,6 +362,18 @@ def _within_group(alignment, found, partners, rules):
     return dataclasses.replace(
         found, exposure=exposure, status=status, reason=reason, fit=fit,
         rows=rows, ref_rows=ref_rows, image_xy=image_xy, ref_xy=ref_xy)
+
+
+def _partners(exposure, found, fit, tolerance):
+    """Pair the sources of an exposure with those of the reference that its group uses."""
+    used = np.unique(found.ref_rows[found.fit.used])
+    image = PointSet.of(fit(found.plane.sky_to_plane(exposure.sources.sky)))
+    reference = PointSet.of(found.plane.sky_to_plane(found.reference.sky[used]))
+    try:
+        pairs = pair_at(image, reference, (0, 0), tolerance=tolerance, separation=0)
+    except NotEnoughMatches:
+        return np.empty(0, int), np.empty(0, int)
+    return pairs.image_index, used[pairs.ref_index]
 
 
 def _parity_verdict(verdict):

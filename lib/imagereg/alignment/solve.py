@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from imagereg.alignment.evidence import FittedCandidate, explained, loneliest_half, repetition
-from imagereg.alignment.exposure import Rules
 from imagereg.alignment.fitting.fit import fit_linear
 from imagereg.alignment.fitting.weights import pair_errors
 from imagereg.alignment.matching.match import (
@@ -36,6 +35,7 @@ from imagereg.alignment.significance import (
     n_trials_of_offset,
     pairs_on_same_pixel,
 )
+from imagereg.alignment.verdict import Rules
 from imagereg.errors import (
     AlignmentError,
     AmbiguousMatch,

@@ -37,7 +37,10 @@ log = logging.getLogger(__name__)
 
 
 def mapped(
-    function: Callable[[Item], Outcome], items: Sequence[Item], num_cores: int | None
+    function: Callable[[Item], Outcome],
+    items: Sequence[Item],
+    num_cores: int | None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[Outcome]:
     """Yield ``function(item)`` of each item in order, the same whatever the number of cores.
 
@@ -52,6 +55,8 @@ def mapped(
         What it takes.
     num_cores : int or None
         Pieces that are done at a time; None for as many as there are cores.
+    meanwhile : callable, optional
+        What this process does first where others do the pieces.
 
     Raises
     ------
@@ -63,7 +68,7 @@ def mapped(
         if number < 2:
             yield from map(function, items)
         elif sys.platform == "linux" and threading.active_count() == 1:
-            yield from _in_processes(function, items, number)
+            yield from _in_processes(function, items, number, meanwhile)
         else:
             with ThreadPoolExecutor(number) as pool:
                 yield from pool.map(function, items)
@@ -76,6 +81,11 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def is_worker() -> bool:
+    """Whether this process does pieces of work for another."""
+    return multiprocessing.current_process().daemon
+
+
 @dataclasses.dataclass(frozen=True)
 class _Message:
     """What a process sends of an item: whether it is done, its result, and what it logged."""
@@ -86,7 +96,7 @@ class _Message:
     records: Sequence[logging.LogRecord] = ()
 
 
-def _in_processes(function, items, n_processes):
+def _in_processes(function, items, n_processes, meanwhile):
     """Yield the results of processes, each of which takes the next item when it has done one."""
     numbers = os.memfd_create("items")  # a position that all processes share: none is done twice
     workers: list[tuple[Any, Connection]] = []
@@ -95,6 +105,8 @@ def _in_processes(function, items, n_processes):
         os.lseek(numbers, 0, os.SEEK_SET)
         for _ in range(n_processes):
             workers.append(_started(function, items, numbers))
+        if meanwhile:
+            meanwhile()
         messages = _in_order([connection for _, connection in workers], len(items))
         for item, message in zip(items, messages, strict=True):
             for record in message.records:
@@ -150,19 +162,21 @@ def _messages(connections):
 
 def _work(function, items, numbers, connection):
     """Do items until none is left, and send a message of each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-    _end_with_parent()
-    records = _collected_log()
-    while packed := os.read(numbers, _NUMBER.size):
-        number, = _NUMBER.unpack(packed)
-        message = _Message(number)
-        records.clear()
-        with contextlib.suppress(Exception):  # it fails again in the parent, which raises
-            message = _Message(number, True, function(items[number]), records)
-        connection.send(message)
+    with ThreadPoolExecutor(1) as sender:  # so that no item waits for a parent that is busy
+        sender.submit(int)  # starts its thread while signals are blocked, which could spoil that
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends others
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        _end_with_parent()
+        records = _collected_log()
+        while packed := os.read(numbers, _NUMBER.size):
+            number, = _NUMBER.unpack(packed)
+            message = _Message(number)
+            records.clear()
+            with contextlib.suppress(Exception):  # it fails again in the parent, which raises
+                message = _Message(number, True, function(items[number]), tuple(records))
+            sender.submit(connection.send, message)
 
 
 def _end_with_parent():

@@ -43,6 +43,27 @@ def test_results_and_log_are_in_order_for_any_number_of_cores(cores, caplog, alo
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_the_parent_does_meanwhile_keeps_nobody_waiting(cores, tmp_path, alone):
+    """More results than a pipe holds are made before the first one is taken."""
+    done = tmp_path / "done"
+    done.touch()
+
+    def fill(number):
+        with done.open("ab") as file:
+            file.write(b".")
+        return bytes(10**6)
+
+    def wait_for_all():
+        patience = time.monotonic() + 5
+        while done.stat().st_size < 4 and time.monotonic() < patience:
+            time.sleep(0.01)
+        (tmp_path / f"seen {done.stat().st_size}").touch()
+
+    assert list(map(len, mapped(fill, range(4), cores, wait_for_all))) == 4 * [10**6]
+    assert (tmp_path / "seen 4").exists() == (cores > 1)
+
+
 def test_an_error_is_raised_where_it_belongs(alone):
     def fail(number):
         if number == 3:

@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from imagereg.alignment.exposure import Exposure, Rules
+from imagereg.alignment.exposure import Exposure
 from imagereg.alignment.matching.match import Candidate, PointSet
 from imagereg.alignment.matching.pattern import match_patterns
+from imagereg.alignment.verdict import Rules
 from imagereg.errors import NotEnoughSources
 from imagereg.wcs import TangentPlane, correction, orientation, pixel_scale
 
