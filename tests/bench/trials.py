@@ -329,9 +329,10 @@ class Server:
             return Outcome(status, *_printed(output), seconds, cpu, megabytes, stopped)
 
     def close(self):
-        """Let the process end."""
+        """End the process."""
         if self._pid:
             self._connection.close()
+            os.kill(self._pid, signal.SIGKILL)  # another server may hold the pipe open
             self._wait()
 
     def _wait(self):

@@ -18,12 +18,16 @@ import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_message
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
+
+from imagereg.errors import InputError
+from imagereg.files import atomic
 
 _NUMBER = struct.Struct("i")
 _ENDING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
@@ -72,6 +76,52 @@ def mapped(
         else:
             with ThreadPoolExecutor(number) as pool:
                 yield from pool.map(function, items)
+
+
+def write_each(
+    planned: Iterable[Item], write: Callable[[Item], None]
+) -> tuple[list[Item], BaseException | None]:
+    """Write what is planned, several files at a time while others are planned, up to an error.
+
+    Files in work are finished whatever happens; the others stay as they are.
+
+    Parameters
+    ----------
+    planned : iterable
+        What is to be written; an InputError that it raises ends the writing.
+    write : callable
+        Writes one of them, in a thread: it mostly waits for the disk.
+
+    Returns
+    -------
+    written : list
+        What was written, in order.
+    error : BaseException or None
+        The first error.
+    """
+    pool = ThreadPoolExecutor(atomic.WRITERS)
+    writing: dict[Future, Item] = {}
+    errors: list[BaseException] = []
+    try:
+        for each in planned:
+            writing[pool.submit(write, each)] = each
+            if any(future.done() and future.exception() for future in writing):
+                break
+        wait(writing, return_when=FIRST_EXCEPTION)
+    except InputError as error:
+        errors.append(error)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    written = []
+    for future, each in writing.items():
+        if future.cancelled():
+            continue
+        failure = future.exception()
+        if failure:
+            errors.append(failure)
+        else:
+            written.append(each)
+    return written, next(iter(errors), None)
 
 
 def available_cores() -> int:
@@ -153,7 +203,7 @@ def _in_order(connections, number):
 def _messages(connections):
     """Yield what processes send until all have ended."""
     while connections:
-        for connection in wait(connections):
+        for connection in wait_for_message(connections):
             try:
                 yield connection.recv()
             except (EOFError, OSError):

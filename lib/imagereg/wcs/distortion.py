@@ -66,12 +66,10 @@ def linear_wcs(header: fits.Header, key: str = " ") -> WCS:
 
 def without_sip_and_tables(header: fits.Header) -> fits.Header:
     """Return a header without the keywords of a distortion by SIP and tables."""
-    header = header.copy()
-    for keyword in list(header):
-        if _SIP_OR_TABLE.match(keyword):
-            header.remove(keyword, ignore_missing=True, remove_all=True)
-        elif keyword.startswith("CTYPE"):
-            header[keyword] = header[keyword].removesuffix("-SIP")
+    cards = [card for card in header.cards if not _SIP_OR_TABLE.match(card.keyword)]
+    header = fits.Header(cards).copy()
+    for keyword in header["CTYPE*"]:
+        header[keyword] = header[keyword].removesuffix("-SIP")
     return header
 
 

@@ -14,8 +14,9 @@ import psutil
 import pytest
 from threadpoolctl import threadpool_info
 
+from imagereg.errors import InputError
 from imagereg.tasks.exposures import Detection
-from imagereg.tasks.parallel import mapped
+from imagereg.tasks.parallel import mapped, write_each
 
 PARENT = os.getpid()
 log = logging.getLogger("imagereg.tests")
@@ -138,6 +139,31 @@ def test_blas_has_one_thread_in_each(cores, alone):
         return {pool["num_threads"] for pool in threadpool_info()}
 
     assert list(mapped(threads, range(2), cores)) == [{1}, {1}]
+
+
+def test_writing_stops_at_the_first_error():
+    """What is in work is finished, and it is said what was written."""
+    def planned():
+        for number in range(100):
+            time.sleep(0.005)
+            yield number
+
+    def write(number):
+        if number == 2:
+            raise InputError("no space")
+
+    written, error = write_each(planned(), write)
+    assert written[:2] == [0, 1] and 2 not in written and len(written) < 50
+    assert str(error) == "no space"
+
+
+def test_an_error_of_the_plan_leaves_what_is_written():
+    def planned():
+        yield 0
+        raise InputError("no such file")
+
+    written, error = write_each(planned(), lambda number: None)
+    assert (written, str(error)) == ([0], "no such file")
 
 
 def test_a_problem_comes_through(alone):
