@@ -318,15 +318,14 @@ def _thinned(image_xy, ref_tree, radius):
 
 def _differences(image_xy, ref_tree, centre, radius):
     """Yield the differences reference minus image within a box around `centre`, in portions."""
-    tree = cKDTree(image_xy + centre)
+    whole = cKDTree(image_xy + centre)
     portion = np.zeros(len(image_xy), int)
-    if tree.count_neighbors(ref_tree, radius, p=np.inf) > _PAIRS_AT_ONCE:
-        n_each = ref_tree.query_ball_point(tree.data, radius, p=np.inf, return_length=True)
+    if whole.count_neighbors(ref_tree, radius, p=np.inf) > _PAIRS_AT_ONCE:
+        n_each = ref_tree.query_ball_point(whole.data, radius, p=np.inf, return_length=True)
         portion = np.cumsum(n_each) // _PAIRS_AT_ONCE
     for number in np.unique(portion):
         some = image_xy[portion == number]
-        if len(some) < tree.n:
-            tree = cKDTree(some + centre)
+        tree = whole if len(some) == whole.n else cKDTree(some + centre)
         pairs = tree.sparse_distance_matrix(ref_tree, radius, p=np.inf, output_type="ndarray")
         yield ref_tree.data[pairs["j"]] - some[pairs["i"]]
 
