@@ -354,7 +354,8 @@ def _read_wcs(hdus, index, path, key):
             raise ValueError("not all of its numbers are finite")
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
-        raise InputError(f"{path}[{index}] has a WCS that can't be read: "
+        kind = hdus[index].header.get(f"CTYPE1{key}".strip())
+        raise InputError(f"{path}[{index}] has a WCS of type {kind} that can't be read: "
                          f"{reason(error)}") from error
     if not usable:
         raise InputError(f"{path}[{index}] has no celestial WCS")
