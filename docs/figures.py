@@ -1,6 +1,6 @@
 """Draw the figures of the manual: ``python docs/figures.py FOLDER``; conf.py does so too.
 
-All but the last two are of simulations that are run here; those show tables of the pages.
+All but the last three are of simulations that are run here; those show tables of the pages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def draw(folder):
 
     matplotlib.use("Agg")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for drawing in (pixel_phase, shared_stars, accuracy, peers, programs):
+    for drawing in (pixel_phase, shared_stars, accuracy, peers, programs, mosaic):
         figure = drawing()
         figure.savefig(Path(folder) / f"{drawing.__name__}.svg")
 
@@ -154,6 +154,26 @@ def programs():
             for size, cpu in zip(SIZES, cells, strict=True):
                 rows.append((work, size, program, float(cpu)))
     return draw(rows)
+
+
+def mosaic():
+    """Show the table of large mosaics, with the power of the number of exposures that fits it."""
+    page = (DOCS / "performance.md").read_text()
+    table = page.partition("## Large mosaics")[2].partition("## ")[0]
+    rows = re.findall(r"^\| (\d+) \| [\d,]+ \| ([\d.]+) \| (\d+) \|", table, re.MULTILINE)
+    exposures, cpu, megabytes = np.array(rows, dtype=float).T
+    figure, axes = _panels(2)
+    for ax, values, label in zip(axes, (cpu, megabytes), ("CPU, s", "memory, MB"), strict=True):
+        power, factor = np.polyfit(np.log(exposures), np.log(values), 1)
+        ax.loglog(exposures, values, "o", color=_OURS)
+        ax.loglog(exposures, np.exp(factor) * exposures**power, color=_OURS, linewidth=0.8,
+                  label=f"power {power:.2f}")
+        ax.set(xlabel="exposures of 3,000 stars", ylabel=label)
+        for axis, marks in ((ax.xaxis, exposures), (ax.yaxis, values)):
+            axis.set_ticks(marks, [f"{mark:g}" for mark in marks])
+            axis.set_ticks([], minor=True)
+        ax.legend()
+    return figure
 
 
 def _panels(number, **settings):

@@ -7,6 +7,7 @@ import numpy as np
 from astropy.wcs import WCS, FITSFixedWarning
 from fields import fit_linear, rotated
 
+from imagereg.files.images import rewrite
 from imagereg.wcs import correction
 from imagereg.wcs.correction import Solution, corrected_wcs
 from imagereg.wcs.plane import TangentPlane, pixel_to_sky
@@ -61,3 +62,8 @@ def celestial(header):
         del header[name]
     header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
     return header
+
+
+def update_header(path, solved, *, wcsname, reuse=False, **options):
+    """Give the science headers of a file a new primary WCS; see `rewrite.header_change` and `rewrite.rewrite`."""
+    return rewrite.rewrite(path, rewrite.header_change(path, solved, wcsname=wcsname, reuse=reuse), **options)

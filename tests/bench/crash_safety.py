@@ -24,7 +24,7 @@ _IMAGES, _SHAPE = 6, (512, 1024)
 def update(paths):
     """Update the headers of files; run in a process of its own."""
     from imagereg.files.images.fits import read_image
-    from imagereg.files.images.rewrite import update_header
+    from imagereg.files.images.rewrite import header_change, rewrite
     from imagereg.wcs.correction import Solution
 
     exposures = []
@@ -36,7 +36,7 @@ def update(paths):
     for path, wcss in zip(paths, exposures, strict=True):
         for wcs in wcss.values():
             wcs.wcs.crval = wcs.wcs.crval + 1e-4
-        update_header(path, [(wcss, Solution(nmatches=50))], wcsname="KILLED")
+        rewrite(path, header_change(path, [(wcss, Solution(nmatches=50))], wcsname="KILLED"))
 
 
 def started(paths):

@@ -2,7 +2,8 @@
 
 The commands are run as users run them, by `python -m imagereg`, but in a fork of this process,
 which has imported everything before: a trial costs milliseconds. A trial may be killed, may be
-given little memory, and may have something broken in it first (`prepare`).
+given little memory, and may have something broken in it first (`prepare`). A `Server` runs several
+commands one after the other in one fork, as a notebook does, which costs less still.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import argparse
 import concurrent.futures.thread
 import dataclasses
+import gc
 import hashlib
 import importlib
 import logging
+import multiprocessing
 import os
 import resource
 import runpy
@@ -106,6 +109,8 @@ def warm():
         warnings.simplefilter("ignore")  # of what others wrote
         for name in _MODULES:
             importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy all that it looks at
 
 
 def start(words, folder, output, *, prepare=None, megabytes=None):
@@ -145,38 +150,65 @@ def start(words, folder, output, *, prepare=None, megabytes=None):
 
 
 def _trial(words, folder, output, prepare, megabytes):
-    """Be the command; return its exit status."""
+    """Be the command in a process of its own; return its exit status."""
+    _be_new(folder)
+    _redirect(output)
+    _limit(megabytes)
+    if prepare:
+        prepare()
+    status = _run(words)
+    concurrent.futures.thread._python_exit()
+    return _ended(status)
+
+
+def _be_new(folder):
+    """Undo what this process has of the one that was forked."""
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdin = open(0, closefd=False)
+
+
+def _limit(megabytes):
+    """Let the address space grow by so much, 1e6 bytes, and no further."""
+    if megabytes:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + int(megabytes * 1e6)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _redirect(output):
+    """Let standard output and standard error be the files `out` and `err` of a folder."""
+    for number, name in ((1, "out"), (2, "err")):
+        descriptor = os.open(output / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdout = open(1, "w", closefd=False, errors="strict")
+    sys.stderr = open(2, "w", closefd=False, errors="backslashreplace", buffering=1)
+
+
+def _run(words):
+    """Run the command; return its exit status."""
     # As a new interpreter does, wherever this one has pytest collect warnings and log records.
     logging.getLogger().handlers.clear()
     warnings.showwarning = _show
     warnings.resetwarnings()
     for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", kind)
-    for number, name in ((1, "out"), (2, "err")):
-        descriptor = os.open(output / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(descriptor, number)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", closefd=False, errors="strict")
-    sys.stderr = open(2, "w", closefd=False, errors="backslashreplace", buffering=1)
     sys.argv = ["tweakreg", *words]
-    if megabytes:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + int(megabytes * 1e6)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    if prepare:
-        prepare()
-    status = 0
     try:
         runpy.run_module("imagereg", run_name="__main__", alter_sys=False)
     except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:
         traceback.print_exc()
-        status = 1
+        return 1
+    return 0
+
+
+def _ended(status):
+    """Wait for what the command leaves, as an interpreter does; return the exit status."""
     _wait_for_threads()
     try:
         if sys.stdout:
@@ -189,7 +221,6 @@ def _trial(words, folder, output, prepare, megabytes):
 
 def _wait_for_threads():
     """Wait for threads as an interpreter does at its end: for those that have begun."""
-    concurrent.futures.thread._python_exit()
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon and thread.is_alive():
             thread.join()
@@ -226,23 +257,26 @@ def finish(pid, output, *, started, seconds=60):
             stopped = True
         time.sleep(pause)
         pause = min(2 * pause, 0.01)
-    status = os.waitstatus_to_exitcode(code)
-    out, err = (
-        (Path(output) / name).read_text(errors="surrogateescape")
-        if (Path(output) / name).exists()
-        else ""
-        for name in ("out", "err")
-    )
-    grown = max(0, used.ru_maxrss - before) * 1024 / 1e6
     return Outcome(
-        status if status >= 0 else 128 - status,
-        out,
-        err,
+        _as_shell(code),
+        *_printed(output),
         time.perf_counter() - started,
         used.ru_utime + used.ru_stime,
-        grown,
+        max(0, used.ru_maxrss - before) * 1024 / 1e6,
         stopped,
     )
+
+
+def _as_shell(code):
+    """Return the exit status that a shell shows for what waiting for a process returned."""
+    status = os.waitstatus_to_exitcode(code)
+    return status if status >= 0 else 128 - status
+
+
+def _printed(output):
+    """Return what a trial printed on standard output and on standard error."""
+    paths = (Path(output) / name for name in ("out", "err"))
+    return [path.read_text(errors="surrogateescape") if path.exists() else "" for path in paths]
 
 
 def _crowd():
@@ -255,6 +289,94 @@ def run(words, folder, *, seconds=60, **how):
     with tempfile.TemporaryDirectory() as output:
         started = time.perf_counter()
         return finish(start(words, folder, output, **how), output, started=started, seconds=seconds)
+
+
+class Server:
+    """Run commands one after the other in one process; a new one follows after some, or a crash.
+
+    Parameters
+    ----------
+    served : int
+        How many commands one process runs.
+    seconds : float
+        How long one may take, wall time.
+    megabytes : float, optional
+        Address space that a process may take beyond what this one has, 1e6 bytes (RLIMIT_AS).
+    """
+
+    def __init__(self, *, served=25, seconds=60, megabytes=None):
+        self.served, self.seconds, self.megabytes = served, seconds, megabytes
+        self._pid = self._connection = None
+        self._left = 0
+
+    def run(self, words, folder):
+        """Run a command to its end; return its Outcome."""
+        with tempfile.TemporaryDirectory() as output:
+            started = time.perf_counter()
+            if not self._left:
+                self.close()
+                self._start()
+            self._left -= 1
+            self._connection.send((list(words), str(folder), output))
+            stopped = not self._connection.poll(self.seconds * _crowd())
+            if stopped:
+                os.kill(self._pid, signal.SIGKILL)
+            try:
+                status, cpu, megabytes = self._connection.recv()
+            except EOFError:
+                status, cpu, megabytes = self._wait(), 0.0, 0.0
+            seconds = time.perf_counter() - started
+            return Outcome(status, *_printed(output), seconds, cpu, megabytes, stopped)
+
+    def close(self):
+        """End the process."""
+        if self._pid:
+            self._connection.close()
+            os.kill(self._pid, signal.SIGKILL)  # another server may hold the pipe open
+            self._wait()
+
+    def _wait(self):
+        """Wait for the end of the process; return its exit status."""
+        _, code = os.waitpid(self._pid, 0)
+        self._pid, self._left = None, 0
+        return _as_shell(code)
+
+    def _start(self):
+        self._connection, theirs = multiprocessing.Pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in `start`
+            self._pid = os.fork()
+        self._left = self.served
+        if self._pid:
+            theirs.close()
+            return
+        try:
+            self._connection.close()
+            self._serve(theirs)
+        finally:
+            os._exit(0)
+
+    def _serve(self, connection):
+        """Be the process: run what is asked for until nobody asks."""
+        _be_new("/")
+        _limit(self.megabytes)
+        while True:
+            try:
+                words, folder, output = connection.recv()
+            except EOFError:
+                return
+            os.chdir(folder)
+            _redirect(Path(output))
+            cpu, kilobytes = _used()
+            status = _ended(_run(words))
+            spent, peak = _used()
+            connection.send((status, spent - cpu, (peak - kilobytes) * 1024 / 1e6))
+
+
+def _used():
+    """Return the processor time and the memory, kB, that this process and its children took."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in both), max(one.ru_maxrss for one in both)
 
 
 def make_visit(folder, *, n_exposures=3, chip_shape=(64, 128), n_stars=80, **more):
@@ -373,6 +495,8 @@ class Tally:
             self.kinds[key] = self.kinds.get(key, 0) + 1
             if self.kinds[key] <= self.examples:
                 print(f"{kind}: {case}: {complaint}", flush=True)
+        if self.trials % 1000 == 0:
+            print(f"{self.trials} tried   {self.failed} failed", file=sys.stderr, flush=True)
         if complaints and self.keep:
             for path in map(Path, files):
                 self.keep.mkdir(parents=True, exist_ok=True)

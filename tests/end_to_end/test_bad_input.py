@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 from images import fill
 
-from imagereg.alignment import exposure as exposures
+from imagereg.alignment import verdict
 from imagereg.demo import simulate_visit
 from imagereg.errors import DegenerateFit, InputError, ParameterError
 from imagereg.files import text as formats
@@ -307,7 +307,7 @@ def test_what_chance_may_be(visit):
 
 def test_fit_that_no_wcs_can_follow(visit, monkeypatch):
     """It shows in the verdict, before any header is written."""
-    follow = exposures.corrected_wcs
+    follow = verdict.corrected_wcs
 
     def refuse_the_last(wcs, shape, plane, fit, **options):
         if np.allclose(wcs.wcs.crval, last):
@@ -316,7 +316,7 @@ def test_fit_that_no_wcs_can_follow(visit, monkeypatch):
 
     last = [fits.getheader(LAST, ("SCI", 2))[name] for name in ("CRVAL1", "CRVAL2")]
     before = Path(LAST).read_bytes()
-    monkeypatch.setattr(exposures, "corrected_wcs", refuse_the_last)
+    monkeypatch.setattr(verdict, "corrected_wcs", refuse_the_last)
     result = TweakReg(visit.names, updatehdr=True, shiftfile=True, **QUIET)
     assert [a.status.value for a in result.alignments] == ["reference", "aligned", "failed"]
     assert "can't follow the fit" in result.alignments[2].reason and Path(LAST).read_bytes() == before

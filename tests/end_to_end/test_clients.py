@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from corrections import update_header
 from images import sky
 from scipy.optimize import curve_fit
 from stwcs.wcsutil import altwcs
 
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.files.images.fits import read_image
-from imagereg.files.images.rewrite import update_header
 from imagereg.tasks.solutions.apply import apply_solution
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs.correction import Solution, corrected_wcs

@@ -30,7 +30,7 @@ IMAGES = [(damage, command) for damage in fits_mutations.SPECIAL for command in 
 @pytest.mark.parametrize("damage, command", [pytest.param(*case, id="-".join(case)) for case in IMAGES])
 def test_damaged_image(images, damage, command):
     images.damage(fits_mutations.SPECIAL[damage](images.content))
-    assert images.complaints(command, seconds=10) == []
+    assert images.complaints(command) == []
 
 
 def test_damaged_association(images):
@@ -95,6 +95,10 @@ TEXTS = {
 @pytest.mark.parametrize("kind", TEXTS)
 def test_long_word(texts, kind):
     assert texts.complaints(kind, TEXTS[kind], cpu=3.0) == []
+
+
+def test_brackets_that_nothing_closes(texts):
+    assert texts.complaints("list", b"[" * 20_000 + b"\n", cpu=3.0) == []
 
 
 VALUES = {"long": "x" * 5000, "newline": "a\nb", "escape": "\x1b[31m", "not UTF-8": "\udcff"}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from corrections import update_header
 from images import edit
 
 from imagereg.errors import InputError
@@ -18,7 +19,6 @@ from imagereg.files import atomic
 from imagereg.files.atomic import Claim
 from imagereg.files.images import rewrite
 from imagereg.files.images.fits import read_image
-from imagereg.files.images.rewrite import update_header
 from imagereg.interfaces.shell.cli import main
 from imagereg.tasks.solutions.restore import restore_wcs
 from imagereg.tweakreg import TweakReg
@@ -369,7 +369,7 @@ def test_disk_that_fills_on_the_way(visit, monkeypatch):
 
 
 CHILD = """
-import sys; sys.path.insert(0, {here!r})
+import sys; sys.path += {folders!r}
 import shutil
 from test_header_updates import update_all
 shutil.copy(sys.argv[1], "first.fits")
@@ -381,7 +381,8 @@ update_all(sys.argv[1:], "KILLED")
 
 def test_a_reader_meanwhile_sees_old_or_new(visit):
     name = visit.names[0]
-    command = [sys.executable, "-c", CHILD.format(here=str(Path(__file__).parent)), name]
+    folders = list(map(str, Path(__file__).parents[:2]))
+    command = [sys.executable, "-c", CHILD.format(folders=folders), name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdout.readline()
         child.stdin.write(b"\n")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from imagereg.demo import simulate_visit
+from imagereg.demo import PointingError, simulate_visit
 from imagereg.tweakreg import TweakReg
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "threshold": 10, "minobj": 8}
@@ -74,3 +74,18 @@ def test_order_by_overlap(wide, order):
 def test_files_of_a_reference_run(wide):
     TweakReg(wide, expand_refcat=True, writecat=False, **QUIET)
     assert not list(Path().glob("cumulative*"))
+
+
+def test_a_catalog_of_which_each_image_shows_three_stars(tmp_path, monkeypatch):
+    """The images fail, agree with each other, and are aligned by what they show together."""
+    monkeypatch.chdir(tmp_path)
+    errors = [PointingError(0.2, -0.1, 0.02), PointingError(-0.1, 0.3, -0.01)]
+    visit = simulate_visit(tmp_path, seed=7, n_exposures=2, n_chips=1, chip_shape=(256, 256), n_stars=60, dither=6.0,
+                           flux_range=(3000.0, 3e5), n_cosmic_rays=10, bad_pixels=0, pointing_errors=errors)
+    first, second = (set(chip.ident[((chip.xy > 20) & (chip.xy < 236)).all(axis=1)]) for (chip,) in visit.chips)
+    rows = [*sorted(first - second)[:3], *sorted(second - first)[:3]]
+    np.savetxt("few.cat", visit.sky[rows], fmt="%.9f")
+    result = TweakReg("*flt.fits", refcat="few.cat", updatehdr=True, see2dplot=False, residplot="No plot", threshold=10)
+    assert result.ok and all("together" in each.reason for each in result.alignments)
+    assert [each.nmatches for each in result.alignments] == [3, 3]
+    assert (visit.residuals(absolute=True) < 1.5).all()

@@ -100,6 +100,19 @@ def test_degrees(field):
     assert residual(field) < LARGEST
 
 
+@pytest.mark.parametrize("degrees", [1.0, 5.0])
+def test_header_that_points_far_away(field, degrees):
+    """A linear fit on one plane is off by 0.4 mas and more."""
+    write_catalog("stars.cat", field.sky, -2.5 * np.log10(field.flux))
+    with fits.open(SECOND, mode="update") as hdus:
+        hdus["SCI"].header["CRVAL2"] += degrees
+    columns = {"refxcol": 1, "refycol": 2, "rfluxcol": 3, "rfluxunits": "mag"}
+    result = TweakReg(
+        [SECOND], refcat="stars.cat", matching="triangles", updatehdr=True, **columns, **QUIET
+    )
+    assert result.ok and residual(field) < 0.3
+
+
 PIXELS = {
     "distorted image": lambda field: (FIRST, true_pixels(field)),
     "image without distortion": lambda field: ("drz.fits", linear_image("drz.fits", field)),

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from corrections import update_header
 from images import edit, sky
 
 from imagereg.errors import InputError, ParameterError
-from imagereg.files.images.rewrite import update_header
 from imagereg.tweakback import apply_tweak, tweakback
 from imagereg.tweakreg import TweakReg
 from imagereg.wcs import Solution, TangentPlane, corrected_wcs

@@ -14,10 +14,10 @@ import itertools
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
-from imagereg.alignment.exposure import FEWEST_MATCHES, Rules
 from imagereg.alignment.fitting.fit import LinearFit
 from imagereg.alignment.matching.match import Candidate, PointSet
 from imagereg.alignment.significance import detector_fixed_shift, log10_poisson, probability
+from imagereg.alignment.verdict import FEWEST_MATCHES, Rules
 
 # Repetition is looked for in so many matched sources around the middle, fewer in long lists.
 _SMALLEST_CORE, _LARGEST_CORE = 50, 200
@@ -209,7 +209,7 @@ def _heap(steps, owner, size):
     for phase in itertools.product((0, 0.5), repeat=2):
         column, row = np.floor((steps - low) / size + phase).astype(int).T
         cell = row * n_columns + column
-        fullest = np.argmax(np.bincount(cell))
+        fullest = _most_frequent(cell)
         inside = np.unique(owner[cell == fullest])
         if len(inside) > len(members):
             members = inside
@@ -220,6 +220,13 @@ def _heap(steps, owner, size):
     if log10_chance > np.log10(_BY_CHANCE):
         return np.empty(0, int), where
     return members, where
+
+
+def _most_frequent(numbers):
+    """Return the most frequent of whole numbers; the smallest of equals."""
+    ordered = np.sort(numbers.astype(np.int32))  # twice as fast as longer ones
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return ordered[starts[np.argmax(np.diff(starts, append=len(ordered)))]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,7 +15,6 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from imagereg.alignment.exposure import Alignment, Rules
 from imagereg.alignment.fitting import geometry as families
 from imagereg.alignment.fitting.adjustment import Adjustment, adjust, solve_once, undetermined
 from imagereg.alignment.fitting.fit import LinearFit
@@ -29,6 +28,7 @@ from imagereg.alignment.matching.overlap import (
     star_lists,
 )
 from imagereg.alignment.significance import is_needless, p_value_unchanged
+from imagereg.alignment.verdict import Alignment, Rules
 from imagereg.catalogs import Reference
 from imagereg.wcs import Status, TangentPlane, correction
 

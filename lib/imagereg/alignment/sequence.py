@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from imagereg.alignment.exposure import Alignment, Chip, Exposure, Metadata, Rules
+from imagereg.alignment.exposure import Chip, Exposure, Metadata
 from imagereg.alignment.fitting.fit import GEOMETRIES
 from imagereg.alignment.joint import CHIP_PIXELS, CHIP_SIGMA, solve_jointly
-from imagereg.alignment.matching.match import Candidate, PointSet
+from imagereg.alignment.matching.match import Candidate, PointSet, pair_at
 from imagereg.alignment.matching.placement import description, placed, rules_once_placed
 from imagereg.alignment.order import Queue, stars
 from imagereg.alignment.significance import is_needless, log10
 from imagereg.alignment.solve import FittedCandidate, solve
+from imagereg.alignment.verdict import Alignment, Rules
 from imagereg.catalogs import Reference
-from imagereg.errors import AlignmentError, NotEnoughSources
+from imagereg.errors import AlignmentError, NotEnoughMatches, NotEnoughSources
 from imagereg.wcs import Status, TangentPlane
 
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
@@ -58,7 +59,7 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
         What they were aligned with, grown where ``rules.expand_refcat`` is on.
     """
     queue = Queue(exposures, plane, rules)
-    anchor = reference or _first_reference(queue, plane, rules)
+    anchor = reference or _first_reference(queue, queue.first(), plane, rules)
     aligner = _Aligner(plane, rules, review)
     reference = aligner.align_all(queue, anchor)
     for group in _groups(queue, plane, rules):
@@ -69,9 +70,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     return [_with_remarks(verdict) for verdict in verdicts], reference
 
 
-def _first_reference(queue, plane, rules):
-    """Return the reference made of the exposure that the queue takes for it."""
-    number = queue.first()
+def _first_reference(queue, number, plane, rules):
+    """Return the reference made of an exposure of the queue, by its index."""
     first = queue.exposures[number]
     visit = first.metadata.visit if rules.group == "visit" else ""
     queue.verdicts[number] = _reference_verdict(first, plane, rules)
@@ -107,8 +107,9 @@ def _groups(queue, plane, rules):
         if len(left) < 2 or queue.stopped:
             break
         part = Queue([queue.exposures[i] for i in left], plane, rules)
-        head = left[part.first()]
-        first = _first_reference(part, plane, rules)
+        number = part.first()
+        head = left[number]
+        first = _first_reference(part, number, plane, rules)
         found = _Aligner(plane, rules, None, is_trial=True).align_all(part, first)
         rows = [row for row, verdict in enumerate(part.verdicts)
                 if verdict.status is not Status.FAILED]
@@ -161,10 +162,7 @@ class _Aligner:
             merged = Exposure(names, "", metadata, (), sources[rows])
             found, = _align_together([merged], reference, self.plane, rules)
             if found.changes:
-                pairs = found.fit.used
-                partners = np.full(len(sources), -1)
-                partners[rows[found.rows[pairs]]] = found.ref_rows[pairs]
-                verdicts = [_followed(_within_group(alignment, found, partners, self.rules))
+                verdicts = [_followed(_within_group(alignment, found, self.rules))
                             for alignment in group.alignments]
                 return self._accepted(queue, group.members, verdicts, reference)
         return reference
@@ -339,30 +337,20 @@ def _followed(verdict):
     return verdict
 
 
-def _within_group(alignment, found, partners, rules):
+def _within_group(alignment, found, rules):
     """Return the alignment of an exposure whose group is aligned.
 
-    `alignment` is that with the group, `found` that of the group with the reference, and `partners`
-    has the row in the reference of each source of the group, or -1.
+    `alignment` is that with the group, `found` that of the group with the reference, of which those
+    sources that it uses are matched.
     """
     exposure = alignment.exposure
-    rows = np.arange(len(exposure.sources))
-    ref_rows = partners[:len(rows)]  # the sources of the first one come first
     fit = found.fit
-    if alignment.fit is not None:
-        used = alignment.fit.used
-        rows = alignment.rows[used]
-        ref_rows = partners[alignment.ref_rows[used]]
     if alignment.changes:
         fit = fit.after(alignment.fit)
         richer = max(found.fit, alignment.fit, key=lambda one: GEOMETRIES.index(one.geometry))
         fit = dataclasses.replace(fit, geometry=richer.geometry,
                                   covariance=fit.covariance + alignment.fit.covariance)
-    elif alignment.status is Status.UNCHANGED and alignment.fit is None:
-        rows = rows[:0]
-        ref_rows = ref_rows[:0]
-    rows = rows[ref_rows >= 0]
-    ref_rows = ref_rows[ref_rows >= 0]
+    rows, ref_rows = _partners(exposure, found, fit, rules.tolerance)
     image_xy = found.plane.sky_to_plane(exposure.sources.sky[rows])
     ref_xy = found.plane.sky_to_plane(found.reference.sky[ref_rows])
     fit = dataclasses.replace(fit, residuals=ref_xy - fit(image_xy), used=np.ones(len(rows), bool))
@@ -374,6 +362,18 @@ def _within_group(alignment, found, partners, rules):
     return dataclasses.replace(
         found, exposure=exposure, status=status, reason=reason, fit=fit,
         rows=rows, ref_rows=ref_rows, image_xy=image_xy, ref_xy=ref_xy)
+
+
+def _partners(exposure, found, fit, tolerance):
+    """Pair the sources of an exposure with those of the reference that its group uses."""
+    used = np.unique(found.ref_rows[found.fit.used])
+    image = PointSet.of(fit(found.plane.sky_to_plane(exposure.sources.sky)))
+    reference = PointSet.of(found.plane.sky_to_plane(found.reference.sky[used]))
+    try:
+        pairs = pair_at(image, reference, (0, 0), tolerance=tolerance, separation=0)
+    except NotEnoughMatches:
+        return np.empty(0, int), np.empty(0, int)
+    return pairs.image_index, used[pairs.ref_index]
 
 
 def _parity_verdict(verdict):
@@ -421,7 +421,7 @@ def _details(found, number):
 def _with_remarks(verdict):
     """Return a result whose reason says what its WCS does not put right: chips and distortion."""
     reasons = filter(None, [verdict.reason, *_loose_chips(verdict), *_distortion_left(verdict)])
-    return dataclasses.replace(verdict, reason="; ".join(reasons))
+    return verdict.with_reason("; ".join(reasons))
 
 
 def _loose_chips(verdict: Alignment) -> Iterator[str]:

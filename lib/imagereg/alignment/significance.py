@@ -182,7 +182,8 @@ def chance_of_pairs(n_pairs: float, image_xy: ArrayLike, ref_xy: ArrayLike, tole
     n_inner, n_outer = np.diff(n_within, axis=0)
     inner_area, outer_area = np.pi * np.diff(np.square(_RINGS))  # square tolerances
     per_area = max(n_inner.sum() / inner_area, (n_outer.sum() + 1) / outer_area)
-    along_line = _pairs_along_line(positions[::step], ref_tree, tolerance, per_area)
+    line = _NearPairs.of(positions[::step], ref_tree, tolerance)
+    along_line = line.along_line(per_area)
     n_expected = np.pi * max(per_area, along_line) * weight
     log10_chance = min(log10_poisson(n_pairs, n_expected), 0.0)
     share_counted = n_pairs / max(is_matched.sum(), 1)
@@ -193,7 +194,7 @@ def chance_of_pairs(n_pairs: float, image_xy: ArrayLike, ref_xy: ArrayLike, tole
         n_matched = is_matched[::step][lonely].sum() * weight * min(share_counted, 1.0)
         if n_matched:
             per_area = (n_inner[lonely].sum() + 1) / inner_area
-            along_line = _pairs_along_line(positions[::step][lonely], ref_tree, tolerance, per_area)
+            along_line = line.along_line(per_area, lonely)
             log10_there = log10_poisson(n_matched, np.pi * max(per_area, along_line) * weight)
             log10_chance = min(log10_chance, log10_there + np.log10(1 + len(_LONELY)))
     return float(log10_chance), float(n_expected)
@@ -225,27 +226,46 @@ def is_expected_peak(n_pairs: int, image_xy: np.ndarray, ref_xy: np.ndarray, tol
     return bool(log10_poisson(n_pairs, n_expected) + np.log10(n_trials) > 0)
 
 
-def _pairs_along_line(image_xy, ref_tree, tolerance, per_area):
-    """Return the density of pairs, per square tolerance, along the densest line; 0 without one.
+@dataclasses.dataclass(frozen=True, eq=False)
+class _NearPairs:
+    """Pairs beside the matches: which image source each has, and what lies along which direction.
 
     Along a line, a column of the detector or the trail of a satellite, the number of chance pairs
     grows with the distance and not with its square, so that rings tell too little.
     """
-    near, far = _ALONG
-    n_near = _n_neighbours(image_xy, ref_tree, far * tolerance)
-    step = 1 + int(n_near // _MOST_NEAR)
-    image_tree = cKDTree(image_xy[::step])
-    pairs = image_tree.sparse_distance_matrix(ref_tree, far * tolerance, output_type="ndarray")
-    beyond = pairs["v"] > near * tolerance
-    difference = ref_tree.data[pairs["j"][beyond]] - image_tree.data[pairs["i"][beyond]]
-    angles = np.arange(_N_AXES) * np.pi / _N_AXES
-    across = np.abs(difference @ np.array([-np.sin(angles), np.cos(angles)]))
-    counts = step * (across < tolerance).sum(axis=0)
-    area = 2 * (far - near) * 2  # to both sides of the middle and of the axis
-    most = counts.max(initial=0)
-    if _N_AXES * gammainc(max(most, 1), per_area * area) > _A_LINE:
-        return 0.0
-    return most / area
+
+    owner: np.ndarray
+    is_along: np.ndarray
+    step: int
+
+    @classmethod
+    def of(cls, image_xy, ref_tree, tolerance):
+        """Find the pairs, of some of the sources where they are too many."""
+        near, far = _ALONG
+        n_near = len(image_xy) * ref_tree.n  # if all were near each other
+        if n_near > _MOST_NEAR:
+            n_near = ref_tree.query_ball_point(image_xy, far * tolerance, return_length=True).sum()
+        step = 1 + int(n_near // _MOST_NEAR)
+        image_tree = cKDTree(image_xy[::step])
+        pairs = image_tree.sparse_distance_matrix(ref_tree, far * tolerance, output_type="ndarray")
+        pairs = pairs[pairs["v"] > near * tolerance]
+        difference = ref_tree.data[pairs["j"]] - image_tree.data[pairs["i"]]
+        angles = np.arange(_N_AXES) * np.pi / _N_AXES
+        across = np.abs(difference @ np.array([-np.sin(angles), np.cos(angles)]))
+        return cls(step * pairs["i"], across < tolerance, step)
+
+    def along_line(self, per_area, chosen=None):
+        """Return the density of pairs, per square tolerance, along the densest line; 0 without one.
+
+        `per_area` is what chance gives. Only image sources that are `chosen`, (N,) bool, count.
+        """
+        near, far = _ALONG
+        is_along = self.is_along if chosen is None else self.is_along[chosen[self.owner]]
+        most = self.step * is_along.sum(axis=0).max(initial=0)
+        area = 2 * (far - near) * 2  # to both sides of the middle and of the axis
+        if _N_AXES * gammainc(max(most, 1), per_area * area) > _A_LINE:
+            return 0.0
+        return most / area
 
 
 def log10_poisson(n: float, n_expected: float) -> float:
@@ -264,10 +284,6 @@ def log10_poisson(n: float, n_expected: float) -> float:
     with np.errstate(divide="ignore"):
         log_first = n * np.log(n_expected) - n_expected - gammaln(n + 1)
     return float(max((log_first + np.log(series)) / np.log(10), -1e9))
-
-
-def _n_neighbours(xy, tree, radius):
-    return tree.query_ball_point(xy, radius, return_length=True).sum()
 
 
 def chance_of_pattern(distance: np.ndarray, n_expected: float, *, tolerance: float,

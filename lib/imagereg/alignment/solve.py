@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from imagereg.alignment.evidence import FittedCandidate, explained, loneliest_half, repetition
-from imagereg.alignment.exposure import Rules
 from imagereg.alignment.fitting.fit import fit_linear
 from imagereg.alignment.fitting.weights import pair_errors
 from imagereg.alignment.matching.match import (
@@ -36,6 +35,7 @@ from imagereg.alignment.significance import (
     n_trials_of_offset,
     pairs_on_same_pixel,
 )
+from imagereg.alignment.verdict import Rules
 from imagereg.errors import (
     AlignmentError,
     AmbiguousMatch,
@@ -371,8 +371,7 @@ class _Search:
         share = explained(self.image.at(image_xy), self.reference, fitted.image_index,
                           fitted.ref_index)
         fitted = dataclasses.replace(fitted, explained=share)
-        is_outside = self._offset(fitted) > self.rules.searchrad
-        are_few = is_outside and len(fitted) < self.rules.minobj
+        are_few = self._is_outside(fitted) and len(fitted) < self.rules.minobj
         if are_few and judge.may_be_accident(len(fitted)):
             raise _failed(
                 AmbiguousMatch, f"{len(fitted)} matches at an offset outside searchrad are what "
@@ -383,10 +382,14 @@ class _Search:
         return fitted
 
     def _offset(self, fitted):
-        """Return how far a fit moves the middle of the image beyond the first guess, pixels."""
+        """Return by how much (2,) a fit moves the image beyond the first guess, pixels."""
         middle = self.image.xy.mean(axis=0)
         first_guess = np.array([-self.rules.xoffset, -self.rules.yoffset])
-        return np.hypot(*(fitted.fit(middle) - middle - first_guess))
+        return fitted.fit(middle) - middle - first_guess
+
+    def _is_outside(self, fitted):
+        """Tell whether a fit has its offset outside the box where it was expected."""
+        return np.abs(self._offset(fitted)).max() > self.rules.searchrad
 
     def _finer(self, fitted, candidate):
         """Fit with smaller tolerances, as long as that makes chance less probable."""
@@ -463,12 +466,11 @@ class _Search:
 
     def _told(self, found, how):
         """Say how a fit was found that is not where it was expected."""
-        if found.candidate is not None:
-            beyond = np.abs(found.candidate.offset + (self.rules.xoffset, self.rules.yoffset)).max()
-            if beyond <= self.rules.searchrad:
-                return found
-        where = f"offset {self._offset(found) * self.plane.pixel_scale:.2f} arcsec"
-        if self._offset(found) > self.rules.searchrad:
+        is_outside = self._is_outside(found)
+        if found.candidate is not None and not is_outside:
+            return found
+        where = f"offset {np.hypot(*self._offset(found)) * self.plane.pixel_scale:.2f} arcsec"
+        if is_outside:
             searchrad = self.rules.searchrad * self.plane.pixel_scale
             where += f" is outside searchrad={searchrad:.3g} arcsec"
         how = (f"{where}; {how}, rotation {found.fit.rotation:.3f} degree, {len(found)} matches, "

@@ -5,7 +5,6 @@ from .atomic import write_bytes as write_bytes
 from .atomic import write_text as write_text
 from .images.fits import read_image as read_image
 from .images.instruments import root_name as root_name
-from .images.rewrite import update_header as update_header
 from .inputs import InputFile as InputFile
 from .inputs import expand_input as expand_input
 from .inputs import mef_inputs as mef_inputs
@@ -21,7 +20,6 @@ __all__ = [
     "read_image",
     "read_text",
     "root_name",
-    "update_header",
     "write_bytes",
     "write_text",
 ]

@@ -131,13 +131,19 @@ def _expand_word(word, chain, done):
         if os.path.exists(path) or not glob.has_magic(path):
             paths = [path]
         else:
-            paths = sorted(glob.glob(path))
+            paths = sorted(glob.glob(_with_lone_brackets_escaped(path)))
     except ValueError as error:  # a character that no name can have
         raise InputError(f"{word!r} is no name of a file: {error}") from error
     if not paths:
         raise InputError(f"no file matches {word}")
     return [InputFile(name, named_in=(path,) if name != path else ())
             for path in paths for name in _members(path)]
+
+
+def _with_lone_brackets_escaped(pattern):
+    """Escape the brackets that nothing closes: glob would look for the end of each to the end."""
+    closed, bracket, rest = pattern.rpartition("]")
+    return closed + bracket + rest.replace("[", "[[]")
 
 
 def without_extension(name: str) -> str:

@@ -7,18 +7,15 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imagereg import detection as measuring
 from imagereg.alignment import Chip, Exposure, Metadata
-from imagereg.catalogs import (
-    SourceCatalog,
-    limited,
-)
+from imagereg.catalogs import SourceCatalog, limited
 from imagereg.detection import (
-    EffectivePSF,
     Finding,
     Stamps,
     best_of_chip,
@@ -26,9 +23,7 @@ from imagereg.detection import (
     measure,
     measure_chip,
     noise_from_inverse_variance,
-    refine_positions,
 )
-from imagereg.detection.psf import epsf_measure
 from imagereg.errors import InputError, ParameterError
 from imagereg.files import (
     InputFile,
@@ -40,10 +35,10 @@ from imagereg.files.images import fits, instruments
 from imagereg.parameters import ParameterSet, Spec
 from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
-from imagereg.tasks.parallel import mapped
+from imagereg.tasks.parallel import is_worker, mapped
 
 if TYPE_CHECKING:
-    pass
+    from imagereg.detection import EffectivePSF
 
 # Fitting so many takes 0.1 s on one core; to start processes and hear of them takes half of that.
 _FEW_STARS = 3000
@@ -93,19 +88,6 @@ class Detection:
     stamps: Stamps | None = None
     problem: str = ""
 
-    def __getstate__(self):
-        """Leave out the chips for another process: a WCS that is pickled loses its last digits."""
-        return {**vars(self), "chips": ()}
-
-    def __setstate__(self, state):
-        """Read the chips again."""
-        vars(self).update(state)
-        if self.problem:
-            return
-        with read_image(self.path, needs_wcs=False) as opened:
-            chips = {name: chips for name, _, chips in opened.exposures()}
-        vars(self)["chips"] = chips[self.name]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
@@ -129,9 +111,12 @@ class Measured:
     is_given: bool = False
 
 
-def measure_images(task: ParameterSet, finding: ParameterSet,
-                   images: Sequence[InputFile]) -> list[Measured]:
-    """Return the exposures of the images to align, with sources found or given by the user."""
+def measure_images(task: ParameterSet, finding: ParameterSet, images: Sequence[InputFile],
+                   meanwhile: Callable[[], None] | None = None) -> list[Measured]:
+    """Return the exposures of the images to align, with sources found or given by the user.
+
+    `meanwhile` is what this process does while others find them, see `parallel.mapped`.
+    """
     names = ("xcol", "ycol", "fluxcol", "xyunits", "fluxunits")
     columns = {name: task[name] for name in names}
     catalogs = _catalogs(images, task, **columns)
@@ -140,7 +125,7 @@ def measure_images(task: ParameterSet, finding: ParameterSet,
     psfs = psf.read_psfs(task.psf) if task.psf and not footprint.writes_psf(task) else {}
     measured = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
                                  catalogs=catalogs, psfs=psfs, needs_wcs=False,
-                                 num_cores=task.num_cores)
+                                 num_cores=task.num_cores, meanwhile=meanwhile)
     if task.matching != "triangles" or task.headerlet:
         measured = [dataclasses.replace(each, exposure=_with_wcs_alone(each.exposure))
                     for each in measured]
@@ -190,7 +175,8 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                       limits: Limits | None = None, exclusions: lists.Exclusions | None = None,
                       catalogs: lists.UserCatalogs | None = None,
                       psfs: Mapping[str, EffectivePSF] | None = None,
-                      needs_wcs: bool = True, num_cores: int | None = None) -> list[Measured]:
+                      needs_wcs: bool = True, num_cores: int | None = None,
+                      meanwhile: Callable[[], None] | None = None) -> list[Measured]:
     """Find and measure the sources of exposures, several at a time.
 
     Parameters
@@ -209,7 +195,7 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         Known PSFs by optics; the others are measured.
     needs_wcs : bool
         An image without a WCS has a problem; else its sources have no sky positions.
-    num_cores : int, optional
+    num_cores, meanwhile : optional
         See `parallel.mapped`.
 
     Returns
@@ -227,8 +213,9 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
         raise ParameterError(f"{parameters.task}: computesig = no needs skysigma > 0")
     detect = functools.partial(_detect, parameters=parameters, exclusions=exclusions,
                                catalogs=catalogs, needs_wcs=needs_wcs)
-    found = progress(mapped(detect, images, num_cores), "finding sources", len(images))
-    detections = [detection for part in found for detection in part]
+    found = mapped(detect, images, num_cores, meanwhile)
+    found = progress(found, "finding sources", len(images))
+    detections = [each for part in found for each in _with_chips(part, needs_wcs)]
     psf_of = dict(psfs or {})
     stamps: dict[str, list[Stamps]] = {}
     for detection in detections:
@@ -266,18 +253,40 @@ def _detect(image, *, parameters, exclusions, catalogs, needs_wcs):
                             relative_noise=_relative_noise(image, chip), excluded=mask,
                             chip=chip.extver, where=where)
 
+    is_sent = is_worker()  # its chips are not
     try:
         detections = []
         with read_image(image.path, flags_path=instruments.quality_file(image.path),
-                        needs_wcs=needs_wcs) as opened:
+                        needs_wcs=needs_wcs, reads_wcs=bool(exclusions) or not is_sent) as opened:
             for exposure, metadata, chips in opened.exposures():
                 parts = [sources_of(opened, chip, metadata) for chip in chips]
-                detection = Detection(exposure, image.path, metadata, chips)
+                detection = Detection(exposure, image.path, metadata, () if is_sent else chips)
                 detections.append(_with_sources(detection, parts))
         return detections
     except InputError as error:
-        log.error("%s", error)
-        return [Detection(name, image.path, problem=str(error))]
+        return [_failed(image.path, error)]
+
+
+def _failed(path, error):
+    """Return the detection of a file that can't be read."""
+    log.error("%s", error)
+    return Detection(os.path.basename(path), path, problem=str(error))
+
+
+def _with_chips(detections, needs_wcs):
+    """Return the detections of a file with its chips, which other processes do not send.
+
+    A WCS that is pickled loses its last digits.
+    """
+    path = detections[0].path
+    if detections[0].problem or detections[0].chips:
+        return detections
+    try:
+        with read_image(path, needs_wcs=needs_wcs) as opened:
+            chips = {name: chips for name, _, chips in opened.exposures()}
+    except InputError as error:
+        return [_failed(path, error)]
+    return [dataclasses.replace(each, chips=chips[each.name]) for each in detections]
 
 
 def _with_sources(detection, parts):
@@ -296,6 +305,8 @@ def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | N
 
 def _psf_of(stamps, width):
     """Return the PSF that exposures of the same optics share."""
+    from imagereg.detection.psf import epsf_measure  # scipy is not needed until here
+
     return epsf_measure.measure_psf(Stamps.concat(stamps), width)
 
 
@@ -303,7 +314,8 @@ def _refined(detection, psf_of):
     """Return the sources of a detection, with positions from the PSF of its optics."""
     if detection.stamps is None:
         return detection.sources
-    return refine_positions(detection.sources, detection.stamps, psf_of[detection.metadata.optics])
+    surface = psf_of[detection.metadata.optics]
+    return measuring.refine_positions(detection.sources, detection.stamps, surface)
 
 
 def _measured(detection, sources, surface, *, limits, nsources):

@@ -8,7 +8,6 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Sequence, Set
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +30,7 @@ from imagereg.parameters import ParameterSet
 from imagereg.report import Result, plots
 from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
-from imagereg.tasks.parallel import mapped
+from imagereg.tasks.parallel import mapped, write_each
 from imagereg.tasks.solutions import headerlets
 from imagereg.wcs import Status, TangentPlane
 
@@ -298,29 +297,13 @@ class Output:
             of_file.setdefault(alignment.exposure.path, []).append(alignment)
         plan = functools.partial(self._planned, reference=reference)
         updates = mapped(plan, list(of_file.values()), self.task.num_cores)
-        pool = ThreadPoolExecutor(atomic.WRITERS)
-        writing: dict[Future, _Update] = {}
-        errors = []
-        try:
-            for update in progress(updates, "updating headers", len(of_file)):
-                self.differences += update.differences
-                writing[pool.submit(self._carry_out, update)] = update
-                if any(future.done() and future.exception() for future in writing):
-                    break  # stop at the first one
-            wait(writing, return_when=FIRST_EXCEPTION)
-        except InputError as error:
-            errors.append(error)
-        finally:  # files in work are finished, others stay as they are
-            updates.close()
-            pool.shutdown(cancel_futures=True)
-        updated = []
-        for future, update in writing.items():
-            if not future.cancelled() and future.exception():
-                errors.append(future.exception())
-            elif not future.cancelled():
-                updated += update.files
-        if errors:
-            self._fail(errors[0], updated)
+        with contextlib.closing(updates):
+            shown = progress(updates, "updating headers", len(of_file))
+            written, error = write_each(shown, self._carry_out)
+        updated = [name for update in written for name in update.files]
+        if error:
+            self._fail(error, updated)
+        self.differences += [line for update in written for line in update.differences]
         if not self.dry_run:
             self.written += updated
 

@@ -18,12 +18,16 @@ import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_message
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
+
+from imagereg.errors import InputError
+from imagereg.files import atomic
 
 _NUMBER = struct.Struct("i")
 _ENDING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
@@ -37,7 +41,10 @@ log = logging.getLogger(__name__)
 
 
 def mapped(
-    function: Callable[[Item], Outcome], items: Sequence[Item], num_cores: int | None
+    function: Callable[[Item], Outcome],
+    items: Sequence[Item],
+    num_cores: int | None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[Outcome]:
     """Yield ``function(item)`` of each item in order, the same whatever the number of cores.
 
@@ -52,6 +59,8 @@ def mapped(
         What it takes.
     num_cores : int or None
         Pieces that are done at a time; None for as many as there are cores.
+    meanwhile : callable, optional
+        What this process does first where others do the pieces.
 
     Raises
     ------
@@ -63,10 +72,56 @@ def mapped(
         if number < 2:
             yield from map(function, items)
         elif sys.platform == "linux" and threading.active_count() == 1:
-            yield from _in_processes(function, items, number)
+            yield from _in_processes(function, items, number, meanwhile)
         else:
             with ThreadPoolExecutor(number) as pool:
                 yield from pool.map(function, items)
+
+
+def write_each(
+    planned: Iterable[Item], write: Callable[[Item], None]
+) -> tuple[list[Item], BaseException | None]:
+    """Write what is planned, several files at a time while others are planned, up to an error.
+
+    Files in work are finished whatever happens; the others stay as they are.
+
+    Parameters
+    ----------
+    planned : iterable
+        What is to be written; an InputError that it raises ends the writing.
+    write : callable
+        Writes one of them, in a thread: it mostly waits for the disk.
+
+    Returns
+    -------
+    written : list
+        What was written, in order.
+    error : BaseException or None
+        The first error.
+    """
+    pool = ThreadPoolExecutor(atomic.WRITERS)
+    writing: dict[Future, Item] = {}
+    errors: list[BaseException] = []
+    try:
+        for each in planned:
+            writing[pool.submit(write, each)] = each
+            if any(future.done() and future.exception() for future in writing):
+                break
+        wait(writing, return_when=FIRST_EXCEPTION)
+    except InputError as error:
+        errors.append(error)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    written = []
+    for future, each in writing.items():
+        if future.cancelled():
+            continue
+        failure = future.exception()
+        if failure:
+            errors.append(failure)
+        else:
+            written.append(each)
+    return written, next(iter(errors), None)
 
 
 def available_cores() -> int:
@@ -74,6 +129,11 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def is_worker() -> bool:
+    """Whether this process does pieces of work for another."""
+    return multiprocessing.current_process().daemon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +146,7 @@ class _Message:
     records: Sequence[logging.LogRecord] = ()
 
 
-def _in_processes(function, items, n_processes):
+def _in_processes(function, items, n_processes, meanwhile):
     """Yield the results of processes, each of which takes the next item when it has done one."""
     numbers = os.memfd_create("items")  # a position that all processes share: none is done twice
     workers: list[tuple[Any, Connection]] = []
@@ -95,6 +155,8 @@ def _in_processes(function, items, n_processes):
         os.lseek(numbers, 0, os.SEEK_SET)
         for _ in range(n_processes):
             workers.append(_started(function, items, numbers))
+        if meanwhile:
+            meanwhile()
         messages = _in_order([connection for _, connection in workers], len(items))
         for item, message in zip(items, messages, strict=True):
             for record in message.records:
@@ -141,7 +203,7 @@ def _in_order(connections, number):
 def _messages(connections):
     """Yield what processes send until all have ended."""
     while connections:
-        for connection in wait(connections):
+        for connection in wait_for_message(connections):
             try:
                 yield connection.recv()
             except (EOFError, OSError):
@@ -150,19 +212,21 @@ def _messages(connections):
 
 def _work(function, items, numbers, connection):
     """Do items until none is left, and send a message of each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-    _end_with_parent()
-    records = _collected_log()
-    while packed := os.read(numbers, _NUMBER.size):
-        number, = _NUMBER.unpack(packed)
-        message = _Message(number)
-        records.clear()
-        with contextlib.suppress(Exception):  # it fails again in the parent, which raises
-            message = _Message(number, True, function(items[number]), records)
-        connection.send(message)
+    with ThreadPoolExecutor(1) as sender:  # so that no item waits for a parent that is busy
+        sender.submit(int)  # starts its thread while signals are blocked, which could spoil that
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends others
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        _end_with_parent()
+        records = _collected_log()
+        while packed := os.read(numbers, _NUMBER.size):
+            number, = _NUMBER.unpack(packed)
+            message = _Message(number)
+            records.clear()
+            with contextlib.suppress(Exception):  # it fails again in the parent, which raises
+                message = _Message(number, True, function(items[number]), tuple(records))
+            sender.submit(connection.send, message)
 
 
 def _end_with_parent():

@@ -31,11 +31,13 @@ from imagereg.wcs.plane import (
     SAME_SKY,
     TangentPlane,
     celestial_axes,
+    directions,
     orientation,
     pixel_grid,
     pixel_scale,
     pixel_to_sky,
     tangent_wcs,
+    unit_vectors,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ _OF_NO_TYPE = re.compile(r"(CRPIX|CRVAL|CUNIT|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]
 _MAP = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")  # of a Solution
 _LARGEST_NUMBER = 1e9  # pixels of a map; a great circle has 2.6e7 of 0.05 arcsec
 LARGEST_SCALE = 1000.0  # of a map: no two images have scales further apart, but by a slip
+_ALONG_X = 100.0  # pixels, over which a direction is measured
 _ROUNDS = 4  # of the fit of a reference point; each leaves what is second order in the step before
 
 
@@ -260,6 +263,43 @@ def shifted_wcs(wcs: WCS, step: ArrayLike) -> WCS:
         new.sip = Sip(wcs.sip.a, wcs.sip.b, wcs.sip.ap, wcs.sip.bp, wcs.sip.crpix + step)
     new.wcs.set()
     return new
+
+
+def rotation_of_sky(
+    plane: TangentPlane, fit: Callable[[np.ndarray], np.ndarray], place: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the rotation of the celestial sphere that moves a place and its x axis as a fit does.
+
+    It keeps all distances, which a linear map of a plane that moves far does not. It maps (N, 2)
+    pixels of the plane to such, as the fit does.
+
+    Parameters
+    ----------
+    plane : TangentPlane
+        Where the fit was made.
+    fit : callable
+        See `corrected_wcs`.
+    place : (2,) ndarray
+        Pixels of the plane.
+    """
+    points = place + np.array([(0, 0), (_ALONG_X, 0)])
+    before = _axes_at(unit_vectors(plane.plane_to_sky(points)))
+    after = _axes_at(unit_vectors(plane.plane_to_sky(fit(points))))
+    rotation = after.T @ before
+
+    def rotated(xy):
+        vectors = unit_vectors(plane.plane_to_sky(xy)) @ rotation.T
+        return plane.sky_to_plane(directions(vectors))
+
+    return rotated
+
+
+def _axes_at(vectors):
+    """Return the orthonormal axes, as rows, of a direction and of the way to another one."""
+    first, second = vectors
+    across = second - (second @ first) * first
+    across /= np.linalg.norm(across)
+    return np.array([first, across, np.cross(first, across)])
 
 
 def deviation_from_fit(

@@ -19,6 +19,7 @@ TABLES = ("WCSDVARR", "D2IMARR")
 _SIP_OR_TABLE = re.compile(
     r"[AB]P?_(ORDER|DMAX|\d_\d)$|(CPDIS|D2IMDIS|CPERR|D2IMERR)[12]$|(DP|D2IM)[12](\.|$)")
 _PV_TERM = re.compile(r"PV[12]_\d+$")
+_IS_TPV = re.compile(r"CTYPE1 += '\S+TPV'")  # in a header as wcslib writes it
 _LAST_OF_TAN = 4  # PV terms up to here may be parameters of a projection
 # Blocks of PV indices of a TPV polynomial: in each, exchanging x and y reverses the order of the
 # terms. The indices left out (0, 3, 11, 23, 39) are the constant and powers of the radius, which
@@ -65,12 +66,10 @@ def linear_wcs(header: fits.Header, key: str = " ") -> WCS:
 
 def without_sip_and_tables(header: fits.Header) -> fits.Header:
     """Return a header without the keywords of a distortion by SIP and tables."""
-    header = header.copy()
-    for keyword in list(header):
-        if _SIP_OR_TABLE.match(keyword):
-            header.remove(keyword, ignore_missing=True, remove_all=True)
-        elif keyword.startswith("CTYPE"):
-            header[keyword] = header[keyword].removesuffix("-SIP")
+    cards = [card for card in header.cards if not _SIP_OR_TABLE.match(card.keyword)]
+    header = fits.Header(cards).copy()
+    for keyword in header["CTYPE*"]:
+        header[keyword] = header[keyword].removesuffix("-SIP")
     return header
 
 
@@ -89,7 +88,7 @@ def pv_terms(wcs: WCS) -> dict[str, float]:
 
 def is_tpv(wcs: WCS) -> bool:
     """Whether a WCS is a TPV; wcslib hides that once it is in use, only its header tells."""
-    return wcs.to_header(relax=True)["CTYPE1"].endswith("TPV")
+    return _IS_TPV.search(wcs.wcs.to_header(relax=True)) is not None
 
 
 def transformed_tpv(wcs: WCS, change: np.ndarray) -> WCS:

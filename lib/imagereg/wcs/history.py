@@ -51,6 +51,12 @@ def silent_stwcs() -> Iterator[None]:
         log.debug("%s", printed.getvalue())
 
 
+def load_stwcs() -> None:
+    """Import what `record` needs of stwcs."""
+    with silent_stwcs():
+        from stwcs.wcsutil import wcscorr  # noqa: F401
+
+
 def keeps_history(hdus: fits.HDUList) -> bool:
     """Whether a file is one of HST whose WCS stwcs made."""
     science = [hdu.header for hdu in hdus if hdu.name == "SCI"]

@@ -185,3 +185,4 @@ def test_distortion_that_no_linear_fit_follows_is_said(size):
     assert result.status is Status.ALIGNED
     assert ("distortion model differs" in result.reason) == (size > 0)
     assert result.curvature == pytest.approx(2 / 3 * size, abs=0.04)  # a parabola, from its best line
+    assert result.with_reason("another").corrected_chips() is result.corrected_chips()  # which take time

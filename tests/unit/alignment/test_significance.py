@@ -5,10 +5,10 @@ import pytest
 from planes import PLANE, exposure_at, noise, rules_with, stars, verdicts
 
 from imagereg.alignment import significance
-from imagereg.alignment.exposure import Status
 from imagereg.alignment.matching.match import PointSet, pair_at
 from imagereg.alignment.significance import Judge, chance_of_pairs, is_expected_peak
 from imagereg.errors import NotEnoughMatches
+from imagereg.wcs import Status
 
 
 def sparse_pair():

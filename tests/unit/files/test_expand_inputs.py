@@ -36,6 +36,12 @@ def write(name, text):
     Path(name).write_text(text)
 
 
+def test_bracket_in_a_name(folder):
+    """One that nothing closes stands for itself."""
+    write("[a][_flt.fits", "")
+    assert expand_input("?a?[_*.fits") == expand_input("[[]a[]][_flt*") == [InputFile("[a][_flt.fits")]
+
+
 # Lists
 
 

@@ -14,8 +14,9 @@ import psutil
 import pytest
 from threadpoolctl import threadpool_info
 
+from imagereg.errors import InputError
 from imagereg.tasks.exposures import Detection
-from imagereg.tasks.parallel import mapped
+from imagereg.tasks.parallel import mapped, write_each
 
 PARENT = os.getpid()
 log = logging.getLogger("imagereg.tests")
@@ -41,6 +42,27 @@ def test_results_and_log_are_in_order_for_any_number_of_cores(cores, caplog, alo
     number = cores or len(os.sched_getaffinity(0))
     assert ({pid for *_, pid in results} == {PARENT}) == (number == 1)
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_the_parent_does_meanwhile_keeps_nobody_waiting(cores, tmp_path, alone):
+    """More results than a pipe holds are made before the first one is taken."""
+    done = tmp_path / "done"
+    done.touch()
+
+    def fill(number):
+        with done.open("ab") as file:
+            file.write(b".")
+        return bytes(10**6)
+
+    def wait_for_all():
+        patience = time.monotonic() + 5
+        while done.stat().st_size < 4 and time.monotonic() < patience:
+            time.sleep(0.01)
+        (tmp_path / f"seen {done.stat().st_size}").touch()
+
+    assert list(map(len, mapped(fill, range(4), cores, wait_for_all))) == 4 * [10**6]
+    assert (tmp_path / "seen 4").exists() == (cores > 1)
 
 
 def test_an_error_is_raised_where_it_belongs(alone):
@@ -117,6 +139,31 @@ def test_blas_has_one_thread_in_each(cores, alone):
         return {pool["num_threads"] for pool in threadpool_info()}
 
     assert list(mapped(threads, range(2), cores)) == [{1}, {1}]
+
+
+def test_writing_stops_at_the_first_error():
+    """What is in work is finished, and it is said what was written."""
+    def planned():
+        for number in range(100):
+            time.sleep(0.005)
+            yield number
+
+    def write(number):
+        if number == 2:
+            raise InputError("no space")
+
+    written, error = write_each(planned(), write)
+    assert written[:2] == [0, 1] and 2 not in written and len(written) < 50
+    assert str(error) == "no space"
+
+
+def test_an_error_of_the_plan_leaves_what_is_written():
+    def planned():
+        yield 0
+        raise InputError("no such file")
+
+    written, error = write_each(planned(), lambda number: None)
+    assert (written, str(error)) == ([0], "no such file")
 
 
 def test_a_problem_comes_through(alone):

@@ -104,8 +104,8 @@ def adjust(measured: Measurements, design: tuple[sparse.csr_array, sparse.csr_ar
            scatter: np.ndarray, sigma: float | None, loss: str) -> Adjustment:
     """Solve for the parameters of all lists by robust least squares.
 
-    The residuals tell a scale and a floor of the errors of each kind of lists, and a factor for each
-    list. Of each star the measurement that is worst is rejected where it is off by more than
+    The residuals tell a scale and a floor of the errors of each kind of lists, and a factor for
+    each list. Of each star the measurement that is worst is rejected where it is off by more than
     `sigma`; it comes back where the others move to it.
 
     Parameters

@@ -400,13 +400,18 @@ def _solve(pairs, used, geometry):
         weight_before = weight
         model = _model(residuals[used], pairs.errors[used], family.n_parameters)
         weight = LOSSES[pairs.loss](pairs.pull(residuals, model))
-        is_settled = np.allclose(model, model_before, rtol=1e-3, atol=0)
+        is_settled = _is_settled(model, model_before)
         if is_settled and np.abs(weight - weight_before).max() < 1e-4:
             break
     nothing_left = 2 * used.sum() == family.n_parameters
     if nothing_left and not pairs.errors[used].any():  # nothing says how well pairs are known
         covariance = np.full_like(covariance, np.inf)
     return _Solution(geometry, coefficients, covariance, residuals, model_before)
+
+
+def _is_settled(model, before):
+    """Tell whether scale and floor have changed by less than a thousandth."""
+    return all(abs(new - old) <= 1e-3 * old for new, old in zip(model, before, strict=True))
 
 
 def _model(residuals, errors, n_parameters):

@@ -147,9 +147,10 @@ def weighted_solution(geometry: Geometry, design: np.ndarray, target: np.ndarray
     weighted_target = (target.T[..., None] * weight).ravel()
     coefficients = np.linalg.solve(triangle, directions.T @ weighted_target) / norm
     free = np.eye(len(norm))
+    root = np.linalg.inv(triangle)
     if geometry.is_rigid:
         coefficients, free = _rigid(triangle * norm, coefficients)
-    root = np.linalg.inv(np.linalg.qr(triangle @ free, mode="r"))
+        root = np.linalg.inv(np.linalg.qr(triangle @ free, mode="r"))
     half = free @ root / norm[:, None]
     return coefficients, half @ half.T
 

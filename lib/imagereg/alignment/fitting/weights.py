@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import brentq
 
 MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
 # Pairs that tell a scale of the errors besides their floor: the medians of two halves are known to
@@ -84,18 +85,13 @@ def extra_scatter(residuals, errors, n_parameters):
     known = errors.T**2
     ranks = [(n - 1) // 2, n // 2]  # of the median; np.median takes four times longer
 
-    def excess(scatter):
-        in_x, in_y = square / np.maximum(known + scatter**2, 1e-300)
-        return np.partition(in_x + in_y, ranks)[ranks].sum() / 2 - MEDIAN_CHI2
+    def excess(variance):
+        """Reciprocals of the median's expectation less the median's: nearly a straight line."""
+        in_x, in_y = square / np.maximum(known + variance, 1e-300)
+        median = np.partition(in_x + in_y, ranks)[ranks].sum() / 2
+        return 1 / MEDIAN_CHI2 - 1 / max(median, 1e-300)
 
-    if excess(1e-12) <= 0:
+    if excess(1e-24) <= 0:
         return 0.0
-    low = 0.0
     high = float(np.abs(residuals).max()) * 2 + 1e-12
-    for _ in range(40):  # to 1e-12 of the largest residual
-        middle = (low + high) / 2
-        if excess(middle) > 0:
-            low = middle
-        else:
-            high = middle
-    return high
+    return float(np.sqrt(brentq(excess, 0.0, high**2, xtol=(1e-12 * high)**2)))

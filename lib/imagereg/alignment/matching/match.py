@@ -12,6 +12,7 @@ each has its settings as keywords.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -99,6 +100,17 @@ class PointSet:
         """Return the same sources at other positions (N, 2)."""
         return dataclasses.replace(self, xy=xy)
 
+    def apart(self, separation: float) -> _Apart:
+        """Return the sources that have no other of their exposure within `separation`, pixels."""
+        if separation not in self._apart:
+            self._apart[separation] = _Apart.of(self, separation)
+        return self._apart[separation]
+
+    @functools.cached_property
+    def _apart(self):
+        """What `apart` has returned: a reference is matched again and again."""
+        return {}
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidate:
@@ -185,14 +197,14 @@ def match_offsets(image: PointSet, reference: PointSet, *, searchrad: float, tol
     NotEnoughMatches
         No difference lies within the search box.
     """
-    lists = _Isolated.of(image, reference, separation)
+    lists = _Lists.of(image, reference, separation)
     centre = np.array(first_guess, float)
-    thinned = _thinned(lists.image_xy, lists.ref_tree, searchrad)
-    histogram, edges = _offset_histogram(thinned, lists.ref_tree, centre, searchrad)
+    thinned = _thinned(lists.image.xy, lists.ref.tree, searchrad)
+    histogram, edges = _offset_histogram(thinned, lists.ref.tree, centre, searchrad)
     bin_size = edges[0][1] - edges[0][0]
     radius = max(tolerance, _BINS_ACROSS * bin_size)
     for prominence, peak in _peaks(histogram, edges):
-        offset = _centroid(peak, thinned, lists.ref_tree, radius)
+        offset = _centroid(peak, thinned, lists.ref.tree, radius)
         image_index, ref_index = lists.pairs(offset, tolerance)
         if image_index.size:
             yield Candidate(image_index, ref_index, offset, prominence=prominence,
@@ -219,7 +231,7 @@ def pair_at(image: PointSet, reference: PointSet, offset: ArrayLike, *, toleranc
         No pair lies within the tolerance.
     """
     offset = np.array(offset, float)
-    lists = _Isolated.of(image, reference, separation)
+    lists = _Lists.of(image, reference, separation)
     image_index, ref_index = lists.pairs(offset, tolerance)
     if not image_index.size:
         raise no_pairs(tolerance)
@@ -233,43 +245,56 @@ def no_pairs(tolerance: float) -> NotEnoughMatches:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Isolated:
-    """Positions that are finite and apart from others of their list, with their indices there."""
+class _Apart:
+    """Positions that are finite and apart from others of their exposure, with their indices."""
 
-    image_xy: np.ndarray
-    image_index: np.ndarray
+    xy: np.ndarray
+    index: np.ndarray
     exposure_index: np.ndarray
-    ref_tree: cKDTree
-    ref_index: np.ndarray
+
+    @classmethod
+    def of(cls, points, separation):
+        parts = [np.empty(0, int)]
+        for exposure in np.unique(points.exposure_index):
+            members = np.flatnonzero(points.exposure_index == exposure)
+            parts.append(members[_isolated(points.xy[members], separation)])
+        index = np.concatenate(parts)
+        return cls(points.xy[index], index, points.exposure_index[index])
+
+    @functools.cached_property
+    def tree(self):
+        """Search tree of the positions."""
+        return cKDTree(self.xy)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lists:
+    """What is matched of an image and of its reference."""
+
+    image: _Apart
+    ref: _Apart
 
     @classmethod
     def of(cls, image, reference, separation):
-        parts = [np.empty(0, int)]
-        for exposure in np.unique(image.exposure_index):
-            members = np.flatnonzero(image.exposure_index == exposure)
-            parts.append(members[_isolated(image.xy[members], separation)])
-        image_index = np.concatenate(parts)
-        ref_index = _isolated(reference.xy, separation)
-        for index, where in ((image_index, "the image"), (ref_index, "the reference")):
-            if not index.size:
+        lists = cls(image.apart(separation), reference.apart(separation))
+        for one, where in ((lists.image, "the image"), (lists.ref, "the reference")):
+            if not one.index.size:
                 apart = " apart from close pairs" if separation > 0 else ""
                 raise NotEnoughSources(f"{where} has no sources{apart}")
-        ref_tree = cKDTree(reference.xy[ref_index])
-        exposure_index = image.exposure_index[image_index]
-        return cls(image.xy[image_index], image_index, exposure_index, ref_tree, ref_index)
+        return lists
 
     def pairs(self, offset, tolerance):
         """Return indices of mutual nearest neighbours at an offset, exposure by exposure."""
         image_parts = []
         ref_parts = []
-        for exposure in np.unique(self.exposure_index):
-            members = np.flatnonzero(self.exposure_index == exposure)
-            moved = self.image_xy[members] + offset
-            own, partner = _mutual_nearest(moved, self.ref_tree, tolerance)
+        for exposure in np.unique(self.image.exposure_index):
+            members = np.flatnonzero(self.image.exposure_index == exposure)
+            moved = self.image.xy[members] + offset
+            own, partner = _mutual_nearest(moved, self.ref.tree, tolerance)
             image_parts.append(members[own])
             ref_parts.append(partner)
-        image_index = self.image_index[np.concatenate(image_parts)]
-        return image_index, self.ref_index[np.concatenate(ref_parts)]
+        image_index = self.image.index[np.concatenate(image_parts)]
+        return image_index, self.ref.index[np.concatenate(ref_parts)]
 
 
 def _isolated(xy, separation):
@@ -283,6 +308,8 @@ def _isolated(xy, separation):
 
 def _thinned(image_xy, ref_tree, radius):
     """Leave out sources, evenly along the list, where there are too many pairs within a box."""
+    if len(image_xy) * ref_tree.n <= _MOST_PAIRS:
+        return image_xy
     some = image_xy[:: max(1, len(image_xy) // _N_THINNING)]
     n_each = ref_tree.query_ball_point(some, radius, p=np.inf, return_length=True)
     n_pairs = n_each.mean() * len(image_xy)
@@ -291,7 +318,9 @@ def _thinned(image_xy, ref_tree, radius):
 
 def _differences(image_xy, ref_tree, centre, radius):
     """Yield the differences reference minus image within a box around `centre`, in portions."""
-    n_each = ref_tree.query_ball_point(image_xy + centre, radius, p=np.inf, return_length=True)
+    n_each = np.full(len(image_xy), ref_tree.n)
+    if n_each.sum() >= _PAIRS_AT_ONCE:  # if all were near each other
+        n_each = ref_tree.query_ball_point(image_xy + centre, radius, p=np.inf, return_length=True)
     portion = np.cumsum(n_each) // _PAIRS_AT_ONCE
     for number in np.unique(portion):
         some = image_xy[portion == number]
@@ -304,12 +333,13 @@ def _offset_histogram(image_xy, ref_tree, centre, searchrad):
     """Count the differences in bins of about one pixel; return counts and edges of a Candidate."""
     n_bins = 2 * max(int(np.ceil(searchrad)), 2) + 1
     # One bin is centred on the first guess; half a bin beyond the box on all sides.
-    steps = np.linspace(-searchrad, searchrad, n_bins + 1) * (1 + 1 / (n_bins - 1))
-    edges = centre[:, None] + steps
-    histogram = np.zeros((n_bins, n_bins))
+    bin_size = 2 * searchrad / (n_bins - 1)
+    edges = centre[:, None] + bin_size * (np.arange(n_bins + 1) - n_bins / 2)
+    histogram = np.zeros((n_bins, n_bins), np.float32)  # holds such numbers exactly
     for part in _differences(image_xy, ref_tree, centre, searchrad):
-        dx, dy = part.T
-        histogram += np.histogram2d(dy, dx, bins=(edges[1], edges[0]))[0]
+        column, row = np.floor((part - edges[:, 0]) / bin_size).astype(int).T
+        counts = np.bincount(row * n_bins + column, minlength=n_bins**2)
+        histogram += counts.reshape(n_bins, n_bins)
     if not histogram.any():
         text = f"no source has one of the reference within searchrad={searchrad:.4g} pixel"
         failure = NotEnoughMatches(text)
@@ -322,15 +352,15 @@ def _offset_histogram(image_xy, ref_tree, centre, searchrad):
 
 def _peaks(histogram, edges):
     """Yield the highest peaks after smoothing: height relative to the first, and offset."""
-    # A peak between two bins must not look half as high as one in the middle of a bin.
-    padded = np.pad(histogram, 1)
-    rows = (padded[:-2] + padded[2:]) / 4 + padded[1:-1] / 2
-    smooth = (rows[:, :-2] + rows[:, 2:]) / 4 + rows[:, 1:-1] / 2
-    background = np.median(smooth)
-    highest = smooth.max() - background
+    smooth = _smoothed(histogram)
+    is_mostly_empty = 2 * np.count_nonzero(smooth) < smooth.size
+    background = 0.0 if is_mostly_empty else float(np.median(smooth))
+    highest_in_row = smooth.max(axis=1)
+    highest = float(highest_in_row.max()) - background
     for _ in range(_MOST_PEAKS):
-        row, column = np.unravel_index(np.argmax(smooth), smooth.shape)
-        height = smooth[row, column] - background
+        row = np.argmax(highest_in_row)
+        column = np.argmax(smooth[row])
+        height = float(smooth[row, column]) - background
         if not height > 0:
             break
         offset = [edges[0][column : column + 2].mean(), edges[1][row : row + 2].mean()]
@@ -338,16 +368,34 @@ def _peaks(histogram, edges):
         rows = slice(max(row - _PEAK_REACH, 0), row + _PEAK_REACH + 1)
         columns = slice(max(column - _PEAK_REACH, 0), column + _PEAK_REACH + 1)
         smooth[rows, columns] = -np.inf
+        highest_in_row[rows] = smooth[rows].max(axis=1)
+
+
+def _smoothed(histogram):
+    """Return counts smoothed by 1/4, 1/2, 1/4 along both axes.
+
+    A peak between two bins must not look half as high as one in the middle of a bin.
+    """
+    smooth = histogram.copy()
+    for along in (smooth, smooth.T):
+        quarter = along / 4
+        along /= 2
+        along[1:] += quarter[:-1]
+        along[:-1] += quarter[1:]
+    return smooth
 
 
 def _centroid(offset, image_xy, ref_tree, radius):
     """Return the mean of the differences around an offset, taken again and again around it."""
     near = np.concatenate(list(_differences(image_xy, ref_tree, offset, 2 * radius)))
     for _ in range(10):
+        before = offset
         close = near[np.hypot(*(near - offset).T) <= radius]
         if not close.size:
             break
         offset = close.mean(axis=0)
+        if (offset == before).all():
+            break
     return offset
 
 
@@ -356,8 +404,9 @@ def _mutual_nearest(image_xy, ref_tree, tolerance):
     threads = -1 if len(image_xy) > _MANY_SOURCES else 1
     settings = {"distance_upper_bound": tolerance, "workers": threads}
     distance, partner = ref_tree.query(image_xy, **settings)
-    image_index = np.flatnonzero(np.isfinite(distance))
-    partner = partner[image_index]
-    _, back = cKDTree(image_xy).query(ref_tree.data[partner], **settings)
-    is_mutual = back == image_index
-    return image_index[is_mutual], partner[is_mutual]
+    near = np.flatnonzero(np.isfinite(distance))
+    partner = partner[near]
+    # No other image source is within the tolerance of a partner.
+    _, back = cKDTree(image_xy[near]).query(ref_tree.data[partner], **settings)
+    is_mutual = back == np.arange(len(near))
+    return near[is_mutual], partner[is_mutual]

@@ -15,10 +15,11 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from imagereg.alignment.exposure import Alignment, Chip, Exposure, Rules
+from imagereg.alignment.exposure import Chip, Exposure
 from imagereg.alignment.fitting import geometry as families
 from imagereg.alignment.fitting.adjustment import Measurements, undetermined
 from imagereg.alignment.fitting.weights import known_errors
+from imagereg.alignment.verdict import Alignment, Rules
 from imagereg.catalogs import Flag, Reference
 from imagereg.wcs import Status, TangentPlane, correction, pixel_to_sky
 

@@ -1,11 +1,9 @@
 """Match two source lists by patterns: find their similarity transform without any first guess.
 
 Triangles of the brightest sources look alike in both lists whatever the offset, the rotation, the
-scale and the parity (Groth 1986, AJ 91, 1244; Valdes et al. 1995, PASP 107, 1119). A triangle is
-written as the place of its third vertex in the frame of its longest side, which is what
-astrometry.net does with quads (Lang et al. 2010, AJ 139, 1782). Triangles near each other in that
-space propose transforms; each is judged by how many of the other sources it brings together, on
-longer and longer lists, and by the odds that unrelated lists do as well.
+scale and the parity, see `triangles`. Those that do propose transforms; each is judged by how many
+of the other sources it brings together, on longer and longer lists, and by the odds that unrelated
+lists do as well.
 
 Positions are complex numbers in here: a similarity is ``alpha * z + beta``, a mirrored one
 ``alpha * conj(z) + beta``. Lengths given in tolerances follow from the errors of the positions; the
@@ -23,6 +21,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from imagereg.alignment.matching.match import Candidate, PointSet, pair_at
+from imagereg.alignment.matching.triangles import Triangles, alike
 from imagereg.alignment.significance import Judge, chance_of_pattern, pairs_expected_of_pattern
 from imagereg.errors import AmbiguousMatch, NotEnoughMatches, NotEnoughSources, ParameterError
 
@@ -32,13 +31,12 @@ _SMALLEST = 10.0  # tolerances; the shape of a smaller triangle tells little
 _SIZE_CLASS = 1.5  # ratio of largest to smallest triangle that share a slack
 _MIN_MATCHES = 4  # three sources make a triangle, the fourth is the first evidence
 _MOST_TRANSFORMS = 150_000  # that are counted roughly per length of the lists
-_AT_ONCE = 4_000  # of them in one array
+_PLACES_AT_ONCE = 30_000  # transformed positions: the arrays stay in the processor's cache
 _N_REFINED = 60  # the best by rough counts, which are refined
 _N_KEPT = 12  # the best of these, which are counted on longer lists
 _N_MEDIUM = 1000  # sources of the list between the brightest and all
 _N_COMPACT = 25  # matched sources in which the symmetries of a pattern are looked for
 _RASTER = 1500  # cells along a side
-_HASH_FACTOR = np.int64(0x5851F42D4C957F2D)  # Knuth's multiplier: its powers mix all the bits
 _BORDER = 2  # cells beside these: neighbours of the outermost, and empty ones for what is outside
 _RIVAL_CHANCE = 1e-3  # a second transform less certain than this is no rival
 
@@ -230,14 +228,20 @@ def _refined(transform, lists, *, n_trials, widths=(1.0,), earlier=1.0):
     The odds are the better ones of these and of `earlier`, on shorter lists.
     """
     limit = np.exp(lists.log_scale)
+    fitted_rows = None
     for width in (*widths, 1.0, 1.0):
-        rows, ref_rows, _ = _pairs(transform, lists, width * lists.tolerance)
+        rows, ref_rows, distance = _pairs(transform, lists, width * lists.tolerance)
+        is_settled = np.array_equal(np.array([rows, ref_rows]), fitted_rows)
+        if is_settled and width == 1.0:
+            break
         if len(rows) < 3:
             return None
         transform = _fitted(lists.image[rows], lists.ref[ref_rows], transform.parity)
-        if not np.exp(-lists.log_scale) <= abs(transform.alpha) <= limit:
+        fitted_rows = np.array([rows, ref_rows])
+        if not 1 / limit <= abs(transform.alpha) <= limit:
             return None
-    rows, ref_rows, distance = _pairs(transform, lists, lists.tolerance)
+    else:
+        rows, ref_rows, distance = _pairs(transform, lists, lists.tolerance)
     if len(rows) < _MIN_MATCHES:
         return None
     image_area, ref_area = lists.areas
@@ -262,132 +266,69 @@ def _pairs(transform, lists, radius):
 
 
 def _fitted(image, ref, parity):
-    """Fit by least squares; of one set of pairs, or of many along the first axis."""
+    """Fit by least squares; one set of pairs, or many along the second axis."""
     image = image if parity > 0 else np.conj(image)
-    image_mean = image.mean(axis=-1, keepdims=True)
-    ref_mean = ref.mean(axis=-1, keepdims=True)
+    image_mean = image.mean(axis=0)
+    ref_mean = ref.mean(axis=0)
     image = image - image_mean
     ref = ref - ref_mean
-    size = np.maximum((np.abs(image)**2).sum(axis=-1), 1e-300)
-    alpha = (np.conj(image) * ref).sum(axis=-1) / size
-    return _Similarity(alpha, ref_mean[..., 0] - alpha * image_mean[..., 0], parity)
+    size = np.maximum((image.real**2 + image.imag**2).sum(axis=0), 1e-300)
+    alpha = (np.conj(image) * ref).sum(axis=0) / size
+    return _Similarity(alpha, ref_mean - alpha * image_mean, parity)
 
 
 def _proposals(lists, counted):
     """Return the different transforms that equal triangles propose, best on `counted` first."""
-    points = np.abs(counted.image).max() * np.array([1, -1, 1j])
-    transforms = []
-    keys = []
-    counts = []
     raster = _Raster.of(counted)
+    counts = [np.empty(0, int)]
+    transforms = [np.empty((3, 0))]
     for batch in _transforms(lists):
         count = raster.counts(batch, counted.image)
         good = np.flatnonzero(count >= _MIN_MATCHES)
-        batch = _Similarity(batch.alpha[good], batch.beta[good], batch.parity)
-        places = batch(points[:, None]) / (8 * counted.tolerance)  # in cells of 8, one is enough
-        key = np.rint(np.concatenate([places.real, places.imag]).T).astype(np.int64)
-        keys.append(np.column_stack([key, np.full(len(good), batch.parity)]))
+        parity = np.full(len(good), batch.parity)
+        transforms.append(np.array([batch.alpha[good], batch.beta[good], parity]))
         counts.append(count[good])
-        transforms.append([batch.alpha, batch.beta])
-    if not keys:
-        return []
-    keys = np.concatenate(keys)
-    alpha, beta = np.concatenate(transforms, axis=1)
     order = np.argsort(-np.concatenate(counts), kind="stable")
-    # One number for each row of keys: numbers sort faster than rows.
-    hashes = keys[order] @ _HASH_FACTOR ** np.arange(1, keys.shape[1] + 1)
-    _, first = np.unique(hashes, return_index=True)
-    best = order[np.sort(first)[:_N_REFINED]]
-    return [_Similarity(alpha[row], beta[row], int(keys[row, -1])) for row in best]
+    transforms = np.concatenate(transforms, axis=1)[:, order]
+    size = np.abs(counted.image).max()
+    return [_Similarity(alpha, beta, int(parity.real))
+            for alpha, beta, parity in _different(transforms, size, 8 * counted.tolerance).T]
+
+
+def _different(transforms, size, cell):
+    """Return the first of the transforms (3, T) that put three places into different cells."""
+    points = size * np.array([1, -1, 1j])[:, None]
+    n_tried = 0
+    chosen = np.empty(0, int)
+    while len(chosen) < _N_REFINED and n_tried < transforms.shape[1]:
+        n_tried = 10 * max(n_tried, _N_REFINED)  # most often the first few hundred will do
+        alpha, beta, parity = transforms[:, :n_tried]
+        places = (alpha * np.where(parity.real > 0, points, points.conj()) + beta) / cell
+        keys = np.rint([*places.real, *places.imag, parity.real]).astype(np.int64)
+        chosen = np.sort(np.unique(keys, axis=1, return_index=True)[1])[:_N_REFINED]
+    return transforms[:, chosen]
 
 
 def _transforms(lists):
     """Yield the transforms between triangles that are alike, by parity, largest triangles first."""
-    image_rows, image_shape, image_size = _triangles(lists.image)
-    ref_rows, ref_shape, ref_size = _triangles(lists.ref)
+    image = Triangles.of(lists.image)
+    ref = Triangles.of(lists.ref)
     limit = np.exp(lists.log_scale)
-    high = image_size.max(initial=0.0) * (1 + 1e-9)
+    high = image.size.max(initial=0.0) * (1 + 1e-9)
     left = _MOST_TRANSFORMS
     while high > _SMALLEST * lists.tolerance and left > 0:
         low = high / _SIZE_CLASS
-        in_image = np.flatnonzero((image_size <= high) & (image_size > low))
-        in_ref = np.flatnonzero((ref_size < limit * high) & (ref_size > low / limit))
+        in_image = image[(image.size <= high) & (image.size > low)]
+        in_ref = ref[(ref.size < limit * high) & (ref.size > low / limit)]
         slack = max(_SLACK * lists.tolerance / low, 1e-6)
-        pairs = _alike((image_shape[in_image], image_size[in_image]),
-                       (ref_shape[in_ref], ref_size[in_ref]),
-                       slack=slack, log_scale=lists.log_scale, most=left)
-        left -= len(pairs[0])
+        i, j = alike(in_image, in_ref, slack=slack, limit=limit, most=left)
+        left -= len(i)
         high = low
-        i = in_image[pairs[0]]
-        j = in_ref[pairs[1]]
-        same = image_shape[i].imag * ref_shape[j].imag > 0
+        same = in_image.place[i].imag * in_ref.place[j].imag > 0
         for parity, chosen in ((1, same), (-1, ~same)):
             if chosen.any():
-                image = lists.image[image_rows[i[chosen]]]
-                yield _fitted(image, lists.ref[ref_rows[j[chosen]]], parity)
-
-
-def _triangles(z):
-    """Return vertices (T, 3), place of the third in the frame of the longest side, its length."""
-    rows = _triples(len(z))
-    sides = np.abs(z[rows[:, [1, 2, 0]]] - z[rows])  # from vertex 0 to 1, 1 to 2, 2 to 0
-    longest = sides.argmax(axis=1)
-    rows = np.take_along_axis(rows, (longest[:, None] + np.arange(3)) % 3, axis=1)
-    size = sides.max(axis=1)
-    rows = rows[size > 0]
-    size = size[size > 0]
-    first, second, third = z[rows.T]
-    swap = np.abs(third - first) > np.abs(third - second)  # so that the first is the nearer one
-    rows[swap] = rows[swap][:, [1, 0, 2]]
-    first, second, third = z[rows.T]
-    return rows, (third - first) / (second - first), size
-
-
-@functools.lru_cache(maxsize=8)  # of the lengths of lists that the search goes through
-def _triples(number):
-    """Return all choices (T, 3) of three among `number` sources, those of bright ones first."""
-    rows = np.array(list(itertools.combinations(range(number), 3)), dtype=np.intp).reshape(-1, 3)
-    rows = rows[np.argsort(rows[:, 2], kind="stable")]
-    rows.flags.writeable = False
-    return rows
-
-
-def _keys(shape, slack):
-    """Return the numbers of cells, mirrored or not; they follow each other on the second axis."""
-    cells = np.floor(shape.real / slack) * 2**24 + np.floor(np.abs(shape.imag) / slack)
-    return cells.astype(np.int64)
-
-
-def _alike(image, ref, *, slack, log_scale, most):
-    """Return indices of some `most` pairs of triangles, shapes and sizes, that are alike."""
-    image_shape, image_size = image
-    ref_shape, ref_size = ref
-    order = np.argsort(_keys(ref_shape, slack), kind="stable")
-    keys = _keys(ref_shape, slack)[order]
-    parts = [np.empty((2, 0), np.intp)]
-    left = most
-    for start in range(0, len(image_shape), _AT_ONCE):
-        # Of every triangle the cells beside its own, three in a row of the second axis at a time.
-        own = _keys(image_shape[start:start + _AT_ONCE], slack) + np.array([[-2**24], [0], [2**24]])
-        first = np.searchsorted(keys, own - 1)
-        number = np.searchsorted(keys, own + 1, side="right") - first
-        too_many = np.cumsum(number.sum(axis=0)) > max(10 * left, number[:, 0].sum())
-        number[:, too_many] = 0  # so that memory is bounded
-        number = number.ravel()
-        first = first.ravel()
-        i = np.repeat(np.tile(np.arange(start, start + own.shape[1]), 3), number)
-        j = order[np.repeat(first - np.cumsum(number) + number, number) + np.arange(number.sum())]
-        in_range = np.abs(np.log(ref_size[j] / image_size[i])) <= log_scale
-        i = i[in_range]
-        j = j[in_range]
-        along = ref_shape[j].real - image_shape[i].real
-        across = np.abs(ref_shape[j].imag) - np.abs(image_shape[i].imag)
-        near = np.hypot(along, across) <= slack
-        parts.append((i[near], j[near]))
-        left -= np.count_nonzero(near)
-        if left <= 0:
-            break
-    return np.concatenate(parts, axis=1)
+                yield _fitted(lists.image[in_image.rows[:, i[chosen]]],
+                              lists.ref[in_ref.rows[:, j[chosen]]], parity)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -420,20 +361,21 @@ class _Raster:
         wide: a count may be too high, but not too low.
         """
         side = len(self.is_near)
-        mirrored = image if transforms.parity > 0 else np.conj(image)
         # Single precision is enough to tell a cell, and takes half of the time.
-        z = mirrored.astype(np.complex64)
+        mirrored = image if transforms.parity > 0 else np.conj(image)
+        places = np.array([mirrored.real, mirrored.imag, np.ones(len(image))], np.float32)
         origin = self.low - self.cell * _BORDER * (1 + 1j)
-        alpha = (transforms.alpha / self.cell).astype(np.complex64)[:, None]
-        beta = ((transforms.beta - origin) / self.cell).astype(np.complex64)[:, None]
+        alpha = transforms.alpha / self.cell
+        beta = (transforms.beta - origin) / self.cell
+        to_cells = np.array([[alpha.real, -alpha.imag, beta.real],
+                             [alpha.imag, alpha.real, beta.imag]], np.float32).swapaxes(1, 2)
         counts = np.empty(len(alpha), int)
-        for start in range(0, len(counts), _AT_ONCE):
-            batch = slice(start, start + _AT_ONCE)
-            place = alpha[batch] * z + beta[batch]
-            column = place.real.clip(0, side - 1).astype(np.int32)
-            row = place.imag.clip(0, side - 1).astype(np.int32)
+        step = max(1, _PLACES_AT_ONCE // max(len(image), 1))
+        for start in range(0, len(counts), step):
+            batch = slice(start, start + step)
+            column, row = (to_cells[:, batch] @ places).clip(0, side - 1).astype(np.int32)
             near = self.is_near.ravel().take(row * side + column)
-            counts[batch] = np.count_nonzero(near, axis=1)
+            counts[batch] = near.view(np.uint8).sum(axis=1, dtype=np.uint16)
         return counts
 
 

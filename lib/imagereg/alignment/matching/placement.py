@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from imagereg.alignment.exposure import Exposure, Rules
+from imagereg.alignment.exposure import Exposure
 from imagereg.alignment.matching.match import Candidate, PointSet
 from imagereg.alignment.matching.pattern import match_patterns
+from imagereg.alignment.verdict import Rules
 from imagereg.errors import NotEnoughSources
 from imagereg.wcs import TangentPlane, correction, orientation, pixel_scale
 
@@ -59,9 +60,12 @@ def placed(exposure: Exposure, rows: np.ndarray, reference: PointSet, plane: Tan
 
 
 def rules_once_placed(rules: Rules) -> Rules:
-    """Return the rules for an exposure that a pattern has placed: what is left is small."""
+    """Return the rules for an exposure that a pattern has placed: what is left is small.
+
+    No header said where it is, so that its offset is nowhere to be expected, or not.
+    """
     return dataclasses.replace(rules, matching="tolerance", use2dhist=False, xoffset=0.0,
-                               yoffset=0.0, onlybetter=False)
+                               yoffset=0.0, searchrad=np.inf, onlybetter=False)
 
 
 def description(exposure: Exposure, pattern: Candidate) -> str:

@@ -19,6 +19,7 @@ from imagereg.catalogs import Flag, SourceCatalog
 from imagereg.detection.finders.finding import Finding, Kernel
 
 _BAND_PIXELS = 2**20  # pixels of a band: some tens of MB with all that is derived from them
+_BLOCK_PIXELS = 2**17  # pixels that are correlated at a time: three such arrays fit into a cache
 _SKY_SAMPLE = 1_000_000  # pixels; the sky's scatter is then known to 0.1 %
 _ABSURD = 1e18  # counts that no detector gives, whose squares would overflow single precision
 # Error of the marginal fits relative to that of an ideal centroid; with it the errors of simulated
@@ -63,11 +64,14 @@ def sky_sigma(
     if bad is not None:
         sample = sample[~np.ravel(bad)[::step].astype(bool)]
     sample = sample.astype(np.float64)
-    sample = sample[np.abs(sample) < _ABSURD]
+    if not is_usual(sample):
+        sample = sample[np.abs(sample) < _ABSURD]
     for _ in range(rounds):
         if not sample.size:
             break
-        sample = sample[np.abs(sample - sample.mean()) <= clip * sample.std()]
+        deviation = sample - sample.mean()
+        sigma = np.sqrt(np.square(deviation).mean())
+        sample = sample[np.abs(deviation, out=deviation) <= clip * sigma]
     if not sample.size:
         level, sigma = np.nan, np.nan
     else:
@@ -75,6 +79,11 @@ def sky_sigma(
     if relative_noise is not None:
         _, sigma = sky_sigma((image - level) / relative_noise, bad, rounds=rounds, clip=clip)
     return level, sigma
+
+
+def is_usual(pixels: np.ndarray) -> bool:
+    """Whether all pixels are numbers that detectors give; it takes a fraction of asking each."""
+    return pixels.size > 0 and bool(pixels.min() > -_ABSURD and pixels.max() < _ABSURD)
 
 
 def find_sources(
@@ -198,31 +207,40 @@ def _bands(image, bad, half, level) -> Iterator[_Band]:
     ny, nx = image.shape
     height = max(_BAND_PIXELS // nx, 16)
     # One pixel more than the kernel needs: on the outermost ones there are no neighbours to bridge.
-    margin = ((0, 0), (2 * hx + 1, 2 * hx + 1))
+    margin = 2 * hx + 1
     for start in range(0, ny, height):
         stop = min(start + height, ny)
         rows = np.clip(np.arange(start - 2 * hy - 1, stop + 2 * hy + 1), 0, ny - 1)
-        data = image[rows].astype(np.result_type(image.dtype, np.float32))
-        data = np.pad(data, margin, mode="edge")
-        unusable = ~(np.abs(data) < _ABSURD)
-        data = np.where(unusable, level, data).astype(np.float32)
+        data = _continued(image[rows], margin, np.float32)
+        unusable = np.zeros(data.shape, bool) if is_usual(data) else ~(np.abs(data) < _ABSURD)
+        data[unusable] = level
         if bad is not None:
-            unusable |= np.pad(bad[rows], margin, mode="edge")
+            unusable |= _continued(bad[rows], margin, bool)
         _bridge(data, unusable, level)
         yield _Band(start, stop, ny, data[1:-1, 1:-1], unusable[1:-1, 1:-1])
 
 
+def _continued(rows, margin, dtype):
+    """Return rows of an image continued by `margin` pixels to the left and to the right."""
+    continued = np.empty((len(rows), rows.shape[1] + 2 * margin), dtype)
+    with np.errstate(over="ignore"):  # of what single precision can't hold, which is no pixel
+        continued[:, margin:-margin] = rows
+    continued[:, :margin] = continued[:, [margin]]
+    continued[:, -margin:] = continued[:, [-margin - 1]]
+    return continued
+
+
 def _bridge(data, unusable, level):
     """Replace unusable pixels, in place, by the mean of their good neighbours, else by `level`."""
-    inner = np.ones_like(unusable)
-    for axis in (0, 1):
-        for step in (-1, 1):
-            inner &= np.roll(unusable, step, axis)
-    data[unusable & inner] = level
-    y, x = np.nonzero(unusable & ~inner)
+    ny, nx = data.shape
+    y, x = np.divmod(np.flatnonzero(unusable), nx)
+    data[y, x] = level
+    is_inner = unusable[y - 1, x] & unusable[(y + 1) % ny, x]
+    is_inner &= unusable[y, x - 1] & unusable[y, (x + 1) % nx]
+    y, x = y[~is_inner], x[~is_inner]
     dy, dx = np.mgrid[-1:2, -1:2].reshape(2, 1, -1)
-    near_y = np.clip(y[:, None] + dy, 0, data.shape[0] - 1)
-    near_x = np.clip(x[:, None] + dx, 0, data.shape[1] - 1)
+    near_y = np.clip(y[:, None] + dy, 0, ny - 1)
+    near_x = np.clip(x[:, None] + dx, 0, nx - 1)
     good = ~unusable[near_y, near_x]
     total = np.where(good, data[near_y, near_x], 0).sum(axis=1, dtype=np.float64)
     count = good.sum(axis=1)
@@ -278,10 +296,14 @@ def _measured(band, kernel, limit, sky) -> _Found:
     hx, hy = kernel.half
     height = _heights(band.data, kernel)
     rows = np.arange(band.start - hy, band.stop + hy)
-    on_image = (rows >= 0) & (rows < band.ny)
-    height = height[np.clip(rows, 0, band.ny - 1) - rows[0]]
-    y, x = _local_maxima(np.where(on_image[:, None], height, -np.inf)[:, hx:-hx], kernel, limit)
-    height = np.pad(height[:, hx:-hx], ((0, 0), (hx, hx)), mode="edge")  # continued like the image
+    is_beyond = (rows < 0) | (rows >= band.ny)
+    height[is_beyond] = -np.inf
+    height[:, :hx] = -np.inf
+    height[:, -hx:] = -np.inf
+    y, x = _local_maxima(height, kernel, limit)
+    height[:, :hx] = height[:, [hx]]  # continued like the image
+    height[:, -hx:] = height[:, [-hx - 1]]
+    height[is_beyond] = height[np.clip(rows[is_beyond], 0, band.ny - 1) - rows[0]]
     usable = ~band.unusable[y + hy, x + 2 * hx]
     y, x = y[usable], x[usable]
     candidates = _Candidates(
@@ -312,31 +334,37 @@ def _heights(data, kernel):
     """Correlate with the kernel; the result is smaller by the half widths on every side."""
     (hx, hy), (ny, nx) = kernel.half, data.shape
     height = np.zeros((ny - 2 * hy, nx - 2 * hx), np.float32)
-    term = np.empty_like(height)
     weights = np.float32(kernel.weights)
-    for weight in np.unique(weights[kernel.inside]):  # pixels of one weight are added first
-        offsets = np.argwhere(kernel.inside & (weights == weight))
-        shifted = [data[j : ny - 2 * hy + j, i : nx - 2 * hx + i] for j, i in offsets]
-        np.copyto(term, shifted[0])
-        for other in shifted[1:]:
-            term += other
-        term *= weight
-        height += term
+    # Pixels of one weight are added first.
+    terms = [(weight, np.argwhere(kernel.inside & (weights == weight)))
+             for weight in np.unique(weights[kernel.inside])]
+    step = max(_BLOCK_PIXELS // nx, 1)
+    for top in range(0, len(height), step):
+        block = height[top:top + step]
+        term = np.empty_like(block)
+        for weight, offsets in terms:
+            first, *others = [data[top + j : top + j + len(block), i : nx - 2 * hx + i]
+                              for j, i in offsets]
+            np.copyto(term, first)
+            for other in others:
+                term += other
+            term *= weight
+            block += term
     return height
 
 
 def _local_maxima(height, kernel, limit):
     """Return rows and columns of local maxima: not below `limit` nor any pixel in the footprint.
 
-    Of equal pixels the first counts. The first and last half-height rows of `height` only serve as
-    neighbours.
+    Of equal pixels the first counts. Along the edges, half a kernel wide, are no maxima; columns
+    count from there.
     """
     hx, hy = kernel.half
-    width = height.shape[1] + 2 * hx
-    padded = np.pad(height, ((0, 0), (hx, hx)), constant_values=-np.inf).ravel()
-    peak = hy * width + np.flatnonzero(padded[hy * width : -hy * width] >= limit)
+    width = height.shape[1]
+    flat = height.ravel()
+    peak = hy * width + np.flatnonzero(flat[hy * width : -hy * width] >= limit)
     for j, i in np.argwhere(kernel.inside) - (hy, hx):
-        other, own = padded[peak + j * width + i], padded[peak]
+        other, own = flat[peak + j * width + i], flat[peak]
         is_first = (j, i) >= (0, 0)
         peak = peak[(other < own) | ((other == own) & is_first)]
     y, x = np.divmod(peak, width)

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 # Rows of a chip whose errors tell the gain, spread over it: not all of ERR need be read.
 _ROWS_TELL = 128
+_ROWS_HINT = 16  # a first look, which mostly shows that the errors agree with the header
 _FEWEST_BRIGHT = 10  # pixels with more light than sky and readout that tell it
 # Factor between two gains that are the same: errors have flat fields and CTE in them, 3 % on HRC.
 _SAME_GAIN = 1.5
+_SURELY_SAME_GAIN = 1.2  # by a first look
 # Extensions that have the WCS of an image and are none: flags, errors and weights, by EXTNAME as
 # HST, JWST, LSST, NOIRLab and Euclid write it.
 _NO_PIXELS = re.compile(r"(?:^|[^A-Z])(?:DQ|MASK|BPM|FLAG|QUAL|ERR|SIGMA|VAR|IVM|WHT|WEIGHT|CONF|"
@@ -155,7 +157,10 @@ class ImageFile:
         errors = self._hdus["ERR", chip.extver].data if ("ERR", chip.extver) in self._hdus else None
         if errors is None or errors.shape != chip.shape:
             return stated
-        told = gain_of_errors(data, errors, bad)
+        told = gain_of_errors(data, errors, bad, _ROWS_HINT)
+        if max(told / stated, stated / told) < _SURELY_SAME_GAIN:
+            return stated
+        told = gain_of_errors(data, errors, bad, _ROWS_TELL)
         return told if max(told / stated, stated / told) > _SAME_GAIN else stated
 
     def _bad_pixels(self, chip, dqbits):
@@ -177,7 +182,8 @@ class ImageFile:
                                  "as 16,64") from error
 
 
-def gain_of_errors(data: np.ndarray, errors: np.ndarray, bad: np.ndarray | None) -> float:
+def gain_of_errors(data: np.ndarray, errors: np.ndarray, bad: np.ndarray | None,
+                   n_rows: int) -> float:
     """Return the electrons per count that the errors of bright pixels tell; NaN where none does.
 
     Parameters
@@ -186,8 +192,10 @@ def gain_of_errors(data: np.ndarray, errors: np.ndarray, bad: np.ndarray | None)
         Pixels, and the one-sigma error of each.
     bad : (ny, nx) ndarray of bool or None
         Pixels not to be used.
+    n_rows : int
+        How many rows to ask, spread over the chip.
     """
-    some = slice(None, None, max(len(data) // _ROWS_TELL, 1))
+    some = slice(None, None, max(len(data) // n_rows, 1))
     light = data[some].astype(float)
     with np.errstate(over="ignore", invalid="ignore"):
         variance = errors[some].astype(float) ** 2
@@ -206,8 +214,8 @@ def gain_of_errors(data: np.ndarray, errors: np.ndarray, bad: np.ndarray | None)
 
 
 @contextlib.contextmanager
-def read_image(path: str, *, flags_path: str | None = None,
-               needs_wcs: bool = True) -> Iterator[ImageFile]:
+def read_image(path: str, *, flags_path: str | None = None, needs_wcs: bool = True,
+               reads_wcs: bool = True) -> Iterator[ImageFile]:
     """Open an image once, and yield it as an `ImageFile`.
 
     Parameters
@@ -218,6 +226,8 @@ def read_image(path: str, *, flags_path: str | None = None,
         A file of its own that holds the data quality flags, see `instruments.quality_file`.
     needs_wcs : bool
         Refuse an image without a WCS; else its chips have None for it.
+    reads_wcs : bool
+        Read the WCS; else all chips have None for it, and astropy.wcs need not be loaded.
 
     Raises
     ------
@@ -235,7 +245,7 @@ def read_image(path: str, *, flags_path: str | None = None,
                                      "give one of its planes as an image of its own")
                 if axes < 2:
                     raise InputError(f"{path}[{index}] has {axes} axes, expected 2")
-            chips = tuple(read_chips(hdus, path, needs_wcs=needs_wcs))
+            chips = tuple(read_chips(hdus, path, needs_wcs=needs_wcs, reads_wcs=reads_wcs))
         flags = None
         if flags_path:
             with _as_input_error(flags_path):
@@ -312,28 +322,29 @@ def _is_on_sky(header: fits.Header) -> bool:
     return types in ({"RA", "DEC"}, {"GLON", "GLAT"}, {"ELON", "ELAT"})
 
 
-def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *,
-               needs_wcs: bool = True) -> list[Chip]:
+def read_chips(hdus: fits.HDUList, path: str, key: str = " ", *, needs_wcs: bool = True,
+               reads_wcs: bool = True) -> list[Chip]:
     """Return the chips of an open file with the WCS under a letter; InputError for a bad WCS."""
     chips = []
     for index, extver in science(hdus, path).items():
-        wcs = _read_wcs(hdus, index, path, key, needs_wcs=needs_wcs)
+        has_wcs = _has_wcs(hdus, index, path, key, needs_wcs=needs_wcs)
+        wcs = _read_wcs(hdus, index, path, key) if has_wcs and reads_wcs else None
         chips.append(alignment.Chip(extver, wcs, hdus[index].shape))
     return chips
 
 
-def _read_wcs(hdus, index, path, key, *, needs_wcs):
-    """Read the WCS of an HDU under a letter; InputError where it is not usable.
-
-    None where there is none and none is needed.
-    """
-    header = hdus[index].header
-    if f"CTYPE1{key}".strip() not in header:
-        if not needs_wcs:
-            return None
+def _has_wcs(hdus, index, path, key, *, needs_wcs):
+    """Whether an HDU has a WCS under a letter; InputError where it has none and needs one."""
+    has_wcs = f"CTYPE1{key}".strip() in hdus[index].header
+    if needs_wcs and not has_wcs:
         raise InputError(f"{path}[{index}] has no celestial WCS")
+    return has_wcs
+
+
+def _read_wcs(hdus, index, path, key):
+    """Read the WCS of an HDU under a letter; InputError where it is not usable."""
     try:
-        wcs = distortion.read_wcs(header, hdus, key)
+        wcs = distortion.read_wcs(hdus[index].header, hdus, key)
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
         raise InputError(f"{path}[{index}] has a WCS that can't be read: "

@@ -106,33 +106,6 @@ def check_wcsname(path: str, taken: Mapping[int, Iterable[str]], wcsname: str) -
                              "interrupted")
 
 
-def update_header(path: str, solved: Iterable[Solved], *, wcsname: str, reuse: bool = False,
-                  claim: Claim | None = None, dry_run: bool = False) -> list[str]:
-    """Give the science headers of a file a new primary WCS.
-
-    Parameters
-    ----------
-    path : str
-        The file; a link is followed.
-    solved, wcsname, reuse
-        See `header_change`.
-    claim, dry_run, optional
-        See `rewrite`.
-
-    Returns
-    -------
-    list of str
-        What differs, see `rewrite`.
-
-    Raises
-    ------
-    InputError
-        The file can't be read, or can't be replaced; it is then as it was.
-    """
-    change = header_change(path, solved, wcsname=wcsname, reuse=reuse)
-    return rewrite(path, change, claim=claim, dry_run=dry_run)
-
-
 def header_change(path: str, solved: Iterable[Solved], *, wcsname: str, reuse: bool = False,
                   extension: Any = None) -> Change:
     """Return the change, see `rewrite`, that gives science headers a new primary WCS.

@@ -1,1 +1,1 @@
-"""The tasks in a shell: `cli`, the `words` of a line, their `completion`, `signals`, the demo."""
+"""The tasks in a shell: `cli`, the `words` of a line, their `completion`, the demo."""

@@ -20,7 +20,6 @@ from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, pri
 from imagereg.files import atomic
 from imagereg.interfaces.shell import batch, on_solutions
 from imagereg.interfaces.shell.completion import SHELLS, script
-from imagereg.interfaces.shell.signals import stopped_by_signals
 from imagereg.interfaces.shell.words import Request, has_colours, in_colours
 from imagereg.parameters import (
     ARGUMENTS,
@@ -33,6 +32,7 @@ from imagereg.parameters import (
     texts,
 )
 from imagereg.parameters import spec as declarations
+from imagereg.tasks import signals
 from imagereg.version import __version__
 
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
     warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
     try:
         with contextlib.ExitStack() as handled:
-            handled.enter_context(stopped_by_signals())
+            handled.enter_context(signals.stopped_by_signals(ends_process=arguments is None))
             options = _parser(task).parse_intermixed_args(arguments)
             if options.epar:  # its windows would swallow what the handlers raise
                 handled.close()
@@ -436,7 +436,7 @@ def _epar(_: bool, request: Request) -> int:
         # The import takes a second, which the editor need not wait for.
         from imagereg.interfaces.python import TweakReg
 
-        with stopped_by_signals():
+        with signals.stopped_by_signals():
             results.append(TweakReg(None, False, *values.values()))
         return results[-1]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagereg.errors import ParameterError
-from imagereg.interfaces.shell.signals import stopped_by_signals
 from imagereg.interfaces.shell.words import Request
 from imagereg.parameters import ParameterSet, Spec
+from imagereg.tasks import signals
 
 if TYPE_CHECKING:
     from imagereg.interfaces.solutions import Outcome
@@ -28,7 +28,7 @@ def edit_task(request: Request) -> Outcome | None:
     from imagereg.interfaces import solutions
 
     def run(values):
-        with stopped_by_signals():
+        with signals.stopped_by_signals():
             return solutions.run_task(values)
 
     spec = Spec.load(request.task)

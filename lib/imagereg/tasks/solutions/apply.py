@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from astropy.wcs import WCS
@@ -14,16 +14,15 @@ from imagereg.errors import DegenerateFit, InputError
 from imagereg.files import (
     Claim,
     Solutions,
-    atomic,
     expand_input,
     read_image,
     read_text,
     solution,
     text,
-    update_header,
 )
 from imagereg.files.images import fits, instruments, rewrite
 from imagereg.tasks import footprint
+from imagereg.tasks.parallel import mapped, write_each
 from imagereg.wcs import alternates, corrected_wcs, correction, distortion, pixel_scale
 
 
@@ -136,7 +135,7 @@ def update_files(solutions: Solutions, targets: Mapping[str, str], *, wcsname: s
     return [written[step] if isinstance(step, _Update) else step for step in report]
 
 
-def _written(updates, wcsname, *, reusename, **options):
+def _written(updates, wcsname, *, reusename, claim, dry_run):
     """Write updates, several files at a time, or none if one can't be; what became of each."""
     by_path = {}
     for update in updates:
@@ -146,22 +145,28 @@ def _written(updates, wcsname, *, reusename, **options):
         if not reusename:
             rewrite.check_wcsname(path, own[0].wcs_names, wcsname)
 
-    def write(own):
+    def plan(own):
         solved = [(update.wcss, update.row) for update in own]
         path = own[0].path
-        differences = update_header(path, solved, wcsname=wcsname, reuse=reusename, **options)
-        applied = {}
-        for update in own:
-            applied[update] = AppliedSolution(os.path.basename(path), update.row.filename, wcsname,
-                                              differences=tuple(differences))
-            differences = []  # of the file, told once
-        return applied
+        change = rewrite.header_change(path, solved, wcsname=wcsname, reuse=reusename)
+        return rewrite.Plan.of(path, change, dry_run=dry_run)
 
-    written = {}
-    with ThreadPoolExecutor(atomic.WRITERS) as pool:
-        for applied in pool.map(write, by_path.values()):
-            written.update(applied)
-    return written
+    def carry_out(planned):
+        if not dry_run:
+            planned.carry_out(claim=claim)
+
+    with contextlib.closing(mapped(plan, list(by_path.values()), None)) as plans:
+        written, error = write_each(plans, carry_out)
+    if error:
+        raise error
+    applied = {}
+    for planned in written:
+        differences = tuple(planned.differences)
+        for update in by_path[planned.path]:
+            applied[update] = AppliedSolution(os.path.basename(planned.path), update.row.filename,
+                                              wcsname, differences=differences)
+            differences = ()  # of the file, told once
+    return applied
 
 
 def read_solutions(path: str) -> Solutions:

@@ -12,6 +12,7 @@ from imagereg.errors import InputError
 from imagereg.files import Claim, atomic, expand_input
 from imagereg.files.images import fits as files
 from imagereg.files.images import rewrite
+from imagereg.tasks import signals
 from imagereg.tasks.solutions import unfinished
 from imagereg.wcs import alternates, distortion, headerlet, plane
 
@@ -57,6 +58,8 @@ def restore_wcs(given: str | Sequence[str], *, to: str = "", dry_run: bool = Fal
         planned = {path: rewrite.rewrite(path, changes[path], dry_run=True) for path in names}
         if not dry_run:
             changed = {path: changes[path] for path in names if planned[path]}
+            if not changed:
+                signals.work_is_done()
             with contextlib.nullcontext() if to else unfinished.noted(names):
                 _write(changed, claim)
     return [line for path in paths
@@ -74,6 +77,8 @@ def _write(changes, claim):
     def write(path):
         rewrite.rewrite(path, changes[path], claim=claim)
         finished.append(path)
+        if len(finished) == len(changes):
+            signals.work_is_done()
 
     pool = ThreadPoolExecutor(atomic.WRITERS)
     futures = []

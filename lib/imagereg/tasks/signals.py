@@ -12,6 +12,7 @@ from typing import Any
 _ENDING: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler,
                                       signal.SIGTERM: signal.SIG_DFL,
                                       signal.SIGHUP: signal.SIG_DFL}
+_work_is_done = threading.Event()
 
 
 class _Stopped(KeyboardInterrupt):
@@ -22,21 +23,37 @@ class _Stopped(KeyboardInterrupt):
         self.signal = signal.Signals(number)
 
 
+def work_is_done() -> None:
+    """Say, from any thread, that nothing is left to stop: signals are ignored from here on.
+
+    To report a stop would invite to repeat a command that is its own reverse.
+    """
+    _work_is_done.set()
+
+
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
+def stopped_by_signals(*, ends_process: bool = False) -> Iterator[None]:
     """Let a signal end the block by an exception; ignore further ones while it cleans up.
 
     A signal that is ignored already, as under nohup, or handled by a calling program is left alone.
     Where the exception came upon a library's own cleaning up, and became another one there, as in
     the start of a thread ("release unlocked lock"), it ends the block as the signal all the same.
+
+    Parameters
+    ----------
+    ends_process : bool
+        Whether the process ends with the block: then signals that come after `work_is_done` do not
+        change its exit status either.
     """
     can_handle = threading.current_thread() is threading.main_thread()
     handled = [number for number, usual in _ENDING.items()
                if can_handle and signal.getsignal(number) == usual]
-
+    _work_is_done.clear()
     received = []
 
     def stop(number, _):
+        if _work_is_done.is_set():
+            return
         for each in handled:
             signal.signal(each, signal.SIG_IGN)
         received.append(_Stopped(number))
@@ -52,4 +69,5 @@ def stopped_by_signals() -> Iterator[None]:
         raise
     finally:
         for number in handled:
-            signal.signal(number, _ENDING[number])
+            is_ignored = ends_process and _work_is_done.is_set()
+            signal.signal(number, signal.SIG_IGN if is_ignored else _ENDING[number])
