@@ -19,7 +19,7 @@ import time
 import numpy as np
 from children import checked
 
-_LOADED = "import imagereg.tasks.exposures, imagereg.tasks.reference, imagereg.tasks.dithers"
+_LOADED = "import imagereg.tasks.exposures; from imagereg.tasks import run; run.load_what_follows(True)"
 _LEAST_LOADED = "import numpy"
 
 

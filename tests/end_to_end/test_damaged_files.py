@@ -24,7 +24,8 @@ def texts(tmp_path_factory):
     return text_mutations.Stage(tmp_path_factory.mktemp("texts"))
 
 
-IMAGES = [(damage, command) for damage in fits_mutations.SPECIAL for command in ("align", "list")]
+COMMANDS = ("align", "list", "apply")
+IMAGES = [(damage, command) for damage in fits_mutations.SPECIAL for command in COMMANDS]
 
 
 @pytest.mark.parametrize("damage, command", [pytest.param(*case, id="-".join(case)) for case in IMAGES])

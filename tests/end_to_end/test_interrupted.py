@@ -273,6 +273,15 @@ def spoil_card(path, keyword):
     path.write_bytes(content[: at + 11] + b"\xe9" + content[at + 12 :])
 
 
+def test_restore_of_an_archive_that_can_not_be_read(solved, tmp_path):
+    folder, names = solved
+    work = tmp_path / "work"
+    trials.fresh(work, folder / "updated")
+    spoil_card(work / names[1], "WCSNAMEA")
+    outcome = trials.run(["--restore", "*flt.fits"], work)
+    assert outcome.complaints(status=(2,)) == [] and names[1] in outcome.err and "WCSNAMEA" in outcome.err
+
+
 WRITE = {
     "update": ["*flt.fits", *trials.PLAIN, "writecat=no", "updatehdr=yes"],
     "headerlet": ["*flt.fits", *trials.PLAIN, "writecat=no", "headerlet=yes"],

@@ -179,36 +179,40 @@ def _repetition(matched, others, tolerance):
     to_middle = np.hypot(*(matched - np.median(matched, axis=0)).T)
     n_core = int(np.clip(_MOST_DIFFERENCES // max(len(others), 1), _SMALLEST_CORE, _LARGEST_CORE))
     core = matched[np.argsort(to_middle, kind="stable")[:n_core]]
-    steps = others - core[:, None]
-    length = np.abs(steps).max(axis=2)
+    steps = others.T[:, None] - core.T[:, :, None]  # x and y, of each core source to each other one
+    length = np.abs(steps).max(axis=0)
     is_other = (length > _APART * tolerance) & (length < np.sqrt(_MOST_CELLS) * tolerance)
     owner = np.nonzero(is_other)[0]
-    steps = steps[is_other]
+    steps = steps[:, is_other]
     left = np.ones(len(core), bool)
     first = Repetition()
     for _ in range(_MOST_STEPS):
-        rows = left[owner]
-        members, step = _heap(steps[rows], owner[rows], 2 * tolerance)
+        members, step = _heap(steps, owner, 2 * tolerance)
         if len(members) < max(_LEAST_HEAP * len(core), 3):
             break
         if not first.share:
             first = Repetition(len(members) / len(core), step)
         left[members] = False
+        rows = left[owner]
+        steps = steps[:, rows]
+        owner = owner[rows]
     return dataclasses.replace(first, covered=1 - left.mean())
 
 
 def _heap(steps, owner, size):
     """Return the owners of the steps in the fullest of all cells, and the step; none by chance."""
-    if not len(steps):
+    if not len(owner):
         return np.empty(0, int), np.zeros(2)
-    low = steps.min(axis=0)
-    n_columns, n_rows = np.floor(np.ptp(steps, axis=0) / size).astype(int) + 2
+    low = steps.min(axis=1)
+    places = steps - low[:, None]
+    places /= size
+    n_columns, n_rows = (int(most) + 2 for most in places.max(axis=1))
     members = np.empty(0, int)
     where = low
     # The cells are laid in four ways, so that not every one has a border through the heap.
-    for phase in itertools.product((0, 0.5), repeat=2):
-        column, row = np.floor((steps - low) / size + phase).astype(int).T
-        cell = row * n_columns + column
+    cells = {phase: (places + phase).astype(np.int32) for phase in (0, 0.5)}
+    for phase in itertools.product(cells, repeat=2):
+        cell = cells[phase[1]][1] * n_columns + cells[phase[0]][0]
         fullest = _most_frequent(cell)
         inside = np.unique(owner[cell == fullest])
         if len(inside) > len(members):
@@ -216,7 +220,7 @@ def _heap(steps, owner, size):
             corner = np.array([fullest % n_columns, fullest // n_columns]) - phase
             where = low + (corner + 0.5) * size
     n_cells = n_columns * n_rows
-    log10_chance = np.log10(4 * n_cells) + log10_poisson(len(members), len(steps) / n_cells)
+    log10_chance = np.log10(4 * n_cells) + log10_poisson(len(members), len(owner) / n_cells)
     if log10_chance > np.log10(_BY_CHANCE):
         return np.empty(0, int), where
     return members, where
@@ -224,9 +228,9 @@ def _heap(steps, owner, size):
 
 def _most_frequent(numbers):
     """Return the most frequent of whole numbers; the smallest of equals."""
-    ordered = np.sort(numbers.astype(np.int32))  # twice as fast as longer ones
+    ordered = np.sort(numbers)
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    return ordered[starts[np.argmax(np.diff(starts, append=len(ordered)))]]
+    return int(ordered[starts[np.argmax(np.diff(starts, append=len(ordered)))]])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 
@@ -169,7 +170,7 @@ class _Search:
         found = []
         failures = []
         if self.rules.matching != "triangles":
-            for search in (self, *self._among_some()):
+            for search in itertools.chain([self], self._among_some()):
                 found += search._by_offsets(failures)
                 if found:
                     break

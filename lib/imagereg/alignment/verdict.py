@@ -24,6 +24,7 @@ from imagereg.wcs import (
     correction,
     pixel_scale,
     pixel_to_sky,
+    plane,
 )
 
 # Pixels by which a WCS departs from a fit that moves far, and below which the error of both, of the
@@ -293,7 +294,7 @@ class Alignment:
         # A fit that moves far is linear on the plane in a first approximation only: the chips are
         # moved as rigid bodies, and what is left of the matches then is fitted.
         middle = self.image_xy[self.fit.used].mean(axis=0)
-        rotation = correction.rotation_of_sky(self.plane, self.fit, middle)
+        rotation = plane.rotation_of_sky(self.plane, self.fit, middle)
         chips = self._following(self.exposure.chips, rotation, np.inf)
         return self._following(chips, self._refitted(chips), self._allowed_deviation)
 

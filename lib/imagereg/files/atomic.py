@@ -445,5 +445,7 @@ def check_writable(path: str) -> None:
 def reason(error: BaseException) -> str:
     """Return the words of an error for the end of a sentence."""
     lines = str(error).splitlines()
-    text = getattr(error, "strerror", None) or (lines[0] if lines else "")
+    begins = bool(lines) and lines[0].endswith(":")
+    said = " ".join(lines[:2] if begins else lines[:1]).rstrip(": ")
+    text = getattr(error, "strerror", None) or said
     return (text or type(error).__name__).lower()

@@ -341,6 +341,8 @@ def _solved(row):
     values = {}
     for field in dataclasses.fields(SolvedExposure):
         is_empty = row[field.name] is np.ma.masked
+        if is_empty and field.type != "str":
+            raise ValueError(f"a row has no number for {field.name}")
         values[field.name] = "" if is_empty else kinds[field.type](row[field.name])
     solved = SolvedExposure(**values)
     if not np.isfinite([*solved.shift_of_chip.values()]).all():

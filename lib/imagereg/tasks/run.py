@@ -88,7 +88,7 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             # Only now, since this takes longer than all that was done: the user sees the start.
             from imagereg.tasks.exposures import measure_images
 
-            load_the_rest = functools.partial(_load_what_follows, changing)
+            load_the_rest = functools.partial(load_what_follows, changing)
             measured = measure_images(task, finding, images, load_the_rest)
             from imagereg.tasks.reference import measure_reference
 
@@ -110,8 +110,11 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
     return result
 
 
-def _load_what_follows(changing):
-    """Import what aligns and writes images: on two cores, half of that takes no time."""
+def load_what_follows(changing: bool) -> None:
+    """Import what aligns images, and, if they change, what writes them.
+
+    Finding their sources takes as long: where other processes do that, this costs little time.
+    """
     for name in _LOADED_LATER:
         importlib.import_module(name)
     if changing:

@@ -31,13 +31,11 @@ from imagereg.wcs.plane import (
     SAME_SKY,
     TangentPlane,
     celestial_axes,
-    directions,
     orientation,
     pixel_grid,
     pixel_scale,
     pixel_to_sky,
     tangent_wcs,
-    unit_vectors,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ _OF_NO_TYPE = re.compile(r"(CRPIX|CRVAL|CUNIT|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]
 _MAP = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")  # of a Solution
 _LARGEST_NUMBER = 1e9  # pixels of a map; a great circle has 2.6e7 of 0.05 arcsec
 LARGEST_SCALE = 1000.0  # of a map: no two images have scales further apart, but by a slip
-_ALONG_X = 100.0  # pixels, over which a direction is measured
+_ZENITH = 90.0  # native latitude of the reference point of zenithal projections
 _ROUNDS = 4  # of the fit of a reference point; each leaves what is second order in the step before
 
 
@@ -184,7 +182,9 @@ def corrected_wcs(
     place, and the rotation and scale that are left go into the CD (or PC) matrix, or, where
     distortion comes after that matrix (TPV), into the coefficients of the distortion. Where that
     leaves more than `SAME_SKY`, since what is linear on the plane is not linear about a reference
-    point that moves far, the reference point is fitted too. All else stays as it was.
+    point that moves far, the reference point is fitted too. Where the projection is not zenithal,
+    such as CAR, a reference point that moves tilts the graticule, or can't cross the equator: its
+    pixel moves instead if that follows the fit. All else stays as it was.
 
     Parameters
     ----------
@@ -211,6 +211,10 @@ def corrected_wcs(
     axes = celestial_axes(wcs)  # a permutation of two, which is its own inverse
     old_world = _intermediate(wcs, wcs.wcs.crval, pixel_to_sky(wcs, grid)[:, axes])
     new_sky = moved(pixel_to_sky(wcs, grid))
+    if wcs.wcs.theta0 != _ZENITH:
+        new = _with_reference_pixel(wcs, old_world, new_sky[:, axes])
+        if deviation_from_fit(new, wcs, shape=shape, plane=plane, fit=fit) < SAME_SKY:
+            return new
     crval = moved(wcs.wcs.crval[None, axes])[0, axes]
     new = _with_reference_point(wcs, crval, old_world, new_sky[:, axes])
     deviation = deviation_from_fit(new, wcs, shape=shape, plane=plane, fit=fit)
@@ -265,43 +269,6 @@ def shifted_wcs(wcs: WCS, step: ArrayLike) -> WCS:
     return new
 
 
-def rotation_of_sky(
-    plane: TangentPlane, fit: Callable[[np.ndarray], np.ndarray], place: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the rotation of the celestial sphere that moves a place and its x axis as a fit does.
-
-    It keeps all distances, which a linear map of a plane that moves far does not. It maps (N, 2)
-    pixels of the plane to such, as the fit does.
-
-    Parameters
-    ----------
-    plane : TangentPlane
-        Where the fit was made.
-    fit : callable
-        See `corrected_wcs`.
-    place : (2,) ndarray
-        Pixels of the plane.
-    """
-    points = place + np.array([(0, 0), (_ALONG_X, 0)])
-    before = _axes_at(unit_vectors(plane.plane_to_sky(points)))
-    after = _axes_at(unit_vectors(plane.plane_to_sky(fit(points))))
-    rotation = after.T @ before
-
-    def rotated(xy):
-        vectors = unit_vectors(plane.plane_to_sky(xy)) @ rotation.T
-        return plane.sky_to_plane(directions(vectors))
-
-    return rotated
-
-
-def _axes_at(vectors):
-    """Return the orthonormal axes, as rows, of a direction and of the way to another one."""
-    first, second = vectors
-    across = second - (second @ first) * first
-    across /= np.linalg.norm(across)
-    return np.array([first, across, np.cross(first, across)])
-
-
 def deviation_from_fit(
     new: WCS, wcs: WCS, *, shape: tuple[int, int], plane: TangentPlane,
     fit: Callable[[np.ndarray], np.ndarray],
@@ -336,6 +303,15 @@ def _with_reference_point(wcs, crval, old_world, new_sky):
     return new
 
 
+def _with_reference_pixel(wcs, old_world, new_sky):
+    """Return a WCS with another reference pixel, and the matrix that suits new positions best."""
+    new_world = _intermediate(wcs, wcs.wcs.crval, new_sky)
+    design = np.column_stack([old_world, np.ones(len(old_world))])
+    *change, offset = np.linalg.lstsq(design, new_world, rcond=None)[0]
+    new = _with_changed_matrix(wcs, np.transpose(change))
+    return shifted_wcs(new, -np.linalg.solve(new.pixel_scale_matrix, offset))
+
+
 def _fitted_reference_point(wcs, crval, old_world, new_sky):
     """Return the reference point about which a linear change suits new positions best."""
     design = np.column_stack([old_world, np.ones(len(old_world))])
@@ -356,9 +332,15 @@ def _intermediate(wcs, crval, sky):
 
     Raises DegenerateFit where `crval` or a position is none, or has none on that plane.
     """
+    from astropy.wcs import InvalidTransformError
+
     world = np.full_like(sky, np.nan)
     if np.isfinite(crval).all():
-        world = _projection(wcs, crval).wcs_world2pix(sky, 0) + 1
+        try:
+            world = _projection(wcs, crval).wcs_world2pix(sky, 0) + 1
+        except InvalidTransformError as error:
+            raise DegenerateFit(f"the reference point of a WCS of type {wcs.wcs.ctype[0]} can't "
+                                f"move to {crval[0]:.5f} {crval[1]:.5f}") from error
     if not np.isfinite(world).all():
         raise DegenerateFit("a chip lies beyond the plane on which the image was fitted")
     return world
@@ -366,8 +348,15 @@ def _intermediate(wcs, crval, sky):
 
 def _projection(wcs, crval):
     """Return the WCS whose pixels are the projection-plane coordinates of another, less 1."""
-    projection = tangent_wcs(crval, np.eye(2))
-    if list(wcs.wcs.ctype) != ["RA---TPV", "DEC--TPV"]:
+    from astropy.wcs import WCS
+
+    projection = WCS(naxis=2)
+    projection.wcs.cunit = ["deg", "deg"]
+    projection.wcs.crval = crval
+    projection.wcs.cd = np.eye(2)
+    if wcs.wcs.ctype[0].endswith("-TPV"):
+        projection.wcs.ctype = [name.replace("-TPV", "-TAN") for name in wcs.wcs.ctype]
+    else:
         projection.wcs.ctype = [name.removesuffix("-SIP") for name in wcs.wcs.ctype]
         projection.wcs.set_pv(wcs.wcs.get_pv())
     projection.wcs.lonpole = wcs.wcs.lonpole
@@ -447,6 +436,7 @@ def _with_frame(header, wcs):
 
 def _put_numbers(header, wcs):
     """Give a header, in place, the numbers in which a corrected WCS differs; comments stay."""
+    _put_degrees(header, wcs)
     for i in (1, 2):
         header[f"CRVAL{i}"] = float(wcs.wcs.crval[i - 1])
         if header.get(f"CRPIX{i}") != wcs.wcs.crpix[i - 1]:  # of a chip that was shifted
@@ -467,6 +457,16 @@ def _put_numbers(header, wcs):
         header["ORIENTAT"] = orientation(wcs)
     if "S_REGION" in header:
         header["S_REGION"] = s_region(header, wcs)
+
+
+def _put_degrees(header, wcs):
+    """Make degrees, in place, the unit of a header: wcslib converts all numbers that it reads."""
+    for i in (1, 2):
+        if str(header.get(f"CUNIT{i}") or "deg").lower().startswith("deg"):
+            continue
+        header[f"CUNIT{i}"] = "deg"
+        if f"CDELT{i}" in header:
+            header[f"CDELT{i}"] = float(wcs.wcs.cdelt[i - 1])
 
 
 def _put_fit(header, solution, wcsname):

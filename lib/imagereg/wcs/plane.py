@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ SAME_SKY = 1e-3
 
 _ARCSEC = 3600.0  # in a degree
 _GRID = 12  # positions along each axis at which WCSs are compared; test_plane looks between them
+_ALONG_X = 100.0  # pixels, over which a direction is measured
 _PROBE = 40  # pixels over which the scale of a chip is measured: few, so that distortion is linear
 
 
@@ -248,3 +249,40 @@ def _square_pixels(wcs, shape, centre):
     left, right, below, above = probes / size.repeat(2)[:, None]
     u, singular, vt = np.linalg.svd(np.column_stack([right - left, above - below]))
     return np.sqrt(np.prod(singular)) * (u @ vt)
+
+
+def rotation_of_sky(
+    plane: TangentPlane, fit: Callable[[np.ndarray], np.ndarray], place: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the rotation of the celestial sphere that moves a place and its x axis as a fit does.
+
+    It keeps all distances, which a linear map of a plane that moves far does not. It maps (N, 2)
+    pixels of the plane to such, as the fit does.
+
+    Parameters
+    ----------
+    plane : TangentPlane
+        Where the fit was made.
+    fit : callable
+        Maps plane pixels (N, 2) of the image to those of the reference.
+    place : (2,) ndarray
+        Pixels of the plane.
+    """
+    points = place + np.array([(0, 0), (_ALONG_X, 0)])
+    before = _axes_at(unit_vectors(plane.plane_to_sky(points)))
+    after = _axes_at(unit_vectors(plane.plane_to_sky(fit(points))))
+    rotation = after.T @ before
+
+    def rotated(xy):
+        vectors = unit_vectors(plane.plane_to_sky(xy)) @ rotation.T
+        return plane.sky_to_plane(directions(vectors))
+
+    return rotated
+
+
+def _axes_at(vectors):
+    """Return the orthonormal axes, as rows, of a direction and of the way to another one."""
+    first, second = vectors
+    across = second - (second @ first) * first
+    across /= np.linalg.norm(across)
+    return np.array([first, across, np.cross(first, across)])

@@ -23,6 +23,9 @@ def primary(*axes, bitpix=-32, n_axes=None):
 
 EXTENSION = header("XTENSION= 'IMAGE   '", "BITPIX  = 8", "NAXIS   = 0", "PCOUNT  = 0", "GCOUNT  = 1")
 
+TABLE = header("XTENSION= 'BINTABLE'", "BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 0", "NAXIS2  = 0", "PCOUNT  = 0",
+               "GCOUNT  = 1", "TFIELDS = 2147483648")
+
 
 @pytest.mark.parametrize("content, says", [
     (b"", "does not begin with SIMPLE"),
@@ -35,6 +38,7 @@ EXTENSION = header("XTENSION= 'IMAGE   '", "BITPIX  = 8", "NAXIS   = 0", "PCOUNT
     (primary(n_axes=2), "missing or negative"),
     (primary(-5, 5), "missing or negative"),
     (primary(bitpix=7), "BITPIX = 7"),
+    (primary() + TABLE, "TFIELDS = 2147483648, more than 999"),
     (primary() + b"X" * 2880, "header 1 does not begin with XTENSION"),
     (primary() + EXTENSION * 1000, "more than 1000 HDUs"),
     (gzip.compress(primary(100_000, 100_000)), "more than 200 times"),

@@ -45,6 +45,13 @@ def test_aligned_row_needs_a_matrix(damage):
         Solutions.parse(text, "s.ecsv")
 
 
+def test_row_without_a_number():
+    row = SolvedExposure(file="a.fits", status="failed", y_first=7.25)
+    text = Solutions("", TangentPlane.flat(), (row,)).text(Table({"file": ["a.fits"]}))
+    with pytest.raises(InputError, match="s.ecsv is damaged: a row has no number for y_first"):
+        Solutions.parse(text.replace(" 7.25 ", ' "" '), "s.ecsv")
+
+
 @pytest.mark.parametrize("name, rootname, visit", [
     ("j8bt06nyq_flt.fits", "", "j8bt06"), ("x.fits", "J8BT06NYQ", "j8bt06"), ("mosaic_drz.fits", "", ""),
 ])

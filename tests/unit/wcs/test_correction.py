@@ -72,6 +72,26 @@ def test_exposure_follows_a_fit_on_the_plane_of_another_one(celestial_wcs, kind)
     assert off_by(wcs, new, SHAPE, plane, fit) < 1e-3
 
 
+@pytest.mark.parametrize("shift", [(3.3, -2.1), (-1.4, 5.2)])
+@pytest.mark.parametrize("axes", [("RA---{}", "DEC--{}"), ("DEC--{}", "RA---{}")])
+@pytest.mark.parametrize("projection", ["CAR", "SFL", "TAN"])
+def test_reference_point_on_the_equator_or_axes_the_other_way_round(projection, axes, shift):
+    on_equator = projection in ("CAR", "SFL")
+    sky = {"RA": (132.8, -1 / 3600), "DEC": (0.0 if on_equator else 11.8, 1 / 3600)}
+    header = fits.Header()
+    for i, name in enumerate(axes, 1):
+        crval, cdelt = sky[name.partition("-")[0]]
+        header.update({f"CTYPE{i}": name.format(projection), f"CRVAL{i}": crval, f"CDELT{i}": cdelt,
+                       f"CRPIX{i}": 200.5})
+    header[f"CRPIX{1 + axes.index('DEC--{}')}"] -= 11.8 * 3600 * on_equator  # far from the chip, as in atlases
+    wcs = WCS(header)
+    plane = TangentPlane.around([(wcs, (400, 400))])
+    fit = transform(plane.centre, geometry="shift", shift=shift)
+    new = corrected_wcs(wcs, (400, 400), plane, fit)
+    assert off_by(wcs, new, (400, 400), plane, fit) < 1e-3
+    assert not on_equator or list(new.wcs.crval) == list(wcs.wcs.crval)
+
+
 def test_large_chips_follow_the_fit(celestial_headers):
     header = celestial_headers["SIP"]
     header.update({"CRPIX1": 2048.0, "CRPIX2": 1024.0})
@@ -242,6 +262,20 @@ def test_crota_goes_where_a_matrix_comes(celestial_headers):
     assert {"PC1_1", "PC1_2", "PC2_1", "PC2_2"} <= set(header)
     assert header["CDELT1"] == old["CDELT1"]
     assert "CROTA2" in old
+
+
+@pytest.mark.parametrize("matrix", ["CD", "PC"])
+def test_header_in_other_units(matrix):
+    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "arcsec", "CUNIT2": "arcsec",
+                          "CRVAL1": 132.8 * 3600, "CRVAL2": 11.8 * 3600, "CRPIX1": 500.0, "CRPIX2": 400.0})
+    if matrix == "CD":
+        header.update({"CD1_1": -0.05, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.05})
+    else:
+        header.update({"CDELT1": -0.05, "CDELT2": 0.05, "PC1_1": 1.0, "PC2_2": 1.0})
+    new = moved(WCS(header))
+    after = corrected_header(header, new)
+    assert_same_sky(WCS(after), new)
+    assert_same_sky(WCS(after, key="A"), WCS(header))
 
 
 @pytest.mark.parametrize("reuse", [True, False])

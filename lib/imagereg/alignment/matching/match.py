@@ -318,14 +318,15 @@ def _thinned(image_xy, ref_tree, radius):
 
 def _differences(image_xy, ref_tree, centre, radius):
     """Yield the differences reference minus image within a box around `centre`, in portions."""
-    n_each = np.full(len(image_xy), ref_tree.n)
-    if n_each.sum() >= _PAIRS_AT_ONCE:  # if all were near each other
-        n_each = ref_tree.query_ball_point(image_xy + centre, radius, p=np.inf, return_length=True)
-    portion = np.cumsum(n_each) // _PAIRS_AT_ONCE
+    whole = cKDTree(image_xy + centre)
+    portion = np.zeros(len(image_xy), int)
+    if whole.count_neighbors(ref_tree, radius, p=np.inf) > _PAIRS_AT_ONCE:
+        n_each = ref_tree.query_ball_point(whole.data, radius, p=np.inf, return_length=True)
+        portion = np.cumsum(n_each) // _PAIRS_AT_ONCE
     for number in np.unique(portion):
         some = image_xy[portion == number]
-        some_tree = cKDTree(some + centre)
-        pairs = some_tree.sparse_distance_matrix(ref_tree, radius, p=np.inf, output_type="ndarray")
+        tree = whole if len(some) == whole.n else cKDTree(some + centre)
+        pairs = tree.sparse_distance_matrix(ref_tree, radius, p=np.inf, output_type="ndarray")
         yield ref_tree.data[pairs["j"]] - some[pairs["i"]]
 
 

@@ -18,10 +18,11 @@ from imagereg.errors import InputError
 _BLOCK = 2880
 _CARD = 80
 _END = b"END" + b" " * (_CARD - 3)
-_NAMES = (b"BITPIX", b"NAXIS", b"PCOUNT", b"GCOUNT")
-_SIZE = re.compile(rb"([A-Z]{5,6}\d{0,3}) *= *([+-]?\d{1,20}) *(?:/.*)?$", re.DOTALL)
+_NAMES = (b"BITPIX", b"NAXIS", b"PCOUNT", b"GCOUNT", b"TFIELDS")
+_SIZE = re.compile(rb"([A-Z]{5,7}\d{0,3}) *= *([+-]?\d{1,20}) *(?:/.*)?$", re.DOTALL)
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _MOST_AXES = 999  # FITS standard 4.0, section 4.4.1.1
+_MOST_FIELDS = 999  # section 7.3.1
 # 2.9 MB, or 36,000 cards: the longest headers of HST's pipelines have some 40 blocks.
 _MOST_HEADER_BLOCKS = 1000
 # Archived ramps of WFC3/IR, with 16 reads of 5 extensions, have 81.
@@ -141,6 +142,9 @@ def _data_size(header, where):
     if sizes.get("BITPIX") not in _BITPIX or not 0 <= n_axes <= _MOST_AXES:
         raise InputError(f"{where} can't be read as FITS: BITPIX = {sizes.get('BITPIX')}, "
                          f"NAXIS = {sizes.get('NAXIS')}")
+    if sizes.get("TFIELDS", 0) > _MOST_FIELDS:
+        raise InputError(f"{where} can't be read as FITS: TFIELDS = {sizes['TFIELDS']}, more than "
+                         f"{_MOST_FIELDS}")
     axes = [sizes.get(f"NAXIS{axis}", -1) for axis in range(1, n_axes + 1)]
     groups = sizes.get("GCOUNT", 1)
     extra = sizes.get("PCOUNT", 0)

@@ -40,6 +40,7 @@ _SURELY_SAME_GAIN = 1.2  # by a first look
 # HST, JWST, LSST, NOIRLab and Euclid write it.
 _NO_PIXELS = re.compile(r"(?:^|[^A-Z])(?:DQ|MASK|BPM|FLAG|QUAL|ERR|SIGMA|VAR|IVM|WHT|WEIGHT|CONF|"
                         r"CTX|BACK|BKG)", re.IGNORECASE)
+_LARGEST_EXTVER = 2**31 - 1
 _UNPARSABLE = re.compile(r"Unparsable card \((.*?)\)", re.DOTALL)
 
 
@@ -302,6 +303,9 @@ def science(hdus: fits.HDUList, path: str) -> dict[int, int]:
     """
     found = {index: hdu.ver for index, hdu in enumerate(hdus)
              if hdu.name == "SCI" and hdu.header.get("NAXIS", 0) > 0}
+    for index, extver in found.items():
+        if abs(extver) > _LARGEST_EXTVER:
+            raise InputError(f"{path}[{index}] has EXTVER = {extver}, which numbers no chip")
     if found:
         return dict(sorted(found.items(), key=lambda item: item[1]))
     images = [index for index, hdu in enumerate(hdus)
@@ -345,9 +349,13 @@ def _read_wcs(hdus, index, path, key):
     """Read the WCS of an HDU under a letter; InputError where it is not usable."""
     try:
         wcs = distortion.read_wcs(hdus[index].header, hdus, key)
+        numbers = [*wcs.wcs.crpix, *wcs.wcs.crval, *wcs.pixel_scale_matrix.ravel()]
+        if not np.isfinite(numbers).all():
+            raise ValueError("not all of its numbers are finite")
         usable = wcs.has_celestial and wcs.naxis == 2 and pixel_scale(wcs) > 0
     except Exception as error:  # astropy and wcslib raise some thirty kinds
-        raise InputError(f"{path}[{index}] has a WCS that can't be read: "
+        kind = hdus[index].header.get(f"CTYPE1{key}".strip())
+        raise InputError(f"{path}[{index}] has a WCS of type {kind} that can't be read: "
                          f"{reason(error)}") from error
     if not usable:
         raise InputError(f"{path}[{index}] has no celestial WCS")

@@ -89,8 +89,9 @@ def _end_of(code):
 
 def serve() -> None:
     """Do what lines of standard input ask for, as `align_visit` writes them, and answer each."""
-    from imagereg.tasks import dithers, reference, run  # noqa: F401  # what a run loads late
+    from imagereg.tasks import run
 
+    run.load_what_follows(changing=True)
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # where nothing else may be written
     for line in iter(sys.stdin.buffer.readline, b""):

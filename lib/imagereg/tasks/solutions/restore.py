@@ -107,10 +107,10 @@ def _last_archived(paths):
         with files.opened(path) as hdus:
             science = [hdus[index].header for index in files.science(hdus, path)]
             now[path] = {header.get("WCSNAME") for header in science}
-        try:
-            names = {alternates.last_archived(header) for header in science}
-        except InputError as error:
-            raise InputError(f"{path} {error}") from error
+            try:
+                names = {alternates.last_archived(header) for header in science}
+            except InputError as error:
+                raise InputError(f"{path} {error}") from error
         if len(names) > 1:
             raise InputError(f"{path} has chips that were archived as "
                              f"{' and '.join(sorted(names))}: say with --to which one they are to "
