@@ -56,8 +56,8 @@ MUTATIONS = (
         "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
     Mutation(
         "errors of lists as stated", "alignment/fitting/adjustment.py",
-        "return error_model(size[some], known[some].mean(axis=1))",
-        "return 1.0, 0.0",
+        "scale, floor = error_model(size[some], known[some].mean(axis=1))",
+        "scale, floor = 1.0, 0.0",
         "unit/alignment/test_joint.py::test_poor_catalog_does_not_part_the_images"),
     Mutation(
         "gain of the header whatever the errors tell", "files/images/fits.py",
