@@ -15,7 +15,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from imagereg.alignment.fitting.fit import LOSSES
-from imagereg.alignment.fitting.weights import MANY_PAIRS, error_model
+from imagereg.alignment.fitting.weights import MEDIAN_CHI2, error_model
 
 _MOST_ROUNDS = 30  # of weights, rejection and solution; ten do in practice
 _SETTLED = 0.02  # of its own error: a parameter that moves by less rests
@@ -104,9 +104,9 @@ def adjust(measured: Measurements, design: tuple[sparse.csr_array, sparse.csr_ar
            scatter: np.ndarray, sigma: float | None, loss: str) -> Adjustment:
     """Solve for the parameters of all lists by robust least squares.
 
-    Each list has a scale and a floor of its errors, which the residuals tell. Of each star the
-    measurement that is worst is rejected where it is off by more than `sigma`; it comes back where
-    the others move to it.
+    The residuals tell a scale and a floor of the errors of each kind of lists, and a factor for
+    each list. Of each star the measurement that is worst is rejected where it is off by more than
+    `sigma`; it comes back where the others move to it.
 
     Parameters
     ----------
@@ -222,36 +222,48 @@ def _stars(measured, xy, weight, variance):
 
 
 def _modelled(measured, square, share, before):
-    """Return the variance of all measurements (N, 2), from scale and floor of each list's errors.
+    """Return the variance of all measurements (N, 2), from scale and floor of their errors.
 
     `square` (N, 2) are the squares of the residuals of measurements that count, NaN for others; see
-    `_stars` for `share` (N, 2). A list that has drawn nearly all its stars to itself, as an exact
-    catalog does, keeps the variance that it had `before`: its residuals tell no more.
+    `_stars` for `share` (N, 2). Scale and floor are those of all lists of a kind, whose errors have
+    one origin; a list's own would shift weight between lists by what its few residuals happen to
+    be. It has a factor of its own, see `_own_factor`. A list that has drawn nearly all its stars to
+    itself, as an exact catalog does, keeps the variance that it had `before`: its residuals tell no
+    more.
     """
     known = measured.error**2
     variance = before.copy()
     tells = (np.isfinite(square) & (share > _LEAST_SHARE)).all(axis=1)
     size = (square / share).sum(axis=1)
-
-    def model(rows):
-        some = rows[tells[rows]]
-        if len(some) < _FEWEST_TELL:
-            return None
-        return error_model(size[some], known[some].mean(axis=1))
-
-    of_kind = {}
-    for rows, kind in zip(measured.rows, measured.kind, strict=True):
-        if tells[rows].sum() >= MANY_PAIRS:
-            found = model(rows)
-        else:
-            if kind not in of_kind:
-                alike = np.flatnonzero(measured.kind == kind)
-                of_kind[kind] = model(np.concatenate([measured.rows[i] for i in alike]))
-            found = of_kind[kind]
-        if found is not None:
-            scale, floor = found
-            variance[rows] = scale**2 * known[rows] + floor**2
+    kind = measured.kind[measured.list_index]
+    for one in np.unique(measured.kind):
+        some = tells & (kind == one)
+        if some.sum() < _FEWEST_TELL:
+            continue
+        scale, floor = error_model(size[some], known[some].mean(axis=1))
+        of_kind = scale**2 * known + floor**2
+        expected = np.maximum(of_kind.mean(axis=1), _LEAST_ERROR**2)
+        for number in np.flatnonzero(measured.kind == one):
+            rows = measured.rows[number]
+            own = rows[tells[rows]]
+            factor = _own_factor(size[own] / expected[own], share[own].mean(axis=1))
+            variance[rows] = factor * of_kind[rows]
     return np.maximum(variance, _LEAST_ERROR**2)
+
+
+def _own_factor(chi2, share):
+    """Return the factor of a list's variances that the chi squared (N,) of its residuals tell.
+
+    It is that of their median, its logarithm shrunk by what chance alone makes of it (James & Stein
+    1961, Proc. 4th Berkeley Symp. 1, 361). A residual that has a `share` (N,) of its variance left
+    tells that much less: else a list with small residuals would draw its stars to itself, and its
+    residuals would become smaller.
+    """
+    if not len(chi2):
+        return 1.0
+    logarithm = np.log(max(np.median(chi2) / MEDIAN_CHI2, 1e-12))
+    chance = 1 / (np.log(2)**2 * (share**2).sum())  # variance; chi squared is exponential
+    return float(np.exp(logarithm * max(0.0, 1 - chance / max(logarithm**2, 1e-12))))
 
 
 def _kept(measured, pull, kept, limit):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-_MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
+MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
 # Pairs that tell a scale of the errors besides their floor: the medians of two halves are known to
 # a quarter.
 MANY_PAIRS = 50
@@ -40,7 +40,7 @@ def error_model(square: np.ndarray, variance: np.ndarray) -> tuple[float, float]
                              np.sqrt(variance)[:, None].repeat(2, axis=1), 0)
     order = np.argsort(variance, kind="stable")
     bins = np.array_split(order, min(n // _PAIRS_A_BIN, _MOST_BINS))
-    found = np.array([np.median(square[rows]) / _MEDIAN_CHI2 for rows in bins])
+    found = np.array([np.median(square[rows]) / MEDIAN_CHI2 for rows in bins])
     stated = np.array([np.median(variance[rows]) for rows in bins])
     found = np.maximum(found, max(1e-12 * found.max(), _LEAST_SQUARE))
     # Errors of the medians are in proportion to what is expected.
@@ -89,7 +89,7 @@ def extra_scatter(residuals, errors, n_parameters):
         """Reciprocals of the median's expectation less the median's: nearly a straight line."""
         in_x, in_y = square / np.maximum(known + variance, 1e-300)
         median = np.partition(in_x + in_y, ranks)[ranks].sum() / 2
-        return 1 / _MEDIAN_CHI2 - 1 / max(median, 1e-300)
+        return 1 / MEDIAN_CHI2 - 1 / max(median, 1e-300)
 
     if excess(1e-24) <= 0:
         return 0.0
