@@ -17,6 +17,8 @@ import pytest
 import trials
 from astropy.io import fits
 
+from imagereg.tasks.solutions import restore
+
 APPLY = ["--apply", "tweakreg_solution.ecsv", "reusename=yes"]
 
 
@@ -186,6 +188,26 @@ def test_restore_killed_after_its_last_file(solved, tmp_path):
     assert primary_names(work, names) == {"DEMO_IDC"} and not list(work.glob(".*"))
     assert trials.run(words, work).status == 0
     assert primary_names(work, names) == {"TWEAK"}
+
+
+def test_signal_to_a_restore_that_becomes_another_error(solved, tmp_path):
+    """Where all files in work are finished then, it comes too late as well."""
+    folder, names = solved
+    work = tmp_path / "work"
+    trials.fresh(work, folder / "updated")
+
+    def prepare():
+        def wait(_, **options):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            finally:
+                raise RuntimeError("release unlocked lock")
+
+        restore.wait = wait
+
+    outcome = trials.run(["--restore", "*flt.fits"], work, prepare=prepare)
+    is_done = primary_names(work, names) == {"DEMO_IDC"}
+    assert outcome.complaints(status=(0 if is_done else 128 + signal.SIGINT,)) == []
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -85,7 +85,7 @@ def _write(changes, claim):
     try:
         futures = [pool.submit(write, path) for path in changes]
         wait(futures, return_when=FIRST_EXCEPTION)
-    except KeyboardInterrupt:
+    except BaseException:  # an interrupt, or what became of it in the middle of a library
         pool.shutdown(cancel_futures=True)
         if len(finished) < len(changes):
             raise
