@@ -41,8 +41,7 @@ from imagereg.wcs.plane import (
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-# Pixels of the plane: positions closer than this are the same. Twice what a corrected WCS may
-# deviate from its fit, as two of them are compared.
+# Pixels of the plane: closer positions are the same. Two corrected WCSs deviate by SAME_SKY each.
 SAME_POSITION = 2 * SAME_SKY
 
 _ARCSEC, _MAS = 3600, 3.6e6  # in a degree
@@ -297,6 +296,8 @@ def _with_reference_point(wcs, crval, old_world, new_sky):
     """Return a WCS with another reference point, and the matrix that suits new positions best."""
     new_world = _intermediate(wcs, crval, new_sky)
     change = np.linalg.lstsq(old_world, new_world, rcond=None)[0].T
+    if not abs(np.linalg.det(change)) > LARGEST_SCALE**-2:
+        raise DegenerateFit("a chip shrinks to nothing at the rim of the plane of the fit")
     new = transformed_tpv(wcs, change) if is_tpv(wcs) else _with_changed_matrix(wcs, change)
     new.wcs.crval = crval
     new.wcs.set()
@@ -462,11 +463,10 @@ def _put_numbers(header, wcs):
 def _put_degrees(header, wcs):
     """Make degrees, in place, the unit of a header: wcslib converts all numbers that it reads."""
     for i in (1, 2):
-        if str(header.get(f"CUNIT{i}") or "deg").lower().startswith("deg"):
-            continue
-        header[f"CUNIT{i}"] = "deg"
-        if f"CDELT{i}" in header:
-            header[f"CDELT{i}"] = float(wcs.wcs.cdelt[i - 1])
+        if not str(header.get(f"CUNIT{i}") or "deg").lower().startswith("deg"):
+            header[f"CUNIT{i}"] = "deg"
+            if f"CDELT{i}" in header:
+                header[f"CDELT{i}"] = float(wcs.wcs.cdelt[i - 1])
 
 
 def _put_fit(header, solution, wcsname):

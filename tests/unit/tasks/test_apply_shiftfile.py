@@ -101,6 +101,15 @@ def test_a_scale_that_no_image_has_is_refused(tmp_path, monkeypatch, capsys, sca
     assert "expected one from 0.001 to 1000" in capsys.readouterr().err
 
 
+def test_a_shift_to_the_rim_of_the_plane_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_image("b.fits")
+    write_plane("plane.fits")
+    Path("theirs.txt").write_text("# refimage: plane.fits[wcs]\nb.fits 1e20 0 0 1\n")
+    assert main(["--apply", "theirs.txt"]) == 2
+    assert "b.fits: a chip shrinks to nothing at the rim" in capsys.readouterr().err
+
+
 def test_an_image_beyond_the_plane_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_image("b.fits")
