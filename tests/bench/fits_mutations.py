@@ -302,7 +302,7 @@ SPECIAL = {
                 c, _find(c, name, random.Random(0)) + 10, value.encode().rjust(20).ljust(30)
             )
         )
-        for name, value in (("CD1_1", "1E999"), ("EXTVER", "18446744073709551616"))
+        for name, value in (("CD1_1", "1E999"), ("RADESYS", "1E400"), ("EXTVER", "18446744073709551616"))
     },
     "XTENSION: damaged": lambda c: c.replace(b"XTENSION= 'IMAGE", b"XTENSION= 'IM\x00GE", 1),
     "thousands of HDUs": lambda c: _with_hdus(c, "SCI", 5000),

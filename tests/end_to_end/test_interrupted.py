@@ -190,6 +190,27 @@ def test_restore_killed_after_its_last_file(solved, tmp_path):
     assert primary_names(work, names) == {"TWEAK"}
 
 
+def test_signal_while_the_note_of_a_restore_is_written(solved, tmp_path):
+    """The note is the first file that is renamed; the signal comes when that is done."""
+    folder, names = solved
+    work = tmp_path / "work"
+    trials.fresh(work, folder / "updated")
+
+    def prepare():
+        plain = os.replace
+
+        def then_stopped(*words, **named):
+            os.replace = plain
+            plain(*words, **named)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        os.replace = then_stopped
+
+    outcome = trials.run(["--restore", "*flt.fits"], work, prepare=prepare)
+    assert outcome.complaints(status=(128 + signal.SIGINT,)) == []
+    assert primary_names(work, names) == {"TWEAK"} and not list(work.glob(".*"))
+
+
 def test_signal_to_a_restore_that_becomes_another_error(solved, tmp_path):
     """Where all files in work are finished then, it comes too late as well."""
     folder, names = solved

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
+from imagereg.errors import InputError
 from imagereg.wcs.keywords import is_wcs_keyword
 
 if TYPE_CHECKING:
@@ -50,7 +51,13 @@ def read_wcs(header: fits.Header, hdus: fits.HDUList, key: str = " ") -> WCS:
 
 
 def linear_wcs(header: fits.Header, key: str = " ") -> WCS:
-    """Return the WCS of a header, or its alternate of that letter, without SIP and tables."""
+    """Return the WCS of a header, or its alternate of that letter, without SIP and tables.
+
+    Raises
+    ------
+    InputError
+        One of its values is infinite.
+    """
     from astropy.wcs import WCS
 
     letter = key.strip()
@@ -61,7 +68,11 @@ def linear_wcs(header: fits.Header, key: str = " ") -> WCS:
         if own and card.keyword.endswith(letter):
             text = isinstance(card.value, str)
             plain[keyword] = card.value.removesuffix("-SIP") if text else card.value
-    return WCS(fits.Header({"NAXIS": 2, **plain}), fix=False)
+    try:
+        plain_header = fits.Header({"NAXIS": 2, **plain})
+    except ValueError as error:  # astropy reads infinite numbers, but makes no card of them
+        raise InputError("has a WCS of which not all numbers are finite") from error
+    return WCS(plain_header, fix=False)
 
 
 def without_sip_and_tables(header: fits.Header) -> fits.Header:

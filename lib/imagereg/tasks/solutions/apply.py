@@ -298,8 +298,11 @@ def _has_moved(row, record, header, plane):
     corners = [[1, 1], [header.get("NAXIS1", 2), header.get("NAXIS2", 2)]]
     places = {}
     for key in {" ": "", **alternates.wcs_names(header)}:
-        sky = distortion.linear_wcs(header, key).wcs_pix2world(corners, 1)
-        places[key] = plane.sky_to_plane(sky)
+        try:
+            wcs = distortion.linear_wcs(header, key)
+        except InputError as error:
+            raise InputError(f"{record.file} {error}") from error
+        places[key] = plane.sky_to_plane(wcs.wcs_pix2world(corners, 1))
     is_archived = any(row.leads(place, places[" "]) for key, place in places.items() if key != " ")
     is_own = row.filename == record.filename
     return is_archived or (is_own and row.leads(row.corners, record.corners))

@@ -25,8 +25,8 @@ def noted(names: Mapping[str, str]) -> Iterator[None]:
     entries = {}
     for path, name in names.items():
         entries[_key(path, note)] = {"name": name, "mtime_ns": os.stat(path).st_mtime_ns}
-    atomic.write_text(note, json.dumps(entries, indent=1))
     try:
+        atomic.write_text(note, json.dumps(entries, indent=1))
         yield
     finally:
         with contextlib.suppress(OSError):
