@@ -126,7 +126,7 @@ def kill(stage, writer, number, rng):
     if in_time and number != signal.SIGKILL:
         said += outcome.complaints(status=(128 + number,))
         if len(outcome.err.splitlines()) != 1:
-            said.append(f"{len(outcome.err.splitlines())} lines on standard error, expected one")
+            said.append(f"several lines on standard error, expected one: {outcome.err[-2000:]}")
     if number != signal.SIGKILL and stage.leftovers():
         said.append(f"left {stage.leftovers()[0]}")
     if in_time:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import logging
 import logging.handlers
 import multiprocessing
@@ -28,6 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from imagereg.errors import InputError
 from imagereg.files import atomic
+from imagereg.tasks import signals
 
 _NUMBER = struct.Struct("i")
 _ENDING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
@@ -211,22 +213,32 @@ def _messages(connections):
 
 
 def _work(function, items, numbers, connection):
+    """Do items until none is left, and send a message of each; end by SIGTERM without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends others
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with ThreadPoolExecutor(1) as sender:  # so that no item waits for a parent that is busy
+            sender.submit(int)  # starts its thread while signals are blocked, which could spoil it
+            with signals.stopped_by_signals():
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+                _end_with_parent()
+                send = functools.partial(sender.submit, connection.send)
+                _do_items(function, items, numbers, send)
+    except KeyboardInterrupt:
+        sys.exit(1)
+
+
+def _do_items(function, items, numbers, send):
     """Do items until none is left, and send a message of each."""
-    with ThreadPoolExecutor(1) as sender:  # so that no item waits for a parent that is busy
-        sender.submit(int)  # starts its thread while signals are blocked, which could spoil that
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends others
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-        _end_with_parent()
-        records = _collected_log()
-        while packed := os.read(numbers, _NUMBER.size):
-            number, = _NUMBER.unpack(packed)
-            message = _Message(number)
-            records.clear()
-            with contextlib.suppress(Exception):  # it fails again in the parent, which raises
-                message = _Message(number, True, function(items[number]), tuple(records))
-            sender.submit(connection.send, message)
+    records = _collected_log()
+    while packed := os.read(numbers, _NUMBER.size):
+        number, = _NUMBER.unpack(packed)
+        message = _Message(number)
+        records.clear()
+        with contextlib.suppress(Exception):  # it fails again in the parent, which raises
+            message = _Message(number, True, function(items[number]), tuple(records))
+        send(message)
 
 
 def _end_with_parent():
