@@ -17,7 +17,7 @@ import pytest
 import trials
 from astropy.io import fits
 
-from imagereg.tasks.solutions import restore
+from imagereg.tasks import parallel
 
 APPLY = ["--apply", "tweakreg_solution.ecsv", "reusename=yes"]
 
@@ -224,7 +224,7 @@ def test_signal_to_a_restore_that_becomes_another_error(solved, tmp_path):
             finally:
                 raise RuntimeError("release unlocked lock")
 
-        restore.wait = wait
+        parallel.wait = wait
 
     outcome = trials.run(["--restore", "*flt.fits"], work, prepare=prepare)
     is_done = primary_names(work, names) == {"DEMO_IDC"}

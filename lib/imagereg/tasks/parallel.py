@@ -32,7 +32,6 @@ from imagereg.files import atomic
 from imagereg.tasks import signals
 
 _NUMBER = struct.Struct("i")
-_ENDING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 _PATIENCE = 5.0  # seconds that a process has for cleaning up; a step of numpy takes less than one
 
@@ -182,7 +181,7 @@ def _started(function, items, numbers):
     context = multiprocessing.get_context("fork")
     process = context.Process(target=_work, args=(function, items, numbers, sender), daemon=True)
     # Until the process handles signals in its own way it must not do so as this one does.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.ENDING)
     try:
         process.start()
     finally:
@@ -221,7 +220,7 @@ def _work(function, items, numbers, connection):
         with ThreadPoolExecutor(1) as sender:  # so that no item waits for a parent that is busy
             sender.submit(int)  # starts its thread while signals are blocked, which could spoil it
             with signals.stopped_by_signals():
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ENDING)
                 _end_with_parent()
                 send = functools.partial(sender.submit, connection.send)
                 _do_items(function, items, numbers, send)

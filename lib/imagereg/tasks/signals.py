@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 #: The signals that end a command, and what they do before it begins.
-_ENDING: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler,
-                                      signal.SIGTERM: signal.SIG_DFL,
-                                      signal.SIGHUP: signal.SIG_DFL}
+ENDING: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler,
+                                     signal.SIGTERM: signal.SIG_DFL,
+                                     signal.SIGHUP: signal.SIG_DFL}
 _work_is_done = threading.Event()
 
 
@@ -46,7 +46,7 @@ def stopped_by_signals(*, ends_process: bool = False) -> Iterator[None]:
         change its exit status either.
     """
     can_handle = threading.current_thread() is threading.main_thread()
-    handled = [number for number, usual in _ENDING.items()
+    handled = [number for number, usual in ENDING.items()
                if can_handle and signal.getsignal(number) == usual]
     _work_is_done.clear()
     received = []
@@ -70,4 +70,4 @@ def stopped_by_signals(*, ends_process: bool = False) -> Iterator[None]:
     finally:
         for number in handled:
             is_ignored = ends_process and _work_is_done.is_set()
-            signal.signal(number, signal.SIG_IGN if is_ignored else _ENDING[number])
+            signal.signal(number, signal.SIG_IGN if is_ignored else ENDING[number])

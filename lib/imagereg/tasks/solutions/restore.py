@@ -6,13 +6,13 @@ import contextlib
 import functools
 import os
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from imagereg.errors import InputError
-from imagereg.files import Claim, atomic, expand_input
+from imagereg.files import Claim, expand_input
 from imagereg.files.images import fits as files
 from imagereg.files.images import rewrite
 from imagereg.tasks import signals
+from imagereg.tasks.parallel import write_each
 from imagereg.tasks.solutions import unfinished
 from imagereg.wcs import alternates, distortion, headerlet, plane
 
@@ -80,20 +80,14 @@ def _write(changes, claim):
         if len(finished) == len(changes):
             signals.work_is_done()
 
-    pool = ThreadPoolExecutor(atomic.WRITERS)
-    futures = []
     try:
-        futures = [pool.submit(write, path) for path in changes]
-        wait(futures, return_when=FIRST_EXCEPTION)
+        _, error = write_each(changes, write)
     except BaseException:  # an interrupt, or what became of it in the middle of a library
-        pool.shutdown(cancel_futures=True)
         if len(finished) < len(changes):
             raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-    for future in futures:
-        if not future.cancelled():
-            future.result()
+        return
+    if error:
+        raise error
 
 
 def _last_archived(paths):
