@@ -126,11 +126,13 @@ def until(condition, seconds=120):
 
 def test_a_killed_run_is_a_failed_visit_and_its_server_does_the_next(archive):
     visit = Visit.of("a", ["archive/a/*.fits"], QUICK, ".")
+    stop_servers()
+    others = {*psutil.Process().children()}  # of other tests, ended or not
     assert align_visit(visit, str(archive / "out")).status == "aligned"
-    server, = (child for child in psutil.Process().children() if "imagereg.tasks.batch.process" in child.cmdline())
+    server, = {*psutil.Process().children()} - others
     with ThreadPoolExecutor(1) as thread:
         thread.submit(align_visit, visit, str(archive / "out")).result()  # starts a server of its own
-        other, = {*psutil.Process().children()} - {server}
+        other, = {*psutil.Process().children()} - others - {server}
         future = thread.submit(align_visit, visit, str(archive / "out"))
         until(other.children)[0].kill()
         assert future.result() == Outcome("failed", "its process was ended (SIGKILL)")
