@@ -146,7 +146,8 @@ def _parse_shift(line, where):
         name, words = _name_and_words(line)
         if len(words) not in (4, 6):
             raise ValueError
-        return Shift(name, *map(float, words))
+        # Edited by hand, some have a comma after a number; within one it may be the decimal sign.
+        return Shift(name, *(float(word.removesuffix(",")) for word in words))
     except (ValueError, SyntaxError):
         raise InputError(f"{where}: {line!r}, expected name dx dy rot scale [xrms yrms]") from None
 

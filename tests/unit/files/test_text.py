@@ -99,6 +99,11 @@ def test_shiftfile_without_scatter_and_reference():
     assert np.isnan([shifts[0].xrms, shifts[0].yrms]).all()
 
 
+def test_shiftfile_with_commas_at_the_ends_of_words():
+    (shift,), _ = parse_shiftfile("a.fits  4.88 -1.03, 0.0014, 1.0, 0.04 0.05\n", "s.txt")
+    assert shift == Shift("a.fits", 4.88, -1.03, 0.0014, 1, 0.04, 0.05)
+
+
 @pytest.mark.parametrize("line", ["# reference: w.fits", "#refimage:w.fits[wcs]", "# refimage: w.fits[wcs]  ",
                                   "  # refimage: w.fits"])
 def test_spellings_of_the_reference(line):
@@ -106,7 +111,7 @@ def test_spellings_of_the_reference(line):
 
 
 @pytest.mark.parametrize("row", ["b.fits 1 2", "b.fits 1 2 3 four", "b.fits 1 2 3 1 0.1", "b.fits", "1 2 3 4",
-                                 "b.fits 1 2 3 1 0 0 0", "b.fits 1,5 2 0 1"])
+                                 "b.fits 1 2 3 1 0 0 0", "b.fits 1,5 2 0 1", "b.fits 1 2 0 1,,"])
 def test_malformed_row_is_named_by_its_line(row):
     with pytest.raises(InputError, match=rf"s\.txt, line 4: '{row}', expected name dx dy rot scale"):
         parse_shiftfile(f"# units: pixels\na.fits 0 0 0 1\n\n{row}\nc.fits 0 0 0 1\n", "s.txt")
