@@ -125,8 +125,8 @@ def kill(stage, writer, number, rng):
     in_time = outcome.status != 0
     if in_time and number != signal.SIGKILL:
         said += outcome.complaints(status=(128 + number,))
-        if len(outcome.err.splitlines()) != 1:
-            said.append(f"several lines on standard error, expected one: {outcome.err[-2000:]}")
+        if (count := len(outcome.err.splitlines())) != 1:
+            said.append(f"{count} lines on standard error, expected one: {outcome.err[-2000:]}")
     if number != signal.SIGKILL and stage.leftovers():
         said.append(f"left {stage.leftovers()[0]}")
     if in_time:
