@@ -67,6 +67,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     verdicts = queue.verdicts
     if rules.solution == "joint":
         verdicts = solve_jointly(verdicts, anchor, plane, rules)
+        final = _final_sources(anchor, verdicts, queue.teachers)
+        reference = dataclasses.replace(reference, sources=final)
     return [_with_remarks(verdict) for verdict in verdicts], reference
 
 
@@ -179,15 +181,29 @@ class _Aligner:
             if not self.is_trial:
                 _tell(verdict)
             if verdict.fit and verdict.status in (Status.ALIGNED, Status.UNCHANGED):
-                reference = self._learned(reference, verdict)
+                reference = reference.with_detections(verdict.ref_rows[verdict.fit.used])
+                if self.rules.expand_refcat and verdict.changes:
+                    queue.teachers.append(i)
+                    reference = _taught(reference, verdict)
         return reference
 
-    def _learned(self, reference, verdict):
-        reference = reference.with_detections(verdict.ref_rows[verdict.fit.used])
-        if not (self.rules.expand_refcat and verdict.changes):
-            return reference
-        return reference.extended_with(verdict.exposure, verdict.fit, self.plane,
-                                       rows=verdict.rows, ref_rows=verdict.ref_rows)
+
+def _taught(reference, verdict):
+    """Return a reference with the sources of an exposure that has been aligned."""
+    return reference.extended_with(verdict.aligned_sources(), rows=verdict.rows,
+                                   ref_rows=verdict.ref_rows, used=verdict.fit.used)
+
+
+def _final_sources(anchor, verdicts, teachers):
+    """Return the sources of a reference that has learned from its teachers' final results."""
+    reference = anchor
+    for verdict in verdicts:
+        if verdict.status is Status.REFERENCE and verdict.solved_chips:
+            shifted = Exposure.measured(anchor.name, verdict.solved_chips, anchor.sources)
+            reference = dataclasses.replace(anchor, sources=shifted.sources)
+    for number in teachers:
+        reference = _taught(reference, verdicts[number])
+    return reference.sources
 
 
 def _tell(verdict):
