@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
     Parameters
     ----------
     measured : sequence of Measured
-        Exposures and the pixels of their sources.
+        Exposures and the pixels of their sources; the reference image may be among them twice.
     alignments : sequence of Alignment
         Of each.
     num_cores : int, optional
@@ -38,8 +39,11 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
     list of Measured
         Those that share a PSF with none, or show too few stars in common, as they are.
     """
-    pairs = [(each, alignment) for each, alignment in zip(measured, alignments, strict=True)
-             if alignment.status is not Status.FAILED]
+    aligned: dict[tuple[str, str], tuple[Measured, Alignment]] = {}
+    for each, alignment in zip(measured, alignments, strict=True):
+        if alignment.status is not Status.FAILED:
+            aligned.setdefault(_file(each), (each, alignment))
+    pairs = list(aligned.values())
     groups = _by_optics([each for each, _ in pairs])
     shared = {optics: [pairs[i] for i in rows] for optics, rows in groups.items() if len(rows) > 1}
     psfs = mapped(_dithered_psf, list(shared.values()), num_cores)
@@ -53,6 +57,11 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
         psf = psf_of[measured[row].exposure.metadata.optics]
         result[row] = _with_sources(measured[row], sources, psf)
     return result
+
+
+def _file(measured):
+    """Return what an image has in common with itself as the reference."""
+    return os.path.realpath(measured.exposure.path), measured.exposure.name
 
 
 def share_psf(measured: Sequence[Measured]) -> bool:
@@ -81,7 +90,8 @@ def _dithered_psf(pairs):
     offset = np.concatenate([part.offset for part in stars])[rows]
     to_plane = np.linalg.inv(dithers.to_pixels)
     middle = dithers.place - (to_plane @ offset[..., None])[..., 0]
-    stamps = Stamps.concat([part.stamps for part in stars])[rows]
+    half = min(part.stamps.half for part in stars)  # the reference's kernel may be another
+    stamps = Stamps.concat([part.stamps.cropped(half) for part in stars])[rows]
     dithers = dataclasses.replace(dithers, place=middle)
     first, _ = pairs[0]
     return epsf_measure.measure_dithered_psf(stamps, dithers, first.psf)
