@@ -45,12 +45,14 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
             aligned.setdefault(_file(each), (each, alignment))
     pairs = list(aligned.values())
     groups = _by_optics([each for each, _ in pairs])
-    shared = {optics: [pairs[i] for i in rows] for optics, rows in groups.items() if len(rows) > 1}
+    shared = {optics: _reconsidered([pairs[i] for i in rows])
+              for optics, rows in groups.items() if len(rows) > 1}
     psfs = mapped(_dithered_psf, list(shared.values()), num_cores)
     psf_of = dict(zip(shared, psfs, strict=True))
     rows = [row for row, each in enumerate(measured) if _is_improved(each, psf_of)]
     refine = functools.partial(_refined, psf_of=psf_of)
-    improved = [measured[row] for row in rows]
+    reconsidered = {_file(each): each for group in shared.values() for each, _ in group}
+    improved = [reconsidered.get(_file(measured[row]), measured[row]) for row in rows]
     refined = mapped(refine, improved, cores_for_stars(improved, num_cores))
     result = list(measured)
     for row, sources in zip(rows, refined, strict=True):
@@ -76,6 +78,25 @@ def _by_optics(measured):
         if each.stamps is not None and not each.is_given:
             groups.setdefault(each.exposure.metadata.optics, []).append(number)
     return groups
+
+
+def _reconsidered(pairs):
+    """Return exposures whose sources that another one shows too are no longer said to fit badly.
+
+    Most of what a first surface does not fit are cosmic rays, but where the PSF is undersampled it
+    does not fit the brightest stars either.
+    """
+    places = [_places(each.exposure.sources.sky, alignment) for each, alignment in pairs]
+    number = np.repeat(np.arange(len(pairs)), [len(place) for place in places])
+    shown = epsf_measure.shown_by_several(np.concatenate(places), number)
+    result = []
+    for i, (each, alignment) in enumerate(pairs):
+        flags = each.exposure.sources.flags.copy()
+        flags[shown[number == i]] &= ~Flag.POOR_FIT
+        sources = each.exposure.sources.replace(flags=flags)
+        exposure = dataclasses.replace(each.exposure, sources=sources)
+        result.append((dataclasses.replace(each, exposure=exposure), alignment))
+    return result
 
 
 def _dithered_psf(pairs):
