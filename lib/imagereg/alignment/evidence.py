@@ -28,7 +28,8 @@ _MOST_STEPS = 8  # different repetitions that are looked for
 _MOST_DIFFERENCES = 200_000  # of positions, in looking for repetition
 _MOST_CELLS = 4_000_000  # of the histogram of these
 _APART = 3.0  # tolerances; nearer offsets are one and the same
-_BY_CHANCE = 1e-2  # a heap of differences less probable than this is a repetition
+_BESIDE_A_LINE = (2.0, 6.0)  # tolerances; a trail is not wider, nor a column with its neighbours
+_BY_CHANCE = 1e-2  # a heap or a line less probable than this is one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,6 +227,43 @@ def _heap(steps, owner, size):
     return members, where
 
 
+def share_along_lines(xy: np.ndarray, *, tolerance: float) -> float:
+    """Return the share of positions that lie along parallel lines and so are no evidence.
+
+    Bad columns and the trails of satellites are lines; stars are not. Where two lists have such
+    lines, an offset that lays them upon each other makes all sources along them agree across the
+    lines at once. So each line counts as one position, and one is added since any two positions are
+    on a line. The share is 0 where chance gives as many along lines.
+
+    Parameters
+    ----------
+    xy : (N, 2) ndarray
+        Positions of matches.
+    tolerance : float
+        Largest distance of neighbours across a line, pixels.
+    """
+    core = xy[:: 1 + len(xy) // _SMALLEST_CORE]
+    pairs = np.triu_indices(len(core), 1)
+    difference = core[pairs[1]] - core[pairs[0]]
+    length = np.hypot(*difference.T)
+    directions = difference[length > _APART * tolerance]
+    if not len(directions):
+        return 0.0
+    normals = directions[:, ::-1] * (-1, 1) / np.hypot(*directions.T)[:, None]
+    places = normals @ core.T
+    n_in_line = (np.diff(np.sort(places, axis=1), axis=1) < tolerance).sum(axis=1)
+    best = int(np.argmax(n_in_line))
+    n_extra = int(n_in_line[best]) - 1
+    # Pairs of positions that are a little farther apart across the lines tell what chance gives;
+    # where there are none, the extent of the field does.
+    across = np.abs(places[best][pairs[0]] - places[best][pairs[1]])
+    near, far = _BESIDE_A_LINE
+    n_beside = ((across >= near * tolerance) & (across < far * tolerance)).sum() / (far - near)
+    n_expected = max(n_beside, 2 * len(across) * tolerance / length.max())
+    log10_chance = np.log10(len(directions)) + log10_poisson(n_extra, n_expected)
+    return n_extra / len(core) if log10_chance < np.log10(_BY_CHANCE) else 0.0
+
+
 def _most_frequent(numbers):
     """Return the most frequent of whole numbers; the smallest of equals."""
     ordered = np.sort(numbers)
@@ -303,6 +341,13 @@ class FittedCandidate:
         image_pixel = self.image.pixel[self.image_index]
         ref_pixel = self.reference.pixel[self.ref_index]
         return detector_fixed_shift(image_pixel, ref_pixel, self.image_xy - self.ref_xy)
+
+    def share_along_lines(self, tolerance: float) -> float:
+        """Of the matches, by which lines on the sky, or on either detector, are no evidence."""
+        on_image = self.image.pixel[self.image_index, 1:]
+        on_ref = self.reference.pixel[self.ref_index, 1:]
+        return max(share_along_lines(xy, tolerance=tolerance)
+                   for xy in (self.ref_xy, on_image, on_ref) if np.isfinite(xy).all())
 
     def is_contradicted(self, exposure: int, rules: Rules) -> bool:
         """Whether an exposure has sources enough, and no more matches than chance gives."""

@@ -361,12 +361,14 @@ class _Search:
             raise _failed(
                 AmbiguousMatch, f"its sources repeat themselves at a step of ({x:.1f}, {y:.1f}) "
                 "pixels, so that more than one offset explains them", fitted)
-        if repeated.covered > 0:
+        share_in_line = fitted.share_along_lines(self.rules.tolerance)
+        discounted = 1 - (1 - repeated.covered) * (1 - share_in_line)
+        if discounted > 0:
             if np.isnan(candidate.chance_probability):
                 fitted = self._with_odds(fitted, candidate, self.rules.tolerance,
-                                         repeated=repeated.covered)
+                                         discounted=discounted)
             else:  # the logarithm of a pattern's odds goes with the number of its matches
-                log10_chance = fitted.log10_chance * (1 - repeated.covered)
+                log10_chance = fitted.log10_chance * (1 - discounted)
                 fitted = dataclasses.replace(fitted, log10_chance=log10_chance)
             self._require(fitted)
         share = explained(self.image.at(image_xy), self.reference, fitted.image_index,
@@ -408,9 +410,9 @@ class _Search:
             tolerance /= 2
         return fitted
 
-    def _with_odds(self, fitted, candidate, tolerance, repeated=0.0):
-        """Work out the odds; pairs of one source of the reference count once, repeated ones not."""
-        n_counted = len(np.unique(fitted.ref_index)) * (1 - repeated)
+    def _with_odds(self, fitted, candidate, tolerance, discounted=0.0):
+        """Work out the odds; a reference source counts once, and a share of the matches not."""
+        n_counted = len(np.unique(fitted.ref_index)) * (1 - discounted)
         image_xy = fitted.fit(self.image.xy)
         log10_one, n_expected = chance_of_pairs(n_counted, image_xy, self.reference.xy, tolerance,
                                                 matched=fitted.image_index)

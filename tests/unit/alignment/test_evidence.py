@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imagereg.alignment.evidence import explained, loneliest_half, repetition, within_hull
+from imagereg.alignment.evidence import explained, loneliest_half, repetition, share_along_lines, within_hull
 from imagereg.alignment.matching.match import PointSet
 
 
@@ -65,6 +65,23 @@ def test_ghosts_at_one_distance_are_covered():
     assert found.share == pytest.approx(0.5, abs=0.05)
     assert np.abs(found.step).round() == pytest.approx([31.0, 17.0], abs=1.5)
     assert found.covered == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("n_lines, n_along, n_places", [(1, 5, 2), (2, 3, 3), (3, 10, 4)])
+def test_what_lies_along_parallel_lines_counts_by_line(n_lines, n_along, n_places):
+    random = np.random.default_rng(4)
+    across = np.repeat(random.uniform(0, 2000, n_lines), n_along) + random.normal(0, 0.1, n_lines * n_along)
+    along = random.uniform(0, 2000, n_lines * n_along)
+    turn = np.deg2rad(random.uniform(0, 180))
+    xy = np.column_stack([across, along]) @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
+    assert share_along_lines(xy, tolerance=1.0) * len(xy) == pytest.approx(len(xy) - n_places)
+
+
+@pytest.mark.parametrize("extent", [(2000, 2000), (2000, 60), (20, 20)])
+@pytest.mark.parametrize("number", [2, 5, 15, 50, 300])
+def test_fields_strips_and_crowds_are_no_lines(extent, number):
+    draws = [np.random.default_rng(seed).uniform(0, 1, (number, 2)) * extent for seed in range(20)]
+    assert sum(share_along_lines(xy, tolerance=1.0) > 0 for xy in draws) <= 1
 
 
 def test_the_loneliest_half_has_no_cluster():
