@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planes import EASY, PLANE, assert_failed, exposure_at, pair, rules_with, stars, verdicts
+from planes import EASY, PLANE, assert_failed, exposure_at, noise, pair, rules_with, stars, verdicts
 from skies import KINDS, is_right, sky
 
 from imagereg.alignment.sequence import Status
@@ -44,6 +44,16 @@ def test_defects_and_artifacts_are_not_aligned_by_patterns_either(name, seed):
     made = sky(kind, seed, is_true=False)
     plane = TangentPlane.around(made.exposures[0].outlines)
     assert_failed(verdicts(made.exposures, plane, rules_with())[1])
+
+
+@pytest.mark.parametrize("width, status", [(0.1, Status.FAILED), (300, Status.ALIGNED)])
+def test_sources_along_a_line_are_no_evidence(width, status):
+    # Ten sources that both lists have, along a column or over the field, among forty that one list has.
+    random = np.random.default_rng(6)
+    common = np.column_stack([500 + random.uniform(-width, width, 10), random.uniform(50, 750, 10)])
+    lists = [np.concatenate([common + by, stars(40, seed)]) for by, seed in ((0, 1), ((7.0, -4.0), 2))]
+    exposures = [exposure_at(xy + noise(xy.shape, 3), name) for xy, name in zip(lists, "ab", strict=True)]
+    assert verdicts(exposures, PLANE, rules_with())[1].status is status
 
 
 @pytest.mark.parametrize("name, seed", [("globulars", 7), ("spikes", 0), ("clusters", 1), ("trails", 0)])

@@ -88,6 +88,11 @@ class Detection:
     stamps: Stamps | None = None
     problem: str = ""
 
+    @property
+    def lacks_gain(self) -> bool:
+        """Whether positions are to be improved with the PSF, and no header tells the gain."""
+        return self.stamps is not None and not np.isfinite(self.stamps.gain).all()
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
@@ -216,13 +221,15 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
     found = mapped(detect, images, num_cores, meanwhile)
     found = progress(found, "finding sources", len(images))
     detections = [each for part in found for each in _with_chips(part, needs_wcs)]
-    psf_of = dict(psfs or {})
-    stamps: dict[str, list[Stamps]] = {}
-    for detection in detections:
-        if detection.stamps is not None and detection.metadata.optics not in psf_of:
-            stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
-    measure_psf = functools.partial(_psf_of, width=_defined(parameters, "conv_width"))
-    psf_of |= zip(stamps, mapped(measure_psf, list(stamps.values()), num_cores), strict=True)
+    find_psfs = functools.partial(_psfs_by_optics, width=_defined(parameters, "conv_width"),
+                                  num_cores=num_cores)
+    psf_of = find_psfs(detections, dict(psfs or {}))
+    lacking = [i for i, each in enumerate(detections) if each.lacks_gain]
+    if lacking:
+        for i, detection in zip(lacking, _with_gains([detections[i] for i in lacking], psf_of),
+                                strict=True):
+            detections[i] = detection
+        psf_of = find_psfs(detections, dict(psfs or {}))
     refine = functools.partial(_refined, psf_of=psf_of)
     refined = mapped(refine, detections, cores_for_stars(detections, num_cores))
     refined = progress(refined, "measuring sources", len(detections))
@@ -301,6 +308,40 @@ def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | N
     """Return how many cores to use for fitting the PSF to all stars of exposures."""
     n_stars = sum(len(each.stamps) for each in measured if each.stamps is not None)
     return 1 if n_stars < _FEW_STARS else num_cores
+
+
+def _psfs_by_optics(detections, given, *, width, num_cores):
+    """Return the PSF of each optics, those that are given and those of the detections' stars."""
+    stamps: dict[str, list[Stamps]] = {}
+    for detection in detections:
+        if detection.stamps is not None and detection.metadata.optics not in given:
+            stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
+    measured = mapped(functools.partial(_psf_of, width=width), list(stamps.values()), num_cores)
+    return {**given, **dict(zip(stamps, measured, strict=True))}
+
+
+def _with_gains(detections, psf_of):
+    """Return detections whose gain no header told, with the one that the noise of stars tells.
+
+    Exposures of the same time and optics have the same gain, be it of counts or of counts a second.
+    """
+    from imagereg.detection.psf import gain  # scipy is not needed until here
+
+    alike: dict[tuple[str, str], list[int]] = {}
+    for number, detection in enumerate(detections):
+        kind = detection.metadata.optics, str(detection.metadata.exptime)
+        alike.setdefault(kind, []).append(number)
+    found = list(detections)
+    for (optics, _), numbers in alike.items():
+        stamps = Stamps.concat(detections[i].stamps for i in numbers)
+        electrons = gain.measure_gain(stamps, psf_of[optics])
+        names = ", ".join(detections[i].name for i in numbers)
+        log.info("%s: no gain is known; the noise of stars tells %.3g electrons a unit", names,
+                 electrons)
+        for i in numbers:
+            stamps = detections[i].stamps.with_gain(electrons)
+            found[i] = dataclasses.replace(detections[i], stamps=stamps)
+    return found
 
 
 def _psf_of(stamps, width):
