@@ -88,11 +88,6 @@ class Detection:
     stamps: Stamps | None = None
     problem: str = ""
 
-    @property
-    def lacks_gain(self) -> bool:
-        """Whether positions are to be improved with the PSF, and no header tells the gain."""
-        return self.stamps is not None and not np.isfinite(self.stamps.gain).all()
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
@@ -221,15 +216,8 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
     found = mapped(detect, images, num_cores, meanwhile)
     found = progress(found, "finding sources", len(images))
     detections = [each for part in found for each in _with_chips(part, needs_wcs)]
-    find_psfs = functools.partial(_psfs_by_optics, width=_defined(parameters, "conv_width"),
-                                  num_cores=num_cores)
-    psf_of = find_psfs(detections, dict(psfs or {}))
-    lacking = [i for i, each in enumerate(detections) if each.lacks_gain]
-    if lacking:
-        for i, detection in zip(lacking, _with_gains([detections[i] for i in lacking], psf_of),
-                                strict=True):
-            detections[i] = detection
-        psf_of = find_psfs(detections, dict(psfs or {}))
+    detections, psf_of = _with_psfs(detections, psfs or {}, num_cores=num_cores,
+                                    width=_defined(parameters, "conv_width"))
     refine = functools.partial(_refined, psf_of=psf_of)
     refined = mapped(refine, detections, cores_for_stars(detections, num_cores))
     refined = progress(refined, "measuring sources", len(detections))
@@ -310,45 +298,53 @@ def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | N
     return 1 if n_stars < _FEW_STARS else num_cores
 
 
-def _psfs_by_optics(detections, given, *, width, num_cores):
-    """Return the PSF of each optics, those that are given and those of the detections' stars."""
-    stamps: dict[str, list[Stamps]] = {}
-    for detection in detections:
-        if detection.stamps is not None and detection.metadata.optics not in given:
-            stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
-    measured = mapped(functools.partial(_psf_of, width=width), list(stamps.values()), num_cores)
-    return {**given, **dict(zip(stamps, measured, strict=True))}
+def _with_psfs(detections, given, *, width, num_cores):
+    """Return the detections, with gains that no header told, and the PSF of each of their optics.
 
-
-def _with_gains(detections, psf_of):
-    """Return detections whose gain no header told, with the one that the noise of stars tells.
-
-    Exposures of the same time and optics have the same gain, be it of counts or of counts a second.
+    `given` are PSFs by optics that are known already.
     """
-    from imagereg.detection.psf import gain  # scipy is not needed until here
-
-    alike: dict[tuple[str, str], list[int]] = {}
+    by_optics: dict[str, list[int]] = {}
     for number, detection in enumerate(detections):
-        kind = detection.metadata.optics, str(detection.metadata.exptime)
-        alike.setdefault(kind, []).append(number)
-    found = list(detections)
-    for (optics, _), numbers in alike.items():
-        stamps = Stamps.concat(detections[i].stamps for i in numbers)
-        electrons = gain.measure_gain(stamps, psf_of[optics])
-        names = ", ".join(detections[i].name for i in numbers)
-        log.info("%s: no gain is known; the noise of stars tells %.3g electrons a unit", names,
-                 electrons)
-        for i in numbers:
-            stamps = detections[i].stamps.with_gain(electrons)
-            found[i] = dataclasses.replace(detections[i], stamps=stamps)
-    return found
+        if detection.stamps is not None:
+            by_optics.setdefault(detection.metadata.optics, []).append(number)
+    groups = [(given.get(optics), [detections[i].stamps for i in numbers],
+               [detections[i].metadata.exptime for i in numbers])
+              for optics, numbers in by_optics.items()]
+    found = mapped(functools.partial(_psf_of, width=width), groups, num_cores)
+    psf_of = {}
+    detections = list(detections)
+    for (optics, numbers), (surface, gains) in zip(by_optics.items(), found, strict=True):
+        psf_of[optics] = surface
+        for i, electrons in zip(numbers, gains, strict=True):
+            if electrons is not None:
+                log.info("%s: no gain is known; the noise of stars tells %.3g electrons a unit",
+                         detections[i].name, electrons)
+                stamps = detections[i].stamps.with_gain(electrons)
+                detections[i] = dataclasses.replace(detections[i], stamps=stamps)
+    return detections, psf_of
 
 
-def _psf_of(stamps, width):
-    """Return the PSF that exposures of the same optics share."""
-    from imagereg.detection.psf import epsf_measure  # scipy is not needed until here
+def _psf_of(group, width):
+    """Return the PSF that exposures of the same optics share, and their gains; None if known.
 
-    return epsf_measure.measure_psf(Stamps.concat(stamps), width)
+    Exposures of the same time have the same gain, be it of counts or of counts a second.
+    """
+    from imagereg.detection.psf import epsf_measure, gain  # scipy is not needed until here
+
+    given, stamps, exptimes = group
+    surface = given or epsf_measure.measure_psf(Stamps.concat(stamps), width)
+    gains = [None] * len(stamps)
+    kinds = list(map(str, exptimes))  # NaN is not equal to itself
+    for kind in dict.fromkeys(kinds):
+        alike = [i for i, own in enumerate(stamps) if kinds[i] == kind and not own.have_gain]
+        if alike:
+            electrons = gain.measure_gain(Stamps.concat(stamps[i] for i in alike), surface)
+            for i in alike:
+                gains[i] = electrons
+                stamps[i] = stamps[i].with_gain(electrons)
+    if given is None and any(electrons is not None for electrons in gains):
+        surface = epsf_measure.measure_psf_again(Stamps.concat(stamps), surface)
+    return surface, gains
 
 
 def _refined(detection, psf_of):

@@ -193,6 +193,26 @@ def measure_psf(stamps: Stamps, conv_width: float) -> EffectivePSF:
     return psf.centred()
 
 
+def measure_psf_again(stamps: Stamps, first: EffectivePSF) -> EffectivePSF:
+    """Measure the effective PSF again from the same stamps once their gain is known.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        With the gain.
+    first : EffectivePSF
+        What `measure_psf` found without it; that is returned where no source looks like a star.
+    """
+    stamps = stamps.cropped(first.half)
+    stamps = stamps[stamps.brightest(_MOST_CANDIDATES)]
+    fits = fit_stars(stamps, first)
+    stars = _stars(stamps, fits, first.fwhm)[:_MOST_STARS]
+    if not stars.size:
+        return first
+    prior = EffectivePSF.gaussian(first.fwhm, first.half, first.spacing)
+    return _solved(prior, first, _equations(prior, first, stamps[stars], fits[stars])).centred()
+
+
 def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) -> EffectivePSF:
     """Measure the effective PSF again from stars that were seen in several aligned exposures.
 

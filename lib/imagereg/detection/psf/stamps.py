@@ -84,6 +84,11 @@ class Stamps:
         """Number of good pixels of each box, (N,)."""
         return self.good.sum(axis=(1, 2))
 
+    @property
+    def have_gain(self) -> bool:
+        """Whether the electrons per count are known."""
+        return bool(np.isfinite(self.gain).all())
+
     def with_gain(self, gain: float) -> Stamps:
         """Return the same boxes with a gain, electrons per count."""
         return dataclasses.replace(self, gain=np.full(len(self), gain))
