@@ -267,8 +267,13 @@ MUTATIONS = (
         "property/test_false_alignments.py"),
     Mutation(
         "lines counted", "alignment/evidence.py",
-        "n_extra / len(core) if",
-        "0.0 if",
+        "return self.n_extra / self.n_matches",
+        "return 0.0",
+        "property/test_false_alignments.py"),
+    Mutation(
+        "one dimension", "alignment/evidence.py",
+        "(n_far - n_near + 1) * tolerance",
+        "tolerance",
         "unit/alignment/test_evidence.py"),
     Mutation(
         "crowds are lines", "alignment/evidence.py",
