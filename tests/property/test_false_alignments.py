@@ -46,13 +46,26 @@ def test_defects_and_artifacts_are_not_aligned_by_patterns_either(name, seed):
     assert_failed(verdicts(made.exposures, plane, rules_with())[1])
 
 
-def test_sources_at_chance_along_one_column_are_not_aligned():
-    random = np.random.default_rng(293)
+@pytest.mark.parametrize("seed, n_common", [(293, 0), (1, 8)])
+def test_sources_at_chance_along_one_column_are_not_aligned(seed, n_common):
+    # Eight of twenty meet at some offset by a chance of 2e-5, times thousands of transforms that are tried.
+    random = np.random.default_rng(seed)
     lists = []
-    for seed in (293, 294):
-        column = np.column_stack([500 + noise(20, seed), random.uniform(50, 750, 20)])
+    for number in (seed, seed + 1):
+        column = np.column_stack([500 + noise(20, number), random.uniform(50, 750, 20)])
         lists.append(np.concatenate([column, random.uniform((30, 30), (970, 770), (25, 2))]))
+    lists[1][:n_common] = lists[0][:n_common] + (7, -4)
+    lists[1][n_common:20, 0] += 7
     assert_failed(verdicts([exposure_at(lists[0], "a"), exposure_at(lists[1], "b")], PLANE, rules_with())[1])
+
+
+@pytest.mark.parametrize("number", [6, 200])
+def test_stars_that_all_have_a_ghost_are_aligned(number):
+    both = np.concatenate([stars(number), stars(number) + (31.0, -17.0)])
+    lists = [both + noise(both.shape, seed) + shift for seed, shift in ((1, (0, 0)), (2, (7, -4)))]
+    result = verdicts([exposure_at(xy, name) for xy, name in zip(lists, "ab", strict=True)], PLANE, rules_with())[1]
+    assert result.status is Status.ALIGNED, result.reason
+    np.testing.assert_allclose(result.offset, (7, -4), atol=0.02)
 
 
 @pytest.mark.parametrize("name, seed", [("globulars", 7), ("spikes", 0), ("clusters", 1), ("trails", 0)])

@@ -12,6 +12,8 @@ import dataclasses
 import itertools
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from imagereg.alignment.fitting.fit import LinearFit
@@ -145,13 +147,14 @@ class Repetition:
         Of the matches, that meets others at one other offset; 0 where that is no more than chance.
     step : (2,) ndarray
         This offset, pixels.
-    covered : float
-        Share of the matches that does so at any of several offsets.
+    redundant : float
+        Share of the matches that lie at one of several such offsets from another match, and are no
+        evidence of their own.
     """
 
     share: float = 0.0
     step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))
-    covered: float = 0.0
+    redundant: float = 0.0
 
 
 def repetition(matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray, *,
@@ -172,7 +175,7 @@ def repetition(matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray,
         Largest distance of partners, pixels.
     """
     found = [_repetition(matched_xy, others, tolerance) for others in (ref_xy, image_xy)]
-    return max(found, key=lambda one: (one.share, one.covered))
+    return max(found, key=lambda one: (one.share, one.redundant))
 
 
 def _repetition(matched, others, tolerance):
@@ -188,6 +191,8 @@ def _repetition(matched, others, tolerance):
     steps = steps[:, is_other]
     left = np.ones(len(core), bool)
     first = Repetition()
+    links = [np.empty((0, 2), int)]
+    tree = cKDTree(core)
     for _ in range(_MOST_STEPS):
         members, step = _heap(steps, owner, 2 * tolerance)
         if len(members) < max(_LEAST_HEAP * len(core), 3):
@@ -195,10 +200,15 @@ def _repetition(matched, others, tolerance):
         if not first.share:
             first = Repetition(len(members) / len(core), step)
         left[members] = False
+        distance, partner = tree.query(core[members] + step, distance_upper_bound=2 * tolerance)
+        links.append(np.column_stack([members, partner])[np.isfinite(distance)])
         rows = left[owner]
         steps = steps[:, rows]
         owner = owner[rows]
-    return dataclasses.replace(first, covered=1 - left.mean())
+    ends = np.concatenate(links).T
+    graph = coo_array((np.ones(ends.shape[1]), ends), (len(core), len(core)))
+    n_places = connected_components(graph, directed=False)[0]
+    return dataclasses.replace(first, redundant=1 - n_places / len(core))
 
 
 def _heap(steps, owner, size):
@@ -399,10 +409,21 @@ class FittedCandidate:
 
     def lines(self, tolerance: float) -> Lines:
         """Return the lines on the sky, or on either detector, along which most matches lie."""
-        on_image = self.image.pixel[self.image_index, 1:]
-        on_ref = self.reference.pixel[self.ref_index, 1:]
-        return max((Lines.among(xy, tolerance) for xy in (self.ref_xy, on_image, on_ref)
+        rows = self._distinct
+        on_image = self.image.pixel[self.image_index[rows], 1:]
+        on_ref = self.reference.pixel[self.ref_index[rows], 1:]
+        return max((Lines.among(xy, tolerance) for xy in (self.ref_xy[rows], on_image, on_ref)
                     if np.isfinite(xy).all()), key=lambda found: found.share)
+
+    def log10_chance_along(self, lines: Lines, tolerance: float) -> float:
+        """Return the logarithm of the odds of what matches agree along their `lines`."""
+        return lines.log10_chance(self.ref_xy[self._distinct], self.fit(self.image.xy),
+                                  self.reference.xy, tolerance)
+
+    @property
+    def _distinct(self):
+        """Return the matches of different sources; several exposures may show the same."""
+        return np.unique(self.ref_index, return_index=True)[1]
 
     def is_contradicted(self, exposure: int, rules: Rules) -> bool:
         """Whether an exposure has sources enough, and no more matches than chance gives."""

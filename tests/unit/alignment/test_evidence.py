@@ -57,16 +57,17 @@ def test_hull_of_few_points(others):
 def test_a_random_field_does_not_repeat_itself():
     xy = field(300)
     found = repetition(xy, xy, xy, tolerance=1.0)
-    assert (found.share, found.covered) == (0.0, 0.0)
+    assert (found.share, found.redundant) == (0.0, 0.0)
 
 
-def test_ghosts_at_one_distance_are_covered():
-    stars = field(40)
-    xy = np.concatenate([stars, stars + (31.0, -17.0)])
+@pytest.mark.parametrize("n_ghosts", [1, 2])
+def test_ghosts_at_one_distance_count_with_their_stars(n_ghosts):
+    stars = field(20)
+    xy = np.concatenate([stars + number * np.array([31.0, -17.0]) for number in range(n_ghosts + 1)])
     found = repetition(xy, xy, xy, tolerance=1.0)
-    assert found.share == pytest.approx(0.5, abs=0.05)
+    assert found.share == pytest.approx(1 - 1 / (n_ghosts + 1), abs=0.05)
     assert np.abs(found.step).round() == pytest.approx([31.0, 17.0], abs=1.5)
-    assert found.covered == pytest.approx(1.0, abs=0.05)
+    assert found.redundant == pytest.approx(1 - 1 / (n_ghosts + 1), abs=0.05)
 
 
 def along_lines(random, n_lines, n_along):
