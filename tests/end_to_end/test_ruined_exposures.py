@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from scipy.ndimage import uniform_filter1d
+from scipy.spatial import cKDTree
 
 from imagereg.demo import simulate_visit
 from imagereg.tweakreg import Status, TweakReg
+
+QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10.0}
 
 
 @pytest.fixture
@@ -30,9 +34,7 @@ def _change(path, change):
 
 
 def _statuses():
-    result = TweakReg("*flt.fits", updatehdr=False, interactive=False, see2dplot=False,
-                      residplot="No plot", writecat=False, threshold=10.0)
-    return [alignment.status for alignment in result.alignments]
+    return [alignment.status for alignment in TweakReg("*flt.fits", **QUIET).alignments]
 
 
 def test_trails_of_satellites_on_two_of_three(files):
@@ -55,3 +57,27 @@ def test_trails_of_satellites_on_two_of_three(files):
 def test_exposure_without_guiding_fails_alone(files):
     _change(files[2], lambda data: uniform_filter1d(data, 25, axis=1))
     assert _statuses() == [Status.REFERENCE, Status.ALIGNED, Status.FAILED]
+
+
+def _as_other_unit(path):
+    """Leave a file without gain, errors or a unit that tells either."""
+    with fits.open(path, mode="update") as hdus:
+        del hdus["ERR"]
+        hdus["SCI"].data = (hdus["SCI"].data * 0.01).astype(np.float32)
+        hdus["SCI"].header["BUNIT"] = "MJy/sr"
+
+
+def test_gain_that_no_header_tells_is_that_of_the_noise(files, caplog):
+    known = TweakReg("*flt.fits", **QUIET)
+    for path in files:
+        _as_other_unit(path)
+    with caplog.at_level("INFO"):
+        told = TweakReg("*flt.fits", **QUIET)
+    gains = re.findall("the noise of stars tells (\\S+) electrons", caplog.text)
+    assert [float(gain) for gain in gains] == pytest.approx([100] * 3, rel=0.2)
+    for one, other in zip(known.alignments, told.alignments, strict=True):
+        sources, others = one.exposure.sources, other.exposure.sources
+        distance, partner = cKDTree(others.xy).query(sources.xy)
+        stars = (distance < 0.1) & (sources.flux > 1000) & (sources.flags == 0)
+        ratio = others.xy_error[partner][stars] / sources.xy_error[stars]
+        assert stars.sum() > 20 and np.median(ratio) == pytest.approx(1, abs=0.1)

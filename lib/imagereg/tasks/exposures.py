@@ -220,13 +220,8 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
     found = mapped(detect, images, num_cores, meanwhile)
     found = progress(found, "finding sources", len(images))
     detections = [each for part in found for each in _with_chips(part, needs_wcs)]
-    psf_of = dict(psfs or {})
-    stamps: dict[str, list[Stamps]] = {}
-    for detection in detections:
-        if detection.stamps is not None and detection.metadata.optics not in psf_of:
-            stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
-    measure_psf = functools.partial(_psf_of, width=_defined(parameters, "conv_width"))
-    psf_of |= zip(stamps, mapped(measure_psf, list(stamps.values()), num_cores), strict=True)
+    detections, psf_of = _with_psfs(detections, psfs or {}, num_cores=num_cores,
+                                    width=_defined(parameters, "conv_width"))
     refine = functools.partial(_refined, psf_of=psf_of)
     refined = mapped(refine, detections, cores_for_stars(detections, num_cores))
     refined = progress(refined, "measuring sources", len(detections))
@@ -307,11 +302,53 @@ def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | N
     return 1 if n_stars < _FEW_STARS else num_cores
 
 
-def _psf_of(stamps, width):
-    """Return the PSF that exposures of the same optics share."""
-    from imagereg.detection.psf import epsf_measure  # scipy is not needed until here
+def _with_psfs(detections, given, *, width, num_cores):
+    """Return the detections, with gains that no header told, and the PSF of each of their optics.
 
-    return epsf_measure.measure_psf(Stamps.concat(stamps), width)
+    `given` are PSFs by optics that are known already.
+    """
+    by_optics: dict[str, list[int]] = {}
+    for number, detection in enumerate(detections):
+        if detection.stamps is not None:
+            by_optics.setdefault(detection.metadata.optics, []).append(number)
+    groups = [(given.get(optics), [detections[i].stamps for i in numbers],
+               [detections[i].metadata.exptime for i in numbers])
+              for optics, numbers in by_optics.items()]
+    found = mapped(functools.partial(_psf_of, width=width), groups, num_cores)
+    psf_of = {}
+    detections = list(detections)
+    for (optics, numbers), (surface, gains) in zip(by_optics.items(), found, strict=True):
+        psf_of[optics] = surface
+        for i, electrons in zip(numbers, gains, strict=True):
+            if electrons is not None:
+                log.info("%s: no gain is known; the noise of stars tells %.3g electrons a unit",
+                         detections[i].name, electrons)
+                stamps = detections[i].stamps.with_gain(electrons)
+                detections[i] = dataclasses.replace(detections[i], stamps=stamps)
+    return detections, psf_of
+
+
+def _psf_of(group, width):
+    """Return the PSF that exposures of the same optics share, and their gains; None if known.
+
+    Exposures of the same time have the same gain, be it of counts or of counts a second.
+    """
+    from imagereg.detection.psf import epsf_measure, gain  # scipy is not needed until here
+
+    given, stamps, exptimes = group
+    surface = given or epsf_measure.measure_psf(Stamps.concat(stamps), width)
+    gains = [None] * len(stamps)
+    kinds = list(map(str, exptimes))  # NaN is not equal to itself
+    for kind in dict.fromkeys(kinds):
+        alike = [i for i, own in enumerate(stamps) if kinds[i] == kind and not own.have_gain]
+        if alike:
+            electrons = gain.measure_gain(Stamps.concat(stamps[i] for i in alike), surface)
+            for i in alike:
+                gains[i] = electrons
+                stamps[i] = stamps[i].with_gain(electrons)
+    if given is None and any(electrons is not None for electrons in gains):
+        surface = epsf_measure.measure_psf_again(Stamps.concat(stamps), surface)
+    return surface, gains
 
 
 def _refined(detection, psf_of):
