@@ -227,7 +227,8 @@ def measure_psf_again(stamps: Stamps, first: EffectivePSF) -> EffectivePSF:
     if not stars.size:
         return first
     prior = EffectivePSF.gaussian(first.fwhm, first.half, first.spacing)
-    return _solved(prior, first, _equations(prior, first, stamps[stars], fits[stars])).centred()
+    equations = _equations(prior, first, stamps[stars], fits[stars])
+    return _solved(prior, first, equations, _bending(prior)).centred()
 
 
 def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) -> EffectivePSF:
