@@ -29,10 +29,13 @@ def _change(path, change):
         data[:] = change(data.astype(float))
 
 
+def _run(**parameters):
+    return TweakReg("*flt.fits", updatehdr=False, interactive=False, see2dplot=False,
+                    residplot="No plot", writecat=False, threshold=10.0, **parameters)
+
+
 def _statuses():
-    result = TweakReg("*flt.fits", updatehdr=False, interactive=False, see2dplot=False,
-                      residplot="No plot", writecat=False, threshold=10.0)
-    return [alignment.status for alignment in result.alignments]
+    return [alignment.status for alignment in _run().alignments]
 
 
 def test_trails_of_satellites_on_two_of_three(files):
@@ -55,3 +58,14 @@ def test_trails_of_satellites_on_two_of_three(files):
 def test_exposure_without_guiding_fails_alone(files):
     _change(files[2], lambda data: uniform_filter1d(data, 25, axis=1))
     assert _statuses() == [Status.REFERENCE, Status.ALIGNED, Status.FAILED]
+
+
+def test_bad_wcs_leaves_the_psf_of_the_others_alone(files):
+    """Its stars are found by other processes, which do without a WCS, before it is read."""
+    fits.setval(files[2], "CD1_1", value=0.0, ext=("SCI", 1))
+    fits.setval(files[2], "CD1_2", value=0.0, ext=("SCI", 1))
+    results = [_run(num_cores=cores) for cores in (1, 2)]
+    for result in results:
+        assert [alignment.status for alignment in result.alignments][1:] == [Status.ALIGNED, Status.FAILED]
+    one, two = (result.alignments[1].exposure.sources for result in results)
+    np.testing.assert_array_equal(one.xy, two.xy)

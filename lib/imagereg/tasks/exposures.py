@@ -215,14 +215,9 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                                catalogs=catalogs, needs_wcs=needs_wcs)
     found = mapped(detect, images, num_cores, meanwhile)
     found = progress(found, "finding sources", len(images))
-    detections = [each for part in found for each in _with_chips(part, needs_wcs)]
-    psf_of = dict(psfs or {})
-    stamps: dict[str, list[Stamps]] = {}
-    for detection in detections:
-        if detection.stamps is not None and detection.metadata.optics not in psf_of:
-            stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
-    measure_psf = functools.partial(_psf_of, width=_defined(parameters, "conv_width"))
-    psf_of |= zip(stamps, mapped(measure_psf, list(stamps.values()), num_cores), strict=True)
+    files = list(found)
+    detections, psf_of = _with_psfs(files, psfs or {}, _defined(parameters, "conv_width"),
+                                    needs_wcs=needs_wcs, num_cores=num_cores)
     refine = functools.partial(_refined, psf_of=psf_of)
     refined = mapped(refine, detections, cores_for_stars(detections, num_cores))
     refined = progress(refined, "measuring sources", len(detections))
@@ -271,6 +266,36 @@ def _failed(path, error):
     """Return the detection of a file that can't be read."""
     log.error("%s", error)
     return Detection(os.path.basename(path), path, problem=str(error))
+
+
+def _with_psfs(files, known, width, *, needs_wcs, num_cores):
+    """Return the detections of files with their chips, and the PSFs of their optics.
+
+    The WCSs of the chips are read while other processes measure the PSFs.
+    """
+    complete: list[Detection] = []
+
+    def read_chips():
+        for detections in files:
+            complete.extend(_with_chips(detections, needs_wcs))
+
+    found = [each for detections in files for each in detections]
+    psf_of = _psfs_of(found, known, width, num_cores=num_cores, meanwhile=read_chips)
+    if [each.problem for each in complete] != [each.problem for each in found]:
+        # The stars of an image whose WCS is bad do not count, no more than with one process.
+        psf_of = _psfs_of(complete, known, width, num_cores=num_cores)
+    return complete, psf_of
+
+
+def _psfs_of(detections, known, width, *, num_cores, meanwhile=None):
+    """Return the PSFs by optics: those that are known, and those of all stars of the others."""
+    stamps: dict[str, list[Stamps]] = {}
+    for detection in detections:
+        if detection.stamps is not None and detection.metadata.optics not in known:
+            stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
+    measure_psf = functools.partial(_psf_of, width=width)
+    measured = list(mapped(measure_psf, list(stamps.values()), num_cores, meanwhile))
+    return {**known, **dict(zip(stamps, measured, strict=True))}
 
 
 def _with_chips(detections, needs_wcs):

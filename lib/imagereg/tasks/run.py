@@ -35,7 +35,7 @@ _RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma
           "onlybetter", "group", "solution")
 
 # What is not needed until the sources of all images have been found.
-_LOADED_LATER = ("astropy.wcs", "imagereg.alignment.sequence", "imagereg.detection.psf.epsf_fit",
+_LOADED_LATER = ("imagereg.alignment.sequence", "imagereg.detection.psf.epsf_fit",
                  "imagereg.detection.psf.epsf_measure", "imagereg.tasks.dithers",
                  "imagereg.tasks.reference")
 

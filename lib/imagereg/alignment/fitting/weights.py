@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from scipy.optimize import brentq
 
 MEDIAN_CHI2 = 2 * np.log(2)  # of two degrees of freedom
 # Pairs that tell a scale of the errors besides their floor: the medians of two halves are known to
@@ -12,6 +13,7 @@ MANY_PAIRS = 50
 _PAIRS_A_BIN = 25
 _MOST_BINS = 12
 _LEAST_SQUARE = 1e-40  # square pixels, far below rounding; exact pairs leave nothing
+_MOST_STEPS = 100  # of the search for a zero; eight do in practice
 
 
 def error_model(square: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
@@ -94,4 +96,59 @@ def extra_scatter(residuals, errors, n_parameters):
     if excess(1e-24) <= 0:
         return 0.0
     high = float(np.abs(residuals).max()) * 2 + 1e-12
-    return float(np.sqrt(brentq(excess, 0.0, high**2, xtol=(1e-12 * high)**2)))
+    return float(np.sqrt(zero_between(excess, 0.0, high**2, (1e-12 * high)**2)))
+
+
+def zero_between(function: Callable[[float], float], low: float, high: float,
+                 tolerance: float) -> float:
+    """Return where a function is zero, between two places where it has opposite signs.
+
+    Brent's method (1973, Algorithms for Minimization without Derivatives, chapter 4), step for step
+    as scipy.optimize.brentq does it, which takes longer to load than a run takes to align images.
+
+    Parameters
+    ----------
+    function : callable
+        Of one number.
+    low, high : float
+        Where its signs differ.
+    tolerance : float
+        How near the result is to a zero, besides four roundings of itself.
+    """
+    before = low
+    now = high
+    f_before = function(before)
+    f_now = function(now)
+    other, f_other = before, f_before  # on the other side of the zero
+    last = step = now - before
+    for _ in range(_MOST_STEPS):
+        if f_before and (f_before < 0) != (f_now < 0):
+            other, f_other = before, f_before
+            last = step = now - before
+        if abs(f_other) < abs(f_now):
+            before, now, other = now, other, now
+            f_before, f_now, f_other = f_now, f_other, f_now
+        nearest = (tolerance + 4 * np.finfo(float).eps * abs(now)) / 2
+        half = (other - now) / 2
+        if f_now == 0 or abs(half) < nearest:
+            break
+        trial = np.inf
+        if abs(last) > nearest and abs(f_now) < abs(f_before):
+            trial = _step_to_zero((now, f_now), (before, f_before), (other, f_other))
+        is_short = 2 * abs(trial) < min(abs(last), 3 * abs(half) - nearest)
+        last, step = (step, trial) if is_short else (half, half)
+        before, f_before = now, f_now
+        now += step if abs(step) > nearest else np.copysign(nearest, half)
+        f_now = function(now)
+    return float(now)
+
+
+def _step_to_zero(now, before, other):
+    """Return how far from `now` a line or a parabola through points (x, y) has its zero."""
+    x, y = now
+    if before == other:
+        return -y * (x - before[0]) / (y - before[1])
+    slope_before = (before[1] - y) / (before[0] - x)
+    slope_other = (other[1] - y) / (other[0] - x)
+    return (-y * (other[1] * slope_other - before[1] * slope_before)
+            / (slope_other * slope_before * (other[1] - before[1])))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import multiprocessing
 import os
@@ -92,6 +93,7 @@ def serve() -> None:
     from imagereg.tasks import run
 
     run.load_what_follows(changing=True)
+    importlib.import_module("astropy.wcs")
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # where nothing else may be written
     for line in iter(sys.stdin.buffer.readline, b""):
