@@ -25,6 +25,7 @@ from imagereg.tasks import footprint
 from imagereg.tasks.feedback.review import Review
 from imagereg.tasks.feedback.runlog import logged
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
+from imagereg.tasks.parallel import mapped
 from imagereg.wcs import TangentPlane, history
 
 if TYPE_CHECKING:
@@ -142,8 +143,9 @@ def _aligned(measured, task, plane, *, reference, review):
         first, _ = alignment.align(exposures, plane, in_turn, reference=reference)
         measured = remeasured(measured, first, task.num_cores)
         exposures = [each.exposure for each in measured]
+    in_parallel = functools.partial(mapped, num_cores=task.num_cores)
     alignments, reference = alignment.align(exposures, plane, rules, reference=reference,
-                                            review=review)
+                                            review=review, mapped=in_parallel)
     return measured, alignments, reference
 
 
