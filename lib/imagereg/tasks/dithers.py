@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,7 +21,8 @@ _STEP = 10.0  # pixels, for derivatives
 
 
 def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
-               num_cores: int | None = None) -> list[Measured]:
+               num_cores: int | None = None, meanwhile: Callable[[], None] | None = None,
+               ) -> list[Measured]:
     """Measure the PSF and all positions again, from stars that several aligned exposures show.
 
     Parameters
@@ -30,7 +31,7 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
         Exposures and the pixels of their sources.
     alignments : sequence of Alignment
         Of each.
-    num_cores : int, optional
+    num_cores, meanwhile : optional
         See `parallel.mapped`.
 
     Returns
@@ -42,7 +43,7 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
              if alignment.status is not Status.FAILED]
     groups = _by_optics([each for each, _ in pairs])
     shared = {optics: [pairs[i] for i in rows] for optics, rows in groups.items() if len(rows) > 1}
-    psfs = mapped(_dithered_psf, list(shared.values()), num_cores)
+    psfs = mapped(_dithered_psf, list(shared.values()), num_cores, meanwhile)
     psf_of = dict(zip(shared, psfs, strict=True))
     rows = [row for row, each in enumerate(measured) if _is_improved(each, psf_of)]
     refine = functools.partial(_refined, psf_of=psf_of)
