@@ -75,6 +75,11 @@ MUTATIONS = (
         "pass",
         "unit/alignment/test_joint.py::test_stars_that_move_are_where_they_were_on_the_date_of_each_exposure"),
     Mutation(
+        "a visit's exposures in several fields", "alignment/joint.py",
+        " | (block[:, None] == block)",
+        "",
+        "unit/alignment/test_joint.py::test_fields_that_touch_an_exposure_at_rest_stay_together"),
+    Mutation(
         "trails only where no chip is off", "alignment/joint.py",
         "            overlap = dataclasses.replace(overlap, trailing=_trailing(overlap, solved))\n        if terms:",
         "        if terms:",

@@ -10,10 +10,12 @@ allow, even where the reference is poor, and as good absolutely as the whole ref
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
+from scipy.sparse import csgraph
 
 from imagereg.alignment.fitting import geometry as families
 from imagereg.alignment.fitting.adjustment import Adjustment, adjust, solve_once, undetermined
@@ -37,19 +39,23 @@ from imagereg.wcs import Status, TangentPlane, correction
 CHIP_SIGMA = 5.0
 CHIP_PIXELS = 0.02
 _CHIP_ROUNDS = 2  # of shifting chips; the first leaves a hundredth, as distortion stretches it
+# Positions of a field that is solved for itself: that takes half a second, ten times starting a
+# process, and its errors are known from thousands of residuals.
+LARGE_FIELD = 20_000
 _FEWEST_BLOCKS = 2  # transforms; one alone is no better than its fit to the reference
 
 log = logging.getLogger(__name__)
 
 
 def solve_jointly(alignments: Sequence[Alignment], reference: Reference, plane: TangentPlane,
-                  rules: Rules) -> list[Alignment]:
+                  rules: Rules, *, mapped: Callable = map) -> list[Alignment]:
     """Return alignments with transforms that suit all exposures together.
 
     Those that failed, and the reference, stay as they are, but for chips that are shifted against
     others of their detector. An exposure whose WCS needed no change keeps it, unless the others
     tell that it is significantly wrong. Exposures that share too few stars with the rest keep the
-    fits to their reference.
+    fits to their reference. Large fields that have nothing but a catalog in common are solved each
+    for itself.
 
     Parameters
     ----------
@@ -61,26 +67,62 @@ def solve_jointly(alignments: Sequence[Alignment], reference: Reference, plane: 
         On which they were.
     rules : Rules
         By which they were.
+    mapped : callable
+        As `map`; it may solve several fields at a time, in other processes.
     """
     results = list(alignments)
     lists = star_lists(alignments, reference, plane, rules)
-    while len({one.block for one in lists} - {None}) >= _FEWEST_BLOCKS:
-        overlap = Overlap.of(lists, plane, rules.tolerance)
+    fields = fields_of(lists, rules.tolerance)
+    solve = functools.partial(solve_field, alignments=alignments, plane=plane, rules=rules)
+    for field, joint in zip(fields, mapped(solve, fields), strict=True):
+        if joint is not None:
+            for number, alignment in joint.completed(field, alignments).results():
+                results[number] = alignment
+    return results
+
+
+def fields_of(lists: Sequence[StarList], tolerance: float) -> list[list[StarList]]:
+    """Return the lists by fields that share no stars but those of a catalog, which is in each.
+
+    Fields of fewer than `LARGE_FIELD` positions are left together: their errors are better known
+    from all of them.
+    """
+    fixed = [one for one in lists if one.block is None]
+    moving = [one for one in lists if one.block is not None]
+    if not fixed or len(moving) < 2 or any(one.alignment >= 0 for one in fixed):
+        return [list(lists)]
+    lower = np.array([one.xy.min(axis=0, initial=np.inf) for one in moving])
+    upper = np.array([one.xy.max(axis=0, initial=-np.inf) for one in moving])
+    touching = (lower[:, None] <= upper + 2 * tolerance).all(axis=2)
+    block = np.unique([str(one.block) for one in moving], return_inverse=True)[1]
+    linked = touching & touching.T | (block[:, None] == block)
+    _, field = csgraph.connected_components(linked)
+    size = np.bincount(field, [len(one.xy) for one in moving])
+    is_large = size[field] >= LARGE_FIELD
+    parts = [np.flatnonzero(field == number) for number in np.unique(field[is_large])]
+    parts.append(np.flatnonzero(~is_large))
+    return [fixed + [moving[row] for row in rows] for rows in parts if len(rows)]
+
+
+def solve_field(lists: Sequence[StarList], *, alignments: Sequence[Alignment],
+                plane: TangentPlane, rules: Rules) -> _Joint | None:
+    """Return the joint solution of lists, a bare one; None where there is none."""
+    rest = list(lists)
+    while len({one.block for one in rest} - {None}) >= _FEWEST_BLOCKS:
+        overlap = Overlap.of(rest, plane, rules.tolerance)
         apart = overlap.blocks_apart()
         if not apart:
             try:
                 joint = _Joint.of(overlap, alignments, rules)
+                return joint.bare([lists.index(one) for one in rest])
             except np.linalg.LinAlgError:
                 log.warning("the stars that are left do not determine a joint solution: each image "
                             "keeps the fit to its reference")
-                break
-            for number, alignment in joint.results():
-                results[number] = alignment
-            break
-        names = ", ".join(one.name[0] for one in lists if one.block in apart)
+                return None
+        names = ", ".join(one.name[0] for one in rest if one.block in apart)
         log.info("too few stars are shared with %s for a joint solution", names)
-        lists = [one for one in lists if one.block not in apart]
-    return results
+        rest = [one for one in rest if one.block not in apart]
+    return None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,14 +137,38 @@ class _Joint:
         As they were before.
     solved : Adjustment
         The parameters of all transforms.
-    shifts : dict
-        Shift (2,) of each chip that was put right, in its pixels, by its term.
+    steps : sequence of dict
+        By how much chips were put right one time after the other: (2,) in their pixels, by term.
+    places : sequence of int
+        Of a bare one, which of the lists of its field those of its overlap were.
     """
 
     overlap: Overlap
     alignments: Sequence[Alignment]
     solved: Adjustment
-    shifts: Mapping[Term, np.ndarray]
+    steps: Sequence[Mapping[Term, np.ndarray]] = ()
+    places: Sequence[int] = ()
+
+    @functools.cached_property
+    def shifts(self) -> Mapping[Term, np.ndarray]:
+        """Shift (2,) of each chip that was put right, in its pixels, by its term."""
+        shifts: dict[Term, np.ndarray] = {}
+        for step in self.steps:
+            shifts = {term: shifts.get(term, np.zeros(2)) + step[term] for term in step}
+        return shifts
+
+    def bare(self, places):
+        """Return this without lists and alignments: a WCS that is pickled loses its last digits."""
+        overlap = dataclasses.replace(self.overlap, lists=())
+        return dataclasses.replace(self, overlap=overlap, alignments=(), places=places)
+
+    def completed(self, lists, alignments):
+        """Return a bare one with the lists and alignments that it was made of."""
+        lists = [lists[place] for place in self.places]
+        overlap = dataclasses.replace(self.overlap, lists=lists)
+        for step in self.steps:
+            overlap = overlap.with_chips_shifted(step, alignments)
+        return dataclasses.replace(self, overlap=overlap, alignments=alignments)
 
     @classmethod
     def of(cls, overlap, alignments, rules):
@@ -115,13 +181,12 @@ class _Joint:
         if overlap.trailing:
             solved = adjust(overlap.measured, overlap.design, **options)
         terms = _significant_terms(overlap, solved)
-        shifts = dict.fromkeys(terms, np.zeros(2))
+        steps = []
         for _ in range(_CHIP_ROUNDS if terms else 0):
             solved = adjust(overlap.measured, overlap.design_with(terms), **options)
             found = solved.parameters[-2 * len(terms):].reshape(-1, 2)
-            steps = dict(zip(terms, found, strict=True))
-            shifts = {term: shifts[term] + steps[term] for term in terms}
-            overlap = overlap.with_chips_shifted(steps, alignments)
+            steps.append(dict(zip(terms, found, strict=True)))
+            overlap = overlap.with_chips_shifted(steps[-1], alignments)
             # What a chip was off has hidden how well the trails are known.
             overlap = dataclasses.replace(overlap, trailing=_trailing(overlap, solved))
         if terms:  # with the terms once more, so that the errors have theirs
@@ -129,7 +194,7 @@ class _Joint:
         log.info("joint solution of %d lists: %d stars in two or more, %d measurements, %d left "
                  "out", len(overlap.lists), overlap.measured.n_stars, len(solved.used),
                  (~solved.used).sum())
-        return cls(overlap, alignments, solved, shifts)
+        return cls(overlap, alignments, solved, steps)
 
     def results(self) -> Iterator[tuple[int, Alignment]]:
         """Yield the number and the new result of each exposure whose WCS is to change."""

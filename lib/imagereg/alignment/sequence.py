@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
           reference: Reference | None = None,
           review: Callable[[Alignment], str | Alignment] | None = None,
-          ) -> tuple[list[Alignment], Reference]:
+          mapped: Callable = map) -> tuple[list[Alignment], Reference]:
     """Align exposures with a reference, or with one of them.
 
     Parameters
@@ -50,6 +50,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     review : callable, optional
         Called with every success; returns 'accept', 'reject' or 'stop', or the alignment with
         another fit, which is accepted.
+    mapped : callable
+        As `map`, see `solve_jointly`.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
         reference = aligner.align_group(queue, group, reference)
     verdicts = queue.verdicts
     if rules.solution == "joint":
-        verdicts = solve_jointly(verdicts, anchor, plane, rules)
+        verdicts = solve_jointly(verdicts, anchor, plane, rules, mapped=mapped)
         final = _final_sources(anchor, verdicts, queue.teachers)
         reference = dataclasses.replace(reference, sources=final)
     return [_with_remarks(verdict) for verdict in verdicts], reference

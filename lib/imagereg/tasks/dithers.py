@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,7 +22,8 @@ _STEP = 10.0  # pixels, for derivatives
 
 
 def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
-               num_cores: int | None = None) -> list[Measured]:
+               num_cores: int | None = None, meanwhile: Callable[[], None] | None = None,
+               ) -> list[Measured]:
     """Measure the PSF and all positions again, from stars that several aligned exposures show.
 
     Parameters
@@ -31,7 +32,7 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
         Exposures and the pixels of their sources; the reference image may be among them twice.
     alignments : sequence of Alignment
         Of each.
-    num_cores : int, optional
+    num_cores, meanwhile : optional
         See `parallel.mapped`.
 
     Returns
@@ -47,7 +48,7 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
     groups = _by_optics([each for each, _ in pairs])
     shared = {optics: _reconsidered([pairs[i] for i in rows])
               for optics, rows in groups.items() if len(rows) > 1}
-    psfs = mapped(_dithered_psf, list(shared.values()), num_cores)
+    psfs = mapped(_dithered_psf, list(shared.values()), num_cores, meanwhile)
     psf_of = dict(zip(shared, psfs, strict=True))
     rows = [row for row, each in enumerate(measured) if _is_improved(each, psf_of)]
     refine = functools.partial(_refined, psf_of=psf_of)

@@ -61,22 +61,29 @@ def mapped(
     num_cores : int or None
         Pieces that are done at a time; None for as many as there are cores.
     meanwhile : callable, optional
-        What this process does first where others do the pieces.
+        What this process does while others do the pieces, be it a single one, or before it does
+        them itself.
 
     Raises
     ------
     Exception
         What the function raises.
     """
-    number = min(num_cores or available_cores(), len(items))
+    n_cores = num_cores or available_cores()
+    number = min(n_cores, len(items))
     with threadpool_limits(1):  # threads of BLAS within each would only wait for each other
-        if number < 2:
+        if number == 0 or n_cores == 1 or number == 1 and not meanwhile:
+            if meanwhile:
+                meanwhile()
             yield from map(function, items)
         elif sys.platform == "linux" and threading.active_count() == 1:
             yield from _in_processes(function, items, number, meanwhile)
         else:
             with ThreadPoolExecutor(number) as pool:
-                yield from pool.map(function, items)
+                results = pool.map(function, items)
+                if meanwhile:
+                    meanwhile()
+                yield from results
 
 
 def write_each(

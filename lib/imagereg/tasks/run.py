@@ -25,6 +25,7 @@ from imagereg.tasks import footprint
 from imagereg.tasks.feedback.review import Review
 from imagereg.tasks.feedback.runlog import logged
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
+from imagereg.tasks.parallel import mapped
 from imagereg.wcs import Status, TangentPlane, history
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _RULES = ("tolerance", "separation", "use2dhist", "fitgeometry", "nclip", "sigma
           "onlybetter", "group", "solution")
 
 # What is not needed until the sources of all images have been found.
-_LOADED_LATER = ("astropy.wcs", "imagereg.alignment.sequence", "imagereg.detection.psf.epsf_fit",
+_LOADED_LATER = ("imagereg.alignment.sequence", "imagereg.detection.psf.epsf_fit",
                  "imagereg.detection.psf.epsf_measure", "imagereg.tasks.dithers",
                  "imagereg.tasks.reference")
 
@@ -88,8 +89,7 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             # Only now, since this takes longer than all that was done: the user sees the start.
             from imagereg.tasks.exposures import measure_images
 
-            load_the_rest = functools.partial(load_what_follows, changing)
-            measured = measure_images(task, finding, images, load_the_rest)
+            measured = measure_images(task, finding, images, load_what_follows)
             from imagereg.tasks.reference import measure_reference
 
             exposures = [each.exposure for each in measured]
@@ -99,8 +99,9 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
                 task, ref_finding, exposures, images=images, star_table=star_table,
                 dry_run=dry_run)
             review = Review(output.redraw) if task.interactive else None
-            measured, alignments, reference = _aligned(measured, task, plane, reference=reference,
-                                                       refimage=refimage, review=review)
+            measured, alignments, reference = _aligned(
+                measured, task, plane, reference=reference, refimage=refimage, review=review,
+                meanwhile=history.load_stwcs if changing else None)
             if footprint.writes_psf(task) and not dry_run:
                 _write_psfs(task.psf, measured)
             result = output.write(alignments, plane, reference)
@@ -111,15 +112,13 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
     return result
 
 
-def load_what_follows(changing: bool) -> None:
-    """Import what aligns images, and, if they change, what writes them.
+def load_what_follows() -> None:
+    """Import what aligns images.
 
     Finding their sources takes as long: where other processes do that, this costs little time.
     """
     for name in _LOADED_LATER:
         importlib.import_module(name)
-    if changing:
-        history.load_stwcs()
 
 
 def _page(result, given, sets):
@@ -129,11 +128,12 @@ def _page(result, given, sets):
     return page_text(result, given, sets)
 
 
-def _aligned(measured, task, plane, *, reference, refimage, review):
+def _aligned(measured, task, plane, *, reference, refimage, review, meanwhile):
     """Align exposures, and measure those that share a PSF again once it is known where they are.
 
-    The reference image, if there is one, is measured again with them. Returns what was measured,
-    the alignments, and the reference as it was extended.
+    The reference image, if there is one, is measured again with them. `meanwhile` is what this
+    process does while others measure, see `parallel.mapped`. Returns what was measured, the
+    alignments, and the reference as it was extended.
     """
     from imagereg.tasks.dithers import remeasured, share_psf
 
@@ -145,13 +145,14 @@ def _aligned(measured, task, plane, *, reference, refimage, review):
         first, _ = alignment.align(exposures, plane, in_turn, reference=reference)
         if refimage is not None:
             first.append(alignment.Alignment(refimage.exposure, Status.REFERENCE, "", plane))
-        images = remeasured(images, first, task.num_cores)
+        images = remeasured(images, first, task.num_cores, meanwhile)
         measured = images[:len(measured)]
         exposures = [each.exposure for each in measured]
         if refimage is not None:
             reference = dataclasses.replace(reference, sources=images[-1].exposure.sources)
+    in_parallel = functools.partial(mapped, num_cores=task.num_cores)
     alignments, reference = alignment.align(exposures, plane, rules, reference=reference,
-                                            review=review)
+                                            review=review, mapped=in_parallel)
     return measured, alignments, reference
 
 

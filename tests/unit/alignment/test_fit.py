@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.optimize
 from fields import MATRICES, fit_linear, rotated, scattered
 
 from imagereg.alignment.fitting.fit import GEOMETRIES, LinearFit
+from imagereg.alignment.fitting.weights import zero_between
 from imagereg.errors import DegenerateFit, NotEnoughMatches
 
 # x and y of the reference, x and y of the input: the rows of an input file of IRAF's immatch.geomap, and what
@@ -469,3 +471,16 @@ def test_fit_of_some_pairs():
     some = fit.of(np.arange(400) < 100)
     assert some.nmatches <= 100 and len(some.residuals) == 100
     np.testing.assert_array_equal(some.matrix, fit.matrix)
+
+
+@pytest.mark.parametrize("high", [0.9, 3.0, 40.0])
+@pytest.mark.parametrize("function", [
+    lambda x: np.cos(x) - x if x < 2 else -x,
+    lambda x: 0.5 - 1 / max(2.0 - x, 1e-3) if x < 2 else -1e9,
+    lambda x: 0.3 - x,
+    lambda x: np.exp(-x) - 0.5,
+    lambda x: float(x < 0.123) - 0.5,
+])
+def test_a_zero_is_that_of_scipy(function, high):
+    expected = scipy.optimize.brentq(function, 0.0, high)
+    assert zero_between(function, 0.0, high, 1e-12) == pytest.approx(expected, abs=1e-10)

@@ -1,6 +1,8 @@
 """One solution for all exposures: better than fits to the reference alone, and bound to its frame."""
 
 import dataclasses
+import logging
+import pickle
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from planes import CHIP, ERROR, PLANE, SHAPE, chip_wcs, exposure_at, noise, rule
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from imagereg.alignment import align
+from imagereg.alignment import align, joint
 from imagereg.alignment.exposure import Chip, Exposure, Metadata
 from imagereg.alignment.fitting.adjustment import Measurements, adjust, solve_once
 from imagereg.alignment.fitting.weights import error_model
@@ -322,3 +324,65 @@ def test_errors_that_are_stated_too_small_change_nothing():
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one.offset, other.offset, atol=0.1 * ERROR / np.sqrt(400))
         np.testing.assert_allclose(one.errors, other.errors, rtol=0.05)
+
+
+
+def two_fields():
+    """Return exposures of two fields that do not overlap, and a catalog of the stars of both."""
+    exposures = []
+    catalog = []
+    for field, origin in enumerate([(0, 0), (3000, 0)]):
+        chip = Chip(1, chip_wcs(np.subtract((500.5, 400.5), origin)), SHAPE)
+        sky = stars(80, seed=10 + field)
+        catalog.append(sky + origin)
+        for number in range(1, 4):
+            xy = moved(sky, number) + origin + noise(sky.shape, 10 * field + number)
+            exposures.append(exposure_at(xy, f"{field}{number}_flt.fits", chip))
+    catalog = PLANE.plane_to_sky(np.concatenate(catalog))
+    return exposures, Reference("catalog", SourceCatalog.empty(), moving=ReferenceCatalog(catalog))
+
+
+def sent(function, items):
+    """Do as `map`, with results that come from another process."""
+    return (pickle.loads(pickle.dumps(function(item))) for item in items)
+
+
+def test_large_fields_are_solved_for_themselves_and_the_same_by_other_processes(monkeypatch, caplog):
+    exposures, reference = two_fields()
+    together = verdicts(exposures, PLANE, JOINT, reference=reference)
+    monkeypatch.setattr(joint, "LARGE_FIELD", 240)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "imagereg"):
+        apart = verdicts(exposures, PLANE, JOINT, reference=reference)
+    assert [message for message in caplog.messages if "joint solution of 4 lists" in message] == caplog.messages[-2:]
+    elsewhere = verdicts(exposures, PLANE, JOINT, reference=reference, mapped=sent)
+    alone = verdicts(exposures[3:], PLANE, JOINT, reference=reference)
+    for one, same in zip(apart, elsewhere, strict=True):
+        np.testing.assert_array_equal(one.fit.shift, same.fit.shift)
+        np.testing.assert_array_equal(one.solved_chips[0].wcs.wcs.crval, same.solved_chips[0].wcs.wcs.crval)
+    for one, same in zip(apart[3:], alone, strict=True):
+        np.testing.assert_array_equal(one.fit.shift, same.fit.shift)
+    for one, same in zip(apart, together, strict=True):
+        np.testing.assert_allclose(one.fit.shift, same.fit.shift, atol=ERROR / 10)
+
+
+def test_fields_that_touch_an_exposure_at_rest_stay_together(monkeypatch):
+    monkeypatch.setattr(joint, "LARGE_FIELD", 20)
+    rng = np.random.default_rng(1)
+
+    def a_list(number, corner, **columns):
+        xy = rng.uniform(0, 100, (30, 2)) + corner
+        return StarList((f"{number}", ""), "", np.arange(30), xy, np.zeros((30, 2)), np.zeros(30), 0.0,
+                        alignment=number, **columns)
+
+    moving = [a_list(number, (x, 0), block=number) for number, x in ((1, 0), (2, 70), (3, 500))]
+    at_rest = a_list(-1, (0, 0))
+    fields = joint.fields_of([at_rest, *moving], 1.0)
+    assert [[one.alignment for one in field] for field in fields] == [[-1, 1, 2], [-1, 3]]
+    exposure = dataclasses.replace(at_rest, alignment=0)
+    assert joint.fields_of([exposure, *moving], 1.0) == [[exposure, *moving]]
+    of_one_visit = [dataclasses.replace(one, block="visit") for one in moving]
+    assert joint.fields_of([at_rest, *of_one_visit], 1.0) == [[at_rest, *of_one_visit]]
+    monkeypatch.setattr(joint, "LARGE_FIELD", 31)
+    fields = joint.fields_of([at_rest, *moving, a_list(4, (900, 0), block=4)], 1.0)
+    assert [[one.alignment for one in field] for field in fields] == [[-1, 1, 2], [-1, 3, 4]]

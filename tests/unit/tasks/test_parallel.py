@@ -65,6 +65,14 @@ def test_what_the_parent_does_meanwhile_keeps_nobody_waiting(cores, tmp_path, al
     assert (tmp_path / "seen 4").exists() == (cores > 1)
 
 
+@pytest.mark.parametrize(("cores", "number"), [(1, 2), (2, 0), (2, 1), (2, 2)])
+def test_what_is_done_meanwhile_is_done_once_and_beside_a_single_piece_too(cores, number, alone):
+    done = []
+    results = list(mapped(square, range(number), cores, lambda: done.append(os.getpid())))
+    assert done == [PARENT]
+    assert {pid == PARENT for *_, pid in results} == ({cores == 1} if number else set())
+
+
 def test_an_error_is_raised_where_it_belongs(alone):
     def fail(number):
         if number == 3:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import multiprocessing
 import os
@@ -90,8 +91,11 @@ def _end_of(code):
 def serve() -> None:
     """Do what lines of standard input ask for, as `align_visit` writes them, and answer each."""
     from imagereg.tasks import run
+    from imagereg.wcs import history
 
-    run.load_what_follows(changing=True)
+    run.load_what_follows()
+    importlib.import_module("astropy.wcs")
+    history.load_stwcs()
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # where nothing else may be written
     for line in iter(sys.stdin.buffer.readline, b""):
