@@ -267,9 +267,34 @@ MUTATIONS = (
         "unit/alignment/test_evidence.py"),
     Mutation(
         "repetition counted", "alignment/solve.py",
-        "* (1 - repeated)\n        image_xy",
+        "* (1 - discounted)\n        image_xy",
         "\n        image_xy",
         "property/test_false_alignments.py"),
+    Mutation(
+        "lines counted", "alignment/evidence.py",
+        "return self.n_extra / self.n_matches",
+        "return 0.0",
+        "property/test_false_alignments.py"),
+    Mutation(
+        "one dimension", "alignment/evidence.py",
+        "(n_far - n_near + 1) * tolerance",
+        "tolerance",
+        "unit/alignment/test_evidence.py"),
+    Mutation(
+        "crowds are lines", "alignment/evidence.py",
+        "max(n_beside, 2 *",
+        "min(n_beside, 2 *",
+        "unit/alignment/test_evidence.py"),
+    Mutation(
+        "photons against PSF", "detection/psf/gain.py",
+        "(light[own] ** 2).mean()",
+        "light[own].mean()",
+        "unit/detection/test_gain.py"),
+    Mutation(
+        "gain of noise alone", "detection/psf/gain.py",
+        "photons > _LEAST_SIGNIFICANCE * uncertainty",
+        "photons > 0",
+        "unit/detection/test_gain.py"),
     Mutation(
         "crowded half", "alignment/evidence.py",
         "distance >= np.median(distance)",

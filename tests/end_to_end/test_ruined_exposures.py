@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from scipy.ndimage import uniform_filter1d
+from scipy.spatial import cKDTree
 
 from imagereg.demo import simulate_visit
 from imagereg.tweakreg import Status, TweakReg
+
+QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10.0}
 
 
 @pytest.fixture
@@ -29,13 +33,8 @@ def _change(path, change):
         data[:] = change(data.astype(float))
 
 
-def _run(**parameters):
-    return TweakReg("*flt.fits", updatehdr=False, interactive=False, see2dplot=False,
-                    residplot="No plot", writecat=False, threshold=10.0, **parameters)
-
-
 def _statuses():
-    return [alignment.status for alignment in _run().alignments]
+    return [alignment.status for alignment in TweakReg("*flt.fits", **QUIET).alignments]
 
 
 def test_trails_of_satellites_on_two_of_three(files):
@@ -64,8 +63,32 @@ def test_bad_wcs_leaves_the_psf_of_the_others_alone(files):
     """Its stars are found by other processes, which do without a WCS, before it is read."""
     fits.setval(files[2], "CD1_1", value=0.0, ext=("SCI", 1))
     fits.setval(files[2], "CD1_2", value=0.0, ext=("SCI", 1))
-    results = [_run(num_cores=cores) for cores in (1, 2)]
+    results = [TweakReg("*flt.fits", num_cores=cores, **QUIET) for cores in (1, 2)]
     for result in results:
         assert [alignment.status for alignment in result.alignments][1:] == [Status.ALIGNED, Status.FAILED]
     one, two = (result.alignments[1].exposure.sources for result in results)
     np.testing.assert_array_equal(one.xy, two.xy)
+
+
+def _as_other_unit(path):
+    """Leave a file without gain, errors or a unit that tells either."""
+    with fits.open(path, mode="update") as hdus:
+        del hdus["ERR"]
+        hdus["SCI"].data = (hdus["SCI"].data * 0.01).astype(np.float32)
+        hdus["SCI"].header["BUNIT"] = "MJy/sr"
+
+
+def test_gain_that_no_header_tells_is_that_of_the_noise(files, caplog):
+    known = TweakReg("*flt.fits", **QUIET)
+    for path in files:
+        _as_other_unit(path)
+    with caplog.at_level("INFO"):
+        told = TweakReg("*flt.fits", **QUIET)
+    gains = re.findall("the noise of stars tells (\\S+) electrons", caplog.text)
+    assert [float(gain) for gain in gains] == pytest.approx([100] * 3, rel=0.2)
+    for one, other in zip(known.alignments, told.alignments, strict=True):
+        sources, others = one.exposure.sources, other.exposure.sources
+        distance, partner = cKDTree(others.xy).query(sources.xy)
+        stars = (distance < 0.1) & (sources.flux > 1000) & (sources.flags == 0)
+        ratio = others.xy_error[partner][stars] / sources.xy_error[stars]
+        assert stars.sum() > 20 and np.median(ratio) == pytest.approx(1, abs=0.1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planes import EASY, PLANE, assert_failed, exposure_at, pair, rules_with, stars, verdicts
+from planes import EASY, PLANE, assert_failed, exposure_at, noise, pair, rules_with, stars, verdicts
 from skies import KINDS, is_right, sky
 
 from imagereg.alignment.sequence import Status
@@ -38,12 +38,34 @@ def test_lists_that_look_alike_are_not_aligned(kind):
 
 
 @pytest.mark.parametrize("name, seed", [("spikes", 0), ("spikes", 15), ("ghosts", 13), ("bad_columns", 34),
-                                        ("bad_columns", 0)])
-def test_what_repeats_itself_is_not_aligned_by_patterns_either(name, seed):
+                                        ("bad_columns", 0), ("bad_columns", 12680)])
+def test_defects_and_artifacts_are_not_aligned_by_patterns_either(name, seed):
     kind = next(kind for kind in KINDS if kind.__name__ == name)
     made = sky(kind, seed, is_true=False)
     plane = TangentPlane.around(made.exposures[0].outlines)
     assert_failed(verdicts(made.exposures, plane, rules_with())[1])
+
+
+@pytest.mark.parametrize("seed, n_common", [(293, 0), (1, 8)])
+def test_sources_at_chance_along_one_column_are_not_aligned(seed, n_common):
+    # Eight of twenty meet at some offset by a chance of 2e-5, times thousands of transforms that are tried.
+    random = np.random.default_rng(seed)
+    lists = []
+    for number in (seed, seed + 1):
+        column = np.column_stack([500 + noise(20, number), random.uniform(50, 750, 20)])
+        lists.append(np.concatenate([column, random.uniform((30, 30), (970, 770), (25, 2))]))
+    lists[1][:n_common] = lists[0][:n_common] + (7, -4)
+    lists[1][n_common:20, 0] += 7
+    assert_failed(verdicts([exposure_at(lists[0], "a"), exposure_at(lists[1], "b")], PLANE, rules_with())[1])
+
+
+@pytest.mark.parametrize("number", [6, 200])
+def test_stars_that_all_have_a_ghost_are_aligned(number):
+    both = np.concatenate([stars(number), stars(number) + (31.0, -17.0)])
+    lists = [both + noise(both.shape, seed) + shift for seed, shift in ((1, (0, 0)), (2, (7, -4)))]
+    result = verdicts([exposure_at(xy, name) for xy, name in zip(lists, "ab", strict=True)], PLANE, rules_with())[1]
+    assert result.status is Status.ALIGNED, result.reason
+    np.testing.assert_allclose(result.offset, (7, -4), atol=0.02)
 
 
 @pytest.mark.parametrize("name, seed", [("globulars", 7), ("spikes", 0), ("clusters", 1), ("trails", 0)])

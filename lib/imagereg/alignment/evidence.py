@@ -12,6 +12,8 @@ import dataclasses
 import itertools
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from imagereg.alignment.fitting.fit import LinearFit
@@ -28,7 +30,9 @@ _MOST_STEPS = 8  # different repetitions that are looked for
 _MOST_DIFFERENCES = 200_000  # of positions, in looking for repetition
 _MOST_CELLS = 4_000_000  # of the histogram of these
 _APART = 3.0  # tolerances; nearer offsets are one and the same
-_BY_CHANCE = 1e-2  # a heap of differences less probable than this is a repetition
+_BESIDE_A_LINE = (2.0, 6.0)  # tolerances; a trail is not wider, nor a column with its neighbours
+_ALONG_A_LINE = 200.0  # tolerances, to both sides; sources along a line are this far from another
+_BY_CHANCE = 1e-2  # a heap or a line less probable than this is one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,13 +147,14 @@ class Repetition:
         Of the matches, that meets others at one other offset; 0 where that is no more than chance.
     step : (2,) ndarray
         This offset, pixels.
-    covered : float
-        Share of the matches that does so at any of several offsets.
+    redundant : float
+        Share of the matches that lie at one of several such offsets from another match, and are no
+        evidence of their own.
     """
 
     share: float = 0.0
     step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))
-    covered: float = 0.0
+    redundant: float = 0.0
 
 
 def repetition(matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray, *,
@@ -170,7 +175,7 @@ def repetition(matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray,
         Largest distance of partners, pixels.
     """
     found = [_repetition(matched_xy, others, tolerance) for others in (ref_xy, image_xy)]
-    return max(found, key=lambda one: (one.share, one.covered))
+    return max(found, key=lambda one: (one.share, one.redundant))
 
 
 def _repetition(matched, others, tolerance):
@@ -186,6 +191,8 @@ def _repetition(matched, others, tolerance):
     steps = steps[:, is_other]
     left = np.ones(len(core), bool)
     first = Repetition()
+    links = [np.empty((0, 2), int)]
+    tree = cKDTree(core)
     for _ in range(_MOST_STEPS):
         members, step = _heap(steps, owner, 2 * tolerance)
         if len(members) < max(_LEAST_HEAP * len(core), 3):
@@ -193,10 +200,15 @@ def _repetition(matched, others, tolerance):
         if not first.share:
             first = Repetition(len(members) / len(core), step)
         left[members] = False
+        distance, partner = tree.query(core[members] + step, distance_upper_bound=2 * tolerance)
+        links.append(np.column_stack([members, partner])[np.isfinite(distance)])
         rows = left[owner]
         steps = steps[:, rows]
         owner = owner[rows]
-    return dataclasses.replace(first, covered=1 - left.mean())
+    ends = np.concatenate(links).T
+    graph = coo_array((np.ones(ends.shape[1]), ends), (len(core), len(core)))
+    n_places = connected_components(graph, directed=False)[0]
+    return dataclasses.replace(first, redundant=1 - n_places / len(core))
 
 
 def _heap(steps, owner, size):
@@ -224,6 +236,97 @@ def _heap(steps, owner, size):
     if log10_chance > np.log10(_BY_CHANCE):
         return np.empty(0, int), where
     return members, where
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """Parallel lines along which matches lie: bad columns and trails of satellites; stars do not.
+
+    An offset that lays the lines of two lists upon each other makes all sources along them agree
+    across the lines at once. So each line counts as one match, and one is added since any two are
+    on a line; what the matches agree along the lines is judged by itself.
+
+    Parameters
+    ----------
+    n_along : int
+        Matches that lie along lines; 0 where chance gives as many.
+    n_extra : int
+        Those of them that do not count.
+    n_matches : int
+        Among which they were looked for.
+    ends : (2,) tuple of int
+        Two of the matches, along one line.
+    """
+
+    n_along: int = 0
+    n_extra: int = 0
+    n_matches: int = 1
+    ends: tuple[int, int] = (0, 0)
+
+    @property
+    def share(self) -> float:
+        """Of the matches, that does not count."""
+        return self.n_extra / self.n_matches
+
+    @classmethod
+    def among(cls, xy: np.ndarray, tolerance: float) -> Lines:
+        """Find lines among positions (N, 2) of matches, pixels; `tolerance` is that across."""
+        step = 1 + len(xy) // _SMALLEST_CORE
+        core = xy[::step]
+        pairs = np.array(np.triu_indices(len(core), 1))
+        difference = core[pairs[1]] - core[pairs[0]]
+        length = np.hypot(*difference.T)
+        is_apart = length > _APART * tolerance
+        if not is_apart.any():
+            return cls()
+        normals = difference[is_apart][:, ::-1] * (-1, 1) / length[is_apart, None]
+        places = normals @ core.T
+        is_next = np.diff(np.sort(places, axis=1), axis=1) < tolerance
+        best = int(np.argmax(is_next.sum(axis=1)))
+        n_extra = int(is_next[best].sum()) - 1
+        # Pairs of positions that are a little farther apart across the lines tell what chance
+        # gives; where there are none, the extent of the field does.
+        across = np.abs(places[best][pairs[0]] - places[best][pairs[1]])
+        near, far = _BESIDE_A_LINE
+        n_beside = ((across >= near * tolerance) & (across < far * tolerance)).sum() / (far - near)
+        n_expected = max(n_beside, 2 * len(across) * tolerance / length.max())
+        log10_chance = np.log10(len(normals)) + log10_poisson(n_extra, n_expected)
+        if log10_chance > np.log10(_BY_CHANCE):
+            return cls()
+        n_lines = np.count_nonzero(np.diff(is_next[best].astype(int), prepend=0) == 1)
+        first, second = step * pairs[:, is_apart][:, best]
+        return cls(n_extra + 1 + int(n_lines), n_extra, len(core), (int(first), int(second)))
+
+    def log10_chance(self, matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray,
+                     tolerance: float) -> float:
+        """Return the logarithm of the probability that as many agree along the lines by chance.
+
+        Parameters
+        ----------
+        matched_xy : (K, 2) ndarray
+            Positions of the matches, pixels.
+        image_xy, ref_xy : (N, 2) and (M, 2) ndarray
+            Those of both lists, with the transform applied.
+        tolerance : float
+            Largest distance of partners, pixels.
+        """
+        if not self.n_along:
+            return 0.0
+        first, second = matched_xy[list(self.ends)]
+        along = (second - first) / np.hypot(*(second - first))
+        axes = np.array([along, (-along[1], along[0])]).T
+        matched, image, ref = (xy[np.isfinite(xy).all(axis=1)] @ axes
+                               for xy in (matched_xy, image_xy, ref_xy))
+        near = _APART * tolerance
+        far = max(min(_ALONG_A_LINE * tolerance, np.ptp(matched[:, 0]) / 2), 2 * near)
+        width = 2 * tolerance
+        on_line = [xy[cKDTree(matched / (far, width)).query(xy / (far, width), p=np.inf)[0] < 1]
+                   for xy in (image, ref)]
+        n_far, n_near = (cKDTree(on_line[0] / box).count_neighbors(
+            cKDTree(on_line[1] / box), 1, p=np.inf) for box in ((far, width), (near, width)))
+        n_expected = (n_far - n_near + 1) * tolerance / (far - near)
+        n_agreeing = len(matched) * self.n_along / self.n_matches
+        return log10_poisson(n_agreeing, n_expected)
 
 
 def _most_frequent(numbers):
@@ -303,6 +406,24 @@ class FittedCandidate:
         image_pixel = self.image.pixel[self.image_index]
         ref_pixel = self.reference.pixel[self.ref_index]
         return detector_fixed_shift(image_pixel, ref_pixel, self.image_xy - self.ref_xy)
+
+    def lines(self, tolerance: float) -> Lines:
+        """Return the lines on the sky, or on either detector, along which most matches lie."""
+        rows = self._distinct
+        on_image = self.image.pixel[self.image_index[rows], 1:]
+        on_ref = self.reference.pixel[self.ref_index[rows], 1:]
+        return max((Lines.among(xy, tolerance) for xy in (self.ref_xy[rows], on_image, on_ref)
+                    if np.isfinite(xy).all()), key=lambda found: found.share)
+
+    def log10_chance_along(self, lines: Lines, tolerance: float) -> float:
+        """Return the logarithm of the odds of what matches agree along their `lines`."""
+        return lines.log10_chance(self.ref_xy[self._distinct], self.fit(self.image.xy),
+                                  self.reference.xy, tolerance)
+
+    @property
+    def _distinct(self):
+        """Return the matches of different sources; several exposures may show the same."""
+        return np.unique(self.ref_index, return_index=True)[1]
 
     def is_contradicted(self, exposure: int, rules: Rules) -> bool:
         """Whether an exposure has sources enough, and no more matches than chance gives."""

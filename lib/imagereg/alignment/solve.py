@@ -37,12 +37,7 @@ from imagereg.alignment.significance import (
     pairs_on_same_pixel,
 )
 from imagereg.alignment.verdict import Rules
-from imagereg.errors import (
-    AlignmentError,
-    AmbiguousMatch,
-    DegenerateFit,
-    NotEnoughMatches,
-)
+from imagereg.errors import AlignmentError, AmbiguousMatch, DegenerateFit, NotEnoughMatches
 from imagereg.wcs import TangentPlane
 
 _MOST_REMATCHES = 8  # after which pairs that still change are taken as they are
@@ -361,12 +356,14 @@ class _Search:
             raise _failed(
                 AmbiguousMatch, f"its sources repeat themselves at a step of ({x:.1f}, {y:.1f}) "
                 "pixels, so that more than one offset explains them", fitted)
-        if repeated.covered > 0:
+        lines = fitted.lines(self.rules.tolerance)
+        discounted = 1 - (1 - repeated.redundant) * (1 - lines.share)
+        if discounted > 0:
             if np.isnan(candidate.chance_probability):
-                fitted = self._with_odds(fitted, candidate, self.rules.tolerance,
-                                         repeated=repeated.covered)
+                fitted = self._with_odds(fitted, candidate, self.rules.tolerance, lines=lines,
+                                         discounted=discounted)
             else:  # the logarithm of a pattern's odds goes with the number of its matches
-                log10_chance = fitted.log10_chance * (1 - repeated.covered)
+                log10_chance = fitted.log10_chance * (1 - discounted)
                 fitted = dataclasses.replace(fitted, log10_chance=log10_chance)
             self._require(fitted)
         share = explained(self.image.at(image_xy), self.reference, fitted.image_index,
@@ -408,12 +405,15 @@ class _Search:
             tolerance /= 2
         return fitted
 
-    def _with_odds(self, fitted, candidate, tolerance, repeated=0.0):
-        """Work out the odds; pairs of one source of the reference count once, repeated ones not."""
-        n_counted = len(np.unique(fitted.ref_index)) * (1 - repeated)
+    def _with_odds(self, fitted, candidate, tolerance, *, discounted=0.0, lines=None):
+        """Work out the odds; a reference source counts once, and a share of the matches not."""
+        n_counted = len(np.unique(fitted.ref_index)) * (1 - discounted)
         image_xy = fitted.fit(self.image.xy)
         log10_one, n_expected = chance_of_pairs(n_counted, image_xy, self.reference.xy, tolerance,
                                                 matched=fitted.image_index)
+        if lines:
+            log10_along = fitted.log10_chance_along(lines, tolerance)
+            log10_one = min(log10_one, log10_along) + np.log10(2)
         n_trials = n_trials_of_offset(candidate.half_box, tolerance,
                                       geometry=self.rules.fitgeometry,
                                       first_tolerance=self.rules.tolerance)

@@ -215,9 +215,9 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                                catalogs=catalogs, needs_wcs=needs_wcs)
     found = mapped(detect, images, num_cores, meanwhile)
     found = progress(found, "finding sources", len(images))
-    files = list(found)
-    detections, psf_of = _with_psfs(files, psfs or {}, _defined(parameters, "conv_width"),
-                                    needs_wcs=needs_wcs, num_cores=num_cores)
+    detections, psf_of = _placed_with_psfs(list(found), psfs or {}, needs_wcs=needs_wcs,
+                                           num_cores=num_cores,
+                                           width=_defined(parameters, "conv_width"))
     refine = functools.partial(_refined, psf_of=psf_of)
     refined = mapped(refine, detections, cores_for_stars(detections, num_cores))
     refined = progress(refined, "measuring sources", len(detections))
@@ -268,34 +268,25 @@ def _failed(path, error):
     return Detection(os.path.basename(path), path, problem=str(error))
 
 
-def _with_psfs(files, known, width, *, needs_wcs, num_cores):
-    """Return the detections of files with their chips, and the PSFs of their optics.
+def _placed_with_psfs(files, given, *, needs_wcs, **options):
+    """Return the detections of files with their chips, gains and PSFs, see `_with_psfs`.
 
     The WCSs of the chips are read while other processes measure the PSFs.
     """
-    complete: list[Detection] = []
+    placed: list[Detection] = []
 
     def read_chips():
         for detections in files:
-            complete.extend(_with_chips(detections, needs_wcs))
+            placed.extend(_with_chips(detections, needs_wcs))
 
     found = [each for detections in files for each in detections]
-    psf_of = _psfs_of(found, known, width, num_cores=num_cores, meanwhile=read_chips)
-    if [each.problem for each in complete] != [each.problem for each in found]:
+    measured, psf_of = _with_psfs(found, given, meanwhile=read_chips, **options)
+    if [each.problem for each in placed] != [each.problem for each in found]:
         # The stars of an image whose WCS is bad do not count, no more than with one process.
-        psf_of = _psfs_of(complete, known, width, num_cores=num_cores)
-    return complete, psf_of
-
-
-def _psfs_of(detections, known, width, *, num_cores, meanwhile=None):
-    """Return the PSFs by optics: those that are known, and those of all stars of the others."""
-    stamps: dict[str, list[Stamps]] = {}
-    for detection in detections:
-        if detection.stamps is not None and detection.metadata.optics not in known:
-            stamps.setdefault(detection.metadata.optics, []).append(detection.stamps)
-    measure_psf = functools.partial(_psf_of, width=width)
-    measured = list(mapped(measure_psf, list(stamps.values()), num_cores, meanwhile))
-    return {**known, **dict(zip(stamps, measured, strict=True))}
+        return _with_psfs(placed, given, **options)
+    chips = [each.chips for each in placed]
+    return [dataclasses.replace(each, chips=own)
+            for each, own in zip(measured, chips, strict=True)], psf_of
 
 
 def _with_chips(detections, needs_wcs):
@@ -328,11 +319,56 @@ def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | N
     return 1 if n_stars < _FEW_STARS else num_cores
 
 
-def _psf_of(stamps, width):
-    """Return the PSF that exposures of the same optics share."""
+def _with_psfs(detections, given, *, width, num_cores, meanwhile=None):
+    """Return the detections, with gains that no header told, and the PSF of each of their optics.
+
+    `given` are PSFs by optics that are known already.
+    """
+    by_optics: dict[str, list[int]] = {}
+    for number, detection in enumerate(detections):
+        if detection.stamps is not None:
+            by_optics.setdefault(detection.metadata.optics, []).append(number)
+    groups = [(given.get(optics), [detections[i].stamps for i in numbers],
+               [detections[i].metadata.exptime for i in numbers])
+              for optics, numbers in by_optics.items()]
+    measure_psf = functools.partial(_psf_of, width=width)
+    found = list(mapped(measure_psf, groups, num_cores, meanwhile))
+    psf_of = {}
+    detections = list(detections)
+    for (optics, numbers), (surface, gains) in zip(by_optics.items(), found, strict=True):
+        psf_of[optics] = surface
+        for i, electrons in zip(numbers, gains, strict=True):
+            if electrons is not None:
+                log.info("%s: no gain is known; the noise of stars tells %.3g electrons a unit",
+                         detections[i].name, electrons)
+                stamps = detections[i].stamps.with_gain(electrons)
+                detections[i] = dataclasses.replace(detections[i], stamps=stamps)
+    return detections, psf_of
+
+
+def _psf_of(group, width):
+    """Return the PSF that exposures of the same optics share, and their gains; None if known.
+
+    Exposures of the same time have the same gain, be it of counts or of counts a second.
+    """
     from imagereg.detection.psf import epsf_measure  # scipy is not needed until here
 
-    return epsf_measure.measure_psf(Stamps.concat(stamps), width)
+    given, stamps, exptimes = group
+    surface = given or epsf_measure.measure_psf(Stamps.concat(stamps), width)
+    gains = [None] * len(stamps)
+    kinds = list(map(str, exptimes))  # NaN is not equal to itself
+    for kind in dict.fromkeys(kinds):
+        alike = [i for i, own in enumerate(stamps) if kinds[i] == kind and not own.have_gain]
+        if alike:
+            from imagereg.detection.psf import gain  # which loads scipy.optimize, as few need it
+
+            electrons = gain.measure_gain(Stamps.concat(stamps[i] for i in alike), surface)
+            for i in alike:
+                gains[i] = electrons
+                stamps[i] = stamps[i].with_gain(electrons)
+    if given is None and any(electrons is not None for electrons in gains):
+        surface = epsf_measure.measure_psf_again(Stamps.concat(stamps), surface)
+    return surface, gains
 
 
 def _refined(detection, psf_of):

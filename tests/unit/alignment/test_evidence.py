@@ -1,9 +1,11 @@
 """The share that a transform explains of what should match, and what repeats itself."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from imagereg.alignment.evidence import explained, loneliest_half, repetition, within_hull
+from imagereg.alignment.evidence import Lines, explained, loneliest_half, repetition, within_hull
 from imagereg.alignment.matching.match import PointSet
 
 
@@ -55,16 +57,53 @@ def test_hull_of_few_points(others):
 def test_a_random_field_does_not_repeat_itself():
     xy = field(300)
     found = repetition(xy, xy, xy, tolerance=1.0)
-    assert (found.share, found.covered) == (0.0, 0.0)
+    assert (found.share, found.redundant) == (0.0, 0.0)
 
 
-def test_ghosts_at_one_distance_are_covered():
-    stars = field(40)
-    xy = np.concatenate([stars, stars + (31.0, -17.0)])
+@pytest.mark.parametrize("n_ghosts", [1, 2])
+def test_ghosts_at_one_distance_count_with_their_stars(n_ghosts):
+    stars = field(20)
+    xy = np.concatenate([stars + number * np.array([31.0, -17.0]) for number in range(n_ghosts + 1)])
     found = repetition(xy, xy, xy, tolerance=1.0)
-    assert found.share == pytest.approx(0.5, abs=0.05)
+    assert found.share == pytest.approx(1 - 1 / (n_ghosts + 1), abs=0.05)
     assert np.abs(found.step).round() == pytest.approx([31.0, 17.0], abs=1.5)
-    assert found.covered == pytest.approx(1.0, abs=0.05)
+    assert found.redundant == pytest.approx(1 - 1 / (n_ghosts + 1), abs=0.05)
+
+
+def along_lines(random, n_lines, n_along):
+    """Return positions along as many parallel lines, in order, and the direction of these."""
+    across = np.repeat(random.uniform(0, 2000, n_lines), n_along) + random.normal(0, 0.1, n_lines * n_along)
+    along = random.uniform(0, 2000, n_lines * n_along)
+    turn = np.deg2rad(random.uniform(0, 180))
+    axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    return np.column_stack([across, along]) @ axes, axes[1]
+
+
+@pytest.mark.parametrize("n_lines, n_along", [(1, 5), (2, 3), (3, 10)])
+def test_what_lies_along_parallel_lines_counts_by_line(n_lines, n_along):
+    xy, _ = along_lines(np.random.default_rng(4), n_lines, n_along)
+    found = Lines.among(xy, 1.0)
+    assert (found.n_along, found.n_extra) == (len(xy), len(xy) - n_lines - 1)
+
+
+@pytest.mark.parametrize("extent", [(2000, 2000), (2000, 60), (20, 20)])
+@pytest.mark.parametrize("number", [2, 5, 15, 50, 300])
+def test_fields_strips_and_crowds_are_no_lines(extent, number):
+    draws = [np.random.default_rng(seed).uniform(0, 1, (number, 2)) * extent for seed in range(20)]
+    assert sum(Lines.among(xy, 1.0).share > 0 for xy in draws) <= 1
+
+
+def test_odds_along_lines_are_those_of_one_dimension():
+    # Sources that both lists have tell something; sources at chance along the same lines do not.
+    random = np.random.default_rng(0)
+    image, direction = along_lines(random, 2, 60)
+    ref = image + random.uniform(-500, 500, (len(image), 1)) * direction
+    n_met = int((np.hypot(*(image[:, None] - ref).T).min(axis=0) < 1).sum())
+    assert n_met > 3
+    lines = Lines(n_along=n_met, n_extra=n_met - 3, n_matches=len(image), ends=(0, 1))
+    assert lines.log10_chance(image, image, ref, 1.0) > -2
+    same = dataclasses.replace(lines, n_along=len(image))
+    assert same.log10_chance(image, image, image, 1.0) < -60
 
 
 def test_the_loneliest_half_has_no_cluster():

@@ -105,7 +105,8 @@ class Linearised:
         residual = stamps.pixels - flux * value - fits.sky[:, None, None]
         weight = stamps.good / _variance(flux * value, stamps, psf)
         slopes = np.stack([-flux * slope_x, -flux * slope_y, value, np.ones_like(value)], axis=1)
-        return cls(slopes.reshape(n, 4, -1), weight.reshape(n, -1), residual.reshape(n, -1))
+        size = int(np.prod(stamps.pixels.shape[1:]))  # -1 has no meaning where n is 0
+        return cls(slopes.reshape(n, 4, size), weight.reshape(n, size), residual.reshape(n, size))
 
     @property
     def normal(self) -> np.ndarray:

@@ -193,6 +193,26 @@ def measure_psf(stamps: Stamps, conv_width: float) -> EffectivePSF:
     return psf.centred()
 
 
+def measure_psf_again(stamps: Stamps, first: EffectivePSF) -> EffectivePSF:
+    """Measure the effective PSF again from the same stamps once their gain is known.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        With the gain.
+    first : EffectivePSF
+        What `measure_psf` found without it; that is returned where no source looks like a star.
+    """
+    stamps = stamps.cropped(first.half)
+    stamps = stamps[stamps.brightest(_MOST_CANDIDATES)]
+    fits = fit_stars(stamps, first)
+    stars = _stars(stamps, fits, first.fwhm)[:_MOST_STARS]
+    if not stars.size:
+        return first
+    prior = EffectivePSF.gaussian(first.fwhm, first.half, first.spacing)
+    return _solved(prior, first, _equations(prior, first, stamps[stars], fits[stars])).centred()
+
+
 def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) -> EffectivePSF:
     """Measure the effective PSF again from stars that were seen in several aligned exposures.
 
@@ -211,7 +231,7 @@ def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) 
         `first` itself where too few stars tell more.
     """
     stamps = stamps.cropped(first.half)
-    rows = _brightest(stamps, _MOST_CANDIDATES_DITHERED)
+    rows = stamps.brightest(_MOST_CANDIDATES_DITHERED)
     stamps, dithers = stamps[rows], dithers[rows]
     prior = EffectivePSF.gaussian(first.fwhm, first.half, _FINE_SPACING * first.fwhm)
     psf = first.resampled(prior.spacing)
@@ -247,7 +267,7 @@ def _half_width(conv_width: float, stamps: Stamps) -> int:
 
 def _measured(stamps, conv_width):
     """Return the surface measured in boxes and with knots that suit `conv_width`."""
-    stamps = stamps[_brightest(stamps, _MOST_CANDIDATES)]
+    stamps = stamps[stamps.brightest(_MOST_CANDIDATES)]
     if not len(stamps):
         _log.info("no star tells the point-spread function: a Gaussian takes its place")
         return EffectivePSF.gaussian(conv_width / 2, stamps.half, _spacing(conv_width))
@@ -265,14 +285,6 @@ def _measured(stamps, conv_width):
         is_hopeful = fits.chi2 < _HOPELESS_CHI2
         stamps, fits = stamps[is_hopeful], fits[is_hopeful]
     return dataclasses.replace(psf, error=_MODEL_ERRORS[-1])
-
-
-def _brightest(stamps: Stamps, number: int) -> np.ndarray:
-    """Return the rows of stamps good throughout that hold most light, brightest first."""
-    clean = np.flatnonzero(stamps.good.all(axis=(1, 2)))
-    n_pixels = np.prod(stamps.pixels.shape[1:])
-    light = (stamps.pixels.sum(axis=(1, 2)) - n_pixels * stamps.level)[clean]
-    return clean[np.argsort(-light, kind="stable")[:number]]
 
 
 def _first_guess(stamps, conv_width):

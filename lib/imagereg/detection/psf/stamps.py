@@ -84,6 +84,22 @@ class Stamps:
         """Number of good pixels of each box, (N,)."""
         return self.good.sum(axis=(1, 2))
 
+    @property
+    def have_gain(self) -> bool:
+        """Whether the electrons per count are known."""
+        return bool(np.isfinite(self.gain).all())
+
+    def with_gain(self, gain: float) -> Stamps:
+        """Return the same boxes with a gain, electrons per count."""
+        return dataclasses.replace(self, gain=np.full(len(self), gain))
+
+    def brightest(self, number: int) -> np.ndarray:
+        """Return the rows of so many boxes good throughout that hold most light, that first."""
+        clean = np.flatnonzero(self.good.all(axis=(1, 2)))
+        n_pixels = np.prod(self.pixels.shape[1:])
+        light = (self.pixels.sum(axis=(1, 2)) - n_pixels * self.level)[clean]
+        return clean[np.argsort(-light, kind="stable")[:number]]
+
     def cropped(self, half: int) -> Stamps:
         """Return the inner boxes of half width `half`, or of what there is."""
         cut = max(self.half - half, 0)
