@@ -59,17 +59,6 @@ def test_exposure_without_guiding_fails_alone(files):
     assert _statuses() == [Status.REFERENCE, Status.ALIGNED, Status.FAILED]
 
 
-def test_bad_wcs_leaves_the_psf_of_the_others_alone(files):
-    """Its stars are found by other processes, which do without a WCS, before it is read."""
-    fits.setval(files[2], "CD1_1", value=0.0, ext=("SCI", 1))
-    fits.setval(files[2], "CD1_2", value=0.0, ext=("SCI", 1))
-    results = [TweakReg("*flt.fits", num_cores=cores, **QUIET) for cores in (1, 2)]
-    for result in results:
-        assert [alignment.status for alignment in result.alignments][1:] == [Status.ALIGNED, Status.FAILED]
-    one, two = (result.alignments[1].exposure.sources for result in results)
-    np.testing.assert_array_equal(one.xy, two.xy)
-
-
 def _as_other_unit(path):
     """Leave a file without gain, errors or a unit that tells either."""
     with fits.open(path, mode="update") as hdus:
@@ -92,3 +81,14 @@ def test_gain_that_no_header_tells_is_that_of_the_noise(files, caplog):
         stars = (distance < 0.1) & (sources.flux > 1000) & (sources.flags == 0)
         ratio = others.xy_error[partner][stars] / sources.xy_error[stars]
         assert stars.sum() > 20 and np.median(ratio) == pytest.approx(1, abs=0.1)
+
+
+def test_bad_wcs_leaves_the_psf_of_the_others_alone(files):
+    """Its stars are found by other processes, which do without a WCS, before it is read."""
+    fits.setval(files[2], "CD1_1", value=0.0, ext=("SCI", 1))
+    fits.setval(files[2], "CD1_2", value=0.0, ext=("SCI", 1))
+    results = [TweakReg("*flt.fits", num_cores=cores, **QUIET) for cores in (1, 2)]
+    for result in results:
+        assert [alignment.status for alignment in result.alignments][1:] == [Status.ALIGNED, Status.FAILED]
+    one, two = (result.alignments[1].exposure.sources for result in results)
+    np.testing.assert_array_equal(one.xy, two.xy)

@@ -215,9 +215,9 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
                                catalogs=catalogs, needs_wcs=needs_wcs)
     found = mapped(detect, images, num_cores, meanwhile)
     found = progress(found, "finding sources", len(images))
-    detections, psf_of = _placed_with_psfs(list(found), psfs or {}, needs_wcs=needs_wcs,
-                                           num_cores=num_cores,
-                                           width=_defined(parameters, "conv_width"))
+    files = list(found)
+    detections, psf_of = _with_psfs(files, psfs or {}, _defined(parameters, "conv_width"),
+                                    needs_wcs=needs_wcs, num_cores=num_cores)
     refine = functools.partial(_refined, psf_of=psf_of)
     refined = mapped(refine, detections, cores_for_stars(detections, num_cores))
     refined = progress(refined, "measuring sources", len(detections))
@@ -268,25 +268,55 @@ def _failed(path, error):
     return Detection(os.path.basename(path), path, problem=str(error))
 
 
-def _placed_with_psfs(files, given, *, needs_wcs, **options):
-    """Return the detections of files with their chips, gains and PSFs, see `_with_psfs`.
+def _with_psfs(files, known, width, *, needs_wcs, num_cores):
+    """Return the detections of files with their chips, and the PSFs of their optics.
 
     The WCSs of the chips are read while other processes measure the PSFs.
     """
-    placed: list[Detection] = []
+    complete: list[Detection] = []
 
     def read_chips():
         for detections in files:
-            placed.extend(_with_chips(detections, needs_wcs))
+            complete.extend(_with_chips(detections, needs_wcs))
 
     found = [each for detections in files for each in detections]
-    measured, psf_of = _with_psfs(found, given, meanwhile=read_chips, **options)
-    if [each.problem for each in placed] != [each.problem for each in found]:
+    psf_of, gains = _psfs_of(found, known, width, num_cores=num_cores, meanwhile=read_chips)
+    if [each.problem for each in complete] != [each.problem for each in found]:
         # The stars of an image whose WCS is bad do not count, no more than with one process.
-        return _with_psfs(placed, given, **options)
-    chips = [each.chips for each in placed]
-    return [dataclasses.replace(each, chips=own)
-            for each, own in zip(measured, chips, strict=True)], psf_of
+        psf_of, gains = _psfs_of(complete, known, width, num_cores=num_cores)
+    return list(map(_with_gain, complete, gains)), psf_of
+
+
+def _psfs_of(detections, known, width, *, num_cores, meanwhile=None):
+    """Return the PSFs by optics, known ones and those of all stars of the others, and gains.
+
+    The gains are those of detections of which no header told them; None of the others.
+    """
+    by_optics: dict[str, list[int]] = {}
+    for number, detection in enumerate(detections):
+        if detection.stamps is not None:
+            by_optics.setdefault(detection.metadata.optics, []).append(number)
+    groups = [(known.get(optics), [detections[i].stamps for i in numbers],
+               [detections[i].metadata.exptime for i in numbers])
+              for optics, numbers in by_optics.items()]
+    measure_psf = functools.partial(_psf_of, width=width)
+    measured = list(mapped(measure_psf, groups, num_cores, meanwhile))
+    psf_of = dict(known)
+    gains: list[float | None] = [None] * len(detections)
+    for (optics, numbers), (surface, told) in zip(by_optics.items(), measured, strict=True):
+        psf_of[optics] = surface
+        for number, electrons in zip(numbers, told, strict=True):
+            gains[number] = electrons
+    return psf_of, gains
+
+
+def _with_gain(detection, electrons):
+    """Return a detection with a gain that its stars have told, if any."""
+    if electrons is None:
+        return detection
+    log.info("%s: no gain is known; the noise of stars tells %.3g electrons a unit",
+             detection.name, electrons)
+    return dataclasses.replace(detection, stamps=detection.stamps.with_gain(electrons))
 
 
 def _with_chips(detections, needs_wcs):
@@ -317,33 +347,6 @@ def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | N
     """Return how many cores to use for fitting the PSF to all stars of exposures."""
     n_stars = sum(len(each.stamps) for each in measured if each.stamps is not None)
     return 1 if n_stars < _FEW_STARS else num_cores
-
-
-def _with_psfs(detections, given, *, width, num_cores, meanwhile=None):
-    """Return the detections, with gains that no header told, and the PSF of each of their optics.
-
-    `given` are PSFs by optics that are known already.
-    """
-    by_optics: dict[str, list[int]] = {}
-    for number, detection in enumerate(detections):
-        if detection.stamps is not None:
-            by_optics.setdefault(detection.metadata.optics, []).append(number)
-    groups = [(given.get(optics), [detections[i].stamps for i in numbers],
-               [detections[i].metadata.exptime for i in numbers])
-              for optics, numbers in by_optics.items()]
-    measure_psf = functools.partial(_psf_of, width=width)
-    found = list(mapped(measure_psf, groups, num_cores, meanwhile))
-    psf_of = {}
-    detections = list(detections)
-    for (optics, numbers), (surface, gains) in zip(by_optics.items(), found, strict=True):
-        psf_of[optics] = surface
-        for i, electrons in zip(numbers, gains, strict=True):
-            if electrons is not None:
-                log.info("%s: no gain is known; the noise of stars tells %.3g electrons a unit",
-                         detections[i].name, electrons)
-                stamps = detections[i].stamps.with_gain(electrons)
-                detections[i] = dataclasses.replace(detections[i], stamps=stamps)
-    return detections, psf_of
 
 
 def _psf_of(group, width):
