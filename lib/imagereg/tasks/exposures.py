@@ -358,7 +358,7 @@ def _psf_of(group, width):
 
     Exposures of the same time have the same gain, be it of counts or of counts a second.
     """
-    from imagereg.detection.psf import epsf_measure, gain  # scipy is not needed until here
+    from imagereg.detection.psf import epsf_measure  # scipy is not needed until here
 
     given, stamps, exptimes = group
     surface = given or epsf_measure.measure_psf(Stamps.concat(stamps), width)
@@ -367,6 +367,8 @@ def _psf_of(group, width):
     for kind in dict.fromkeys(kinds):
         alike = [i for i, own in enumerate(stamps) if kinds[i] == kind and not own.have_gain]
         if alike:
+            from imagereg.detection.psf import gain  # which loads scipy.optimize, as few need it
+
             electrons = gain.measure_gain(Stamps.concat(stamps[i] for i in alike), surface)
             for i in alike:
                 gains[i] = electrons

@@ -75,15 +75,6 @@ def linear_wcs(header: fits.Header, key: str = " ") -> WCS:
     return WCS(plain_header, fix=False)
 
 
-def without_sip_and_tables(header: fits.Header) -> fits.Header:
-    """Return a header without the keywords of a distortion by SIP and tables."""
-    cards = [card for card in header.cards if not _SIP_OR_TABLE.match(card.keyword)]
-    header = fits.Header(cards).copy()
-    for keyword in header["CTYPE*"]:
-        header[keyword] = header[keyword].removesuffix("-SIP")
-    return header
-
-
 def has_pv_distortion(header: fits.Header) -> bool:
     """Whether the distortion of a header is in PV terms; CTYPE says TPV, or, as SCAMP's, TAN."""
     ctype = str(header.get("CTYPE1", ""))

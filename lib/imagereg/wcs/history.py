@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,10 +15,14 @@ import astropy
 from astropy.io import fits
 
 from imagereg.wcs.alternates import with_original, without_alternates
-from imagereg.wcs.distortion import without_sip_and_tables
+from imagereg.wcs.keywords import is_wcs_keyword
 
 # Held while warnings or the standard output are turned off: that is done for all threads at once.
 SILENCE = threading.Lock()
+
+# What stwcs looks at besides the WCS (wcsutil/instruments.py, wcsutil/hstwcs.py of stwcs 1.7.7).
+_OF_CHIP = re.compile("EXTNAME|EXTVER|NPIX|IDC|OC[XY]1|VAFACTOR|LTV|BINAXIS|CCDCHIP|DETECTOR"
+                      "|OPT_ELEM|FILTER|DATE-OBS")
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +115,17 @@ def record(
 
 
 def _light(header):
-    """Return an HDU without distortion: rows hold none, and it takes long to read."""
-    header = without_sip_and_tables(header)
+    """Return an HDU of what stwcs looks at for a row, which holds no distortion.
+
+    It copies and formats several times whatever is there.
+    """
+    cards = [card for card in header.cards if _is_looked_at(card.rawkeyword)]
+    header = fits.Header(cards).copy()
+    for keyword in header["CTYPE*"]:
+        header[keyword] = header[keyword].removesuffix("-SIP")
     return fits.ImageHDU(header=header, name=header["EXTNAME"], ver=header.get("EXTVER", 1))
+
+
+def _is_looked_at(keyword):
+    """Whether stwcs looks at a keyword for a row of the table."""
+    return is_wcs_keyword(keyword) or is_wcs_keyword(keyword[:-1]) or bool(_OF_CHIP.match(keyword))
