@@ -227,13 +227,14 @@ def measure_psf_again(stamps: Stamps, first: EffectivePSF) -> EffectivePSF:
     """
     stamps = stamps.cropped(first.half)
     stamps = stamps[stamps.brightest(_MOST_CANDIDATES)]
-    fits = fit_stars(stamps, first)
+    psf = first.resampled(first.spacing)  # with its centre at that of the prior
+    fits = fit_stars(stamps, psf)
     stars = _stars(stamps, fits, first.fwhm)[:_MOST_STARS]
     if not stars.size:
         return first
     prior = EffectivePSF.gaussian(first.fwhm, first.half, first.spacing)
-    equations = Equations.of(prior, first, stamps[stars], fits[stars])
-    return _solved(prior, first, equations, _bending(prior)).centred()
+    equations = Equations.of(prior, psf, stamps[stars], fits[stars])
+    return _solved(prior, psf, equations, _bending(prior)).centred()
 
 
 def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) -> EffectivePSF:
