@@ -13,6 +13,7 @@ from imagereg.detection.psf.epsf_measure import (
     Dithers,
     measure_dithered_psf,
     measure_psf,
+    measure_psf_again,
     measure_psf_of_each,
     shown_by_several,
 )
@@ -98,6 +99,14 @@ def test_dithers_take_away_the_error_with_the_pixel_phase():
     before, after = (field.errors(psf).std() for psf in (field.first_psf, better))
     assert after < 0.9 * before
     assert wave(field, better) < 0.002 < wave(field, field.first_psf)
+
+
+def test_lopsided_surface_stays_where_it_is_when_measured_again():
+    field = visit()
+    again = measure_psf_again(field.stamps, field.first_psf)
+    moved = field.errors(again) - field.errors(field.first_psf)
+    assert np.hypot(*field.first_psf.centre) > 0.03
+    assert moved.std() < 0.001
 
 
 def test_surface_is_that_of_the_stars():
