@@ -327,9 +327,14 @@ MUTATIONS = (
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "unchanged images feed the reference", "alignment/sequence.py",
-        "if not (self.rules.expand_refcat and verdict.changes):",
-        "if not self.rules.expand_refcat:",
+        "if self.rules.expand_refcat and verdict.changes:",
+        "if self.rules.expand_refcat:",
         "unit/alignment/test_grown_reference.py"),
+    Mutation(
+        "reference grows by results before the joint solution", "alignment/sequence.py",
+        "reference = dataclasses.replace(reference, sources=final)",
+        "pass",
+        "unit/alignment/test_joint.py::test_catalog_grows_by_the_joint_positions"),
     Mutation(
         "user's stop is a rejection", "alignment/sequence.py",
         "queue.stopped = _STOPPED",
@@ -406,18 +411,18 @@ MUTATIONS = (
         "np.maximum(old_weight, 1e-300) ** -0.5",
         "unit/alignment/test_grown_reference.py"),
     Mutation(
-        "error of the fit left out", "catalogs/reference.py",
-        "np.hypot(found.sky_error, fit.shift_error * plane.pixel_scale)",
-        "found.sky_error",
+        "error of the fit left out", "alignment/verdict.py",
+        "np.hypot(moved.sky_error, shift_error)",
+        "moved.sky_error",
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "rejected pairs are added again", "catalogs/reference.py",
-        "new = np.setdiff1d(reliable, rows)",
-        "new = np.setdiff1d(reliable, rows[used])",
+        "np.setdiff1d(reliable, rows)",
+        "np.setdiff1d(reliable, rows[used])",
         "unit/alignment/test_grown_reference.py"),
     Mutation(
         "rejected pairs join the reference", "catalogs/reference.py",
-        "used = fit.used & (fixed >= 0)",
+        "used = used & (fixed >= 0)",
         "used = fixed >= 0",
         "unit/alignment/test_grown_reference.py"),
     Mutation(

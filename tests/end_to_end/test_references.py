@@ -101,6 +101,21 @@ def test_reference_image(visit):
     assert Path(aside).read_bytes() == Path(visit.originals[visit.names[0]]).read_bytes()
 
 
+@pytest.mark.parametrize("aside", ["reference.fits", ""], ids=["aside", "among the images"])
+def test_reference_image_is_measured_again_with_the_images(visit, aside):
+    for name in visit.names:
+        fits.setval(name, "TELESCOP", value="HST")  # whose exposures share their PSF
+    first = TweakReg(visit.names, **QUIET)
+    expected = first.alignments[0].exposure.sources
+    if aside:
+        os.rename(visit.names[0], aside)
+    images = visit.names[1:] if aside else visit.names
+    refimage = aside or visit.names[0]
+    result = TweakReg(images, refimage=refimage, refimagefindcfg={"threshold": 10}, **QUIET)
+    moved = np.abs(result.reference.xy - expected.xy)
+    assert np.quantile(moved, 0.95) < 1e-3
+
+
 def test_reference_image_among_the_images(visit):
     result = TweakReg(visit.names, refimage=visit.names[1], refimagefindcfg={"threshold": 10}, updatehdr=True, **QUIET)
     assert [a.status.value for a in result.alignments] == ["aligned", "reference", "aligned"]

@@ -18,6 +18,7 @@ class Queue:
         self.verdicts = [None] * len(self.exposures)
         self.stopped = ""
         self.rejected = set()
+        self.teachers = []  # indices of those whose sources have joined the reference, in turn
         self._cover = None if rules.enforce_user_order else _coverage(self.exposures, plane)
         self._group = rules.group == "visit"
 

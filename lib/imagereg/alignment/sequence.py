@@ -69,6 +69,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     verdicts = queue.verdicts
     if rules.solution == "joint":
         verdicts = solve_jointly(verdicts, anchor, plane, rules, mapped=mapped)
+        final = _final_sources(anchor, verdicts, queue.teachers)
+        reference = dataclasses.replace(reference, sources=final)
     return [_with_remarks(verdict) for verdict in verdicts], reference
 
 
@@ -181,15 +183,29 @@ class _Aligner:
             if not self.is_trial:
                 _tell(verdict)
             if verdict.fit and verdict.status in (Status.ALIGNED, Status.UNCHANGED):
-                reference = self._learned(reference, verdict)
+                reference = reference.with_detections(verdict.ref_rows[verdict.fit.used])
+                if self.rules.expand_refcat and verdict.changes:
+                    queue.teachers.append(i)
+                    reference = _taught(reference, verdict)
         return reference
 
-    def _learned(self, reference, verdict):
-        reference = reference.with_detections(verdict.ref_rows[verdict.fit.used])
-        if not (self.rules.expand_refcat and verdict.changes):
-            return reference
-        return reference.extended_with(verdict.exposure, verdict.fit, self.plane,
-                                       rows=verdict.rows, ref_rows=verdict.ref_rows)
+
+def _taught(reference, verdict):
+    """Return a reference with the sources of an exposure that has been aligned."""
+    return reference.extended_with(verdict.aligned_sources(), rows=verdict.rows,
+                                   ref_rows=verdict.ref_rows, used=verdict.fit.used)
+
+
+def _final_sources(anchor, verdicts, teachers):
+    """Return the sources of a reference that has learned from its teachers' final results."""
+    reference = anchor
+    for verdict in verdicts:
+        if verdict.status is Status.REFERENCE and verdict.solved_chips:
+            shifted = Exposure.measured(anchor.name, verdict.solved_chips, anchor.sources)
+            reference = dataclasses.replace(anchor, sources=shifted.sources)
+    for number in teachers:
+        reference = _taught(reference, verdicts[number])
+    return reference.sources
 
 
 def _tell(verdict):
@@ -215,17 +231,17 @@ def _reviewed(verdict, review):
 
 def _reference_verdict(reference, plane, rules):
     try:
-        _selection(reference.sources, rules, reference.problem)
+        _selection(reference.sources, rules.minobj, rules, reference.problem)
     except NotEnoughSources as error:
         return Alignment(reference, Status.FAILED, str(error), plane)
     return Alignment(reference, Status.REFERENCE, "", plane, reference=reference.sources)
 
 
-def _selection(sources, rules, problem=""):
+def _selection(sources, n_stars, rules, problem=""):
     """Return the indices of the sources to match: the stars, or all where those are too few."""
     if problem:
         raise NotEnoughSources(problem)
-    rows = stars(sources, max(rules.minobj, 1))
+    rows = stars(sources, max(n_stars, 1))
     _check_number(len(rows), rules)
     return rows
 
@@ -236,7 +252,29 @@ def _check_number(n_sources, rules):
 
 
 def _align_together(exposures, reference, plane, rules, *, confirmed=False):
-    """Align exposures that share a correction, mostly one; an AlignmentError becomes a status."""
+    """Align exposures that share a correction, mostly one.
+
+    A few stars by themselves tell more than among all sources that are no stars, as most are of an
+    exposure of some seconds; only where they do not suffice the others are asked too.
+    """
+    catalog = reference.at(exposures[0].metadata.epoch)
+    lists = [catalog, *(e.sources for e in exposures)]
+    # Of two numbers by which the same sources are chosen one is enough.
+    numbers = {tuple(len(stars(sources, n_stars)) for sources in lists): n_stars
+               for n_stars in (rules.minobj, rules.fewest_matches)}
+    for n_stars in sorted(numbers.values()):
+        verdicts = _align_with(n_stars, exposures, reference, plane, rules=rules,
+                               confirmed=confirmed)
+        if any(verdict.status is not Status.FAILED for verdict in verdicts):
+            break
+    return verdicts
+
+
+def _align_with(n_stars, exposures, reference, plane, *, rules, confirmed):
+    """Align exposures by their stars, by all sources of a list that has fewer than `n_stars`.
+
+    An AlignmentError becomes a status.
+    """
     first = exposures[0]
     if len(exposures) == 1 and first.name == reference.image:
         return [_reference_verdict(first, plane, rules)]
@@ -251,8 +289,8 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
     error = None
     pattern = None
     try:
-        image = _image_points(usable or exposures, plane, rules)
-        ref_rows = _selection(catalog, rules)
+        image = _image_points(usable or exposures, n_stars, plane, rules)
+        ref_rows = _selection(catalog, n_stars, rules)
         if confirmed:
             ref_rows = ref_rows[reference.confirmed(ref_rows)]
         ref = _points([catalog], [ref_rows], plane)
@@ -260,7 +298,7 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
             first, pattern = placed(first, image.source_index, ref, plane, rules=rules)
             usable = [first]
             rules = rules_once_placed(rules)
-            image = _image_points(usable, plane, rules)
+            image = _image_points(usable, n_stars, plane, rules)
         if len(usable) == 1 and np.array_equal(image.xy, ref.xy):
             raise AlignmentError(f"its sources are those of {reference.name} to the last digit: "
                                  "the same exposure")
@@ -278,12 +316,12 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
             for e in exposures]
 
 
-def _image_points(exposures, plane, rules):
+def _image_points(exposures, n_stars, plane, rules):
     """Return the sources of exposures to match; NotEnoughSources where they are too few."""
     if len(exposures) == 1:
-        rows = [_selection(exposures[0].sources, rules, exposures[0].problem)]
+        rows = [_selection(exposures[0].sources, n_stars, rules, exposures[0].problem)]
     else:
-        rows = [stars(e.sources, rules.minobj) for e in exposures]
+        rows = [stars(e.sources, n_stars) for e in exposures]
         _check_number(sum(map(len, rows)), rules)
     return _points([e.sources for e in exposures], rows, plane)
 

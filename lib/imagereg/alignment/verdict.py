@@ -276,6 +276,16 @@ class Alignment:
         """Return the chips with the fit in their WCS; DegenerateFit where it can't follow."""
         return self._corrected if self.solved_chips is None else self.solved_chips
 
+    def aligned_sources(self) -> SourceCatalog:
+        """Return the sources where the fit has them on the sky; their errors include the fit's."""
+        assert self.fit is not None
+        sources = self.exposure.sources
+        xy = self.fit(self.plane.sky_to_plane(sources.sky))
+        moved = sources.replace(sky=self.plane.plane_to_sky(xy))
+        moved = Exposure.measured(self.name, self.solved_chips or (), moved).sources
+        shift_error = self.fit.shift_error * self.plane.pixel_scale
+        return moved.replace(sky_error=np.hypot(moved.sky_error, shift_error))
+
     def with_reason(self, reason: str) -> Alignment:
         """Return the same result for another reason; corrected chips are not worked out again."""
         other = dataclasses.replace(self, reason=reason)

@@ -70,8 +70,8 @@ class Reference:
         """Number of stars with motions, which come first in `at`."""
         return 0 if self.moving is None else len(self.moving)
 
-    def extended_with(self, exposure, fit, plane, *, rows: np.ndarray,
-                      ref_rows: np.ndarray) -> Reference:
+    def extended_with(self, found: SourceCatalog, *, rows: np.ndarray, ref_rows: np.ndarray,
+                      used: np.ndarray) -> Reference:
         """Return the reference together with the sources of an aligned exposure.
 
         Matched sources without proper motion become the mean of both positions, weighted by their
@@ -80,24 +80,19 @@ class Reference:
 
         Parameters
         ----------
-        exposure : imagereg.alignment.Exposure
-            With its sources as they were before the fit.
-        fit : imagereg.alignment.LinearFit
-            From the exposure to the reference, on `plane`.
-        plane : imagereg.wcs.TangentPlane
-            Where they were matched.
+        found : SourceCatalog
+            The sources where the alignment has them on the sky.
         rows, ref_rows : (M,) ndarray of int
-            The matches, as rows of the exposure's sources and of ``self.at()``.
+            The matches, as rows of `found` and of ``self.at()``.
+        used : (M,) ndarray of bool
+            Those that the fit did not reject.
         """
-        found = exposure.sources
-        sky = plane.plane_to_sky(fit(plane.sky_to_plane(found.sky)))
-        error = np.hypot(found.sky_error, fit.shift_error * plane.pixel_scale)
         fixed = ref_rows - self._n_moving
-        used = fit.used & (fixed >= 0)
-        merged = _merged(self.sources, fixed[used], sky[rows[used]], error[rows[used]])
+        used = used & (fixed >= 0)
+        partners = found[rows[used]]
+        merged = _merged(self.sources, fixed[used], partners.sky, partners.sky_error)
         reliable = np.flatnonzero((found.flags & Flag.UNRELIABLE) == 0)
-        new = np.setdiff1d(reliable, rows)
-        added = found[new].replace(sky=sky[new], sky_error=error[new])
+        added = found[np.setdiff1d(reliable, rows)]
         counts = np.concatenate([self.n_detections, np.zeros(len(added), int)])
         return dataclasses.replace(self, sources=SourceCatalog.concat([merged, added]),
                                    n_detections=counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -28,7 +29,7 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
     Parameters
     ----------
     measured : sequence of Measured
-        Exposures and the pixels of their sources.
+        Exposures and the pixels of their sources; the reference image may be among them twice.
     alignments : sequence of Alignment
         Of each.
     num_cores, meanwhile : optional
@@ -39,21 +40,31 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
     list of Measured
         Those that share a PSF with none, or show too few stars in common, as they are.
     """
-    pairs = [(each, alignment) for each, alignment in zip(measured, alignments, strict=True)
-             if alignment.status is not Status.FAILED]
+    aligned: dict[tuple[str, str], tuple[Measured, Alignment]] = {}
+    for each, alignment in zip(measured, alignments, strict=True):
+        if alignment.status is not Status.FAILED:
+            aligned.setdefault(_file(each), (each, alignment))
+    pairs = list(aligned.values())
     groups = _by_optics([each for each, _ in pairs])
-    shared = {optics: [pairs[i] for i in rows] for optics, rows in groups.items() if len(rows) > 1}
+    shared = {optics: _reconsidered([pairs[i] for i in rows])
+              for optics, rows in groups.items() if len(rows) > 1}
     psfs = mapped(_dithered_psf, list(shared.values()), num_cores, meanwhile)
     psf_of = dict(zip(shared, psfs, strict=True))
     rows = [row for row, each in enumerate(measured) if _is_improved(each, psf_of)]
     refine = functools.partial(_refined, psf_of=psf_of)
-    improved = [measured[row] for row in rows]
+    reconsidered = {_file(each): each for group in shared.values() for each, _ in group}
+    improved = [reconsidered.get(_file(measured[row]), measured[row]) for row in rows]
     refined = mapped(refine, improved, cores_for_stars(improved, num_cores))
     result = list(measured)
     for row, sources in zip(rows, refined, strict=True):
         psf = psf_of[measured[row].exposure.metadata.optics]
         result[row] = _with_sources(measured[row], sources, psf)
     return result
+
+
+def _file(measured):
+    """Return what an image has in common with itself as the reference."""
+    return os.path.realpath(measured.exposure.path), measured.exposure.name
 
 
 def share_psf(measured: Sequence[Measured]) -> bool:
@@ -70,6 +81,25 @@ def _by_optics(measured):
     return groups
 
 
+def _reconsidered(pairs):
+    """Return exposures whose sources that another one shows too are no longer said to fit badly.
+
+    Most of what a first surface does not fit are cosmic rays, but where the PSF is undersampled it
+    does not fit the brightest stars either.
+    """
+    places = [_places(each.exposure.sources.sky, alignment) for each, alignment in pairs]
+    number = np.repeat(np.arange(len(pairs)), [len(place) for place in places])
+    shown = epsf_measure.shown_by_several(np.concatenate(places), number)
+    result = []
+    for i, (each, alignment) in enumerate(pairs):
+        flags = each.exposure.sources.flags.copy()
+        flags[shown[number == i]] &= ~Flag.POOR_FIT
+        sources = each.exposure.sources.replace(flags=flags)
+        exposure = dataclasses.replace(each.exposure, sources=sources)
+        result.append((dataclasses.replace(each, exposure=exposure), alignment))
+    return result
+
+
 def _dithered_psf(pairs):
     """Return the PSF of exposures, each given with its alignment."""
     stars = [_Stars.of(each, alignment) for each, alignment in pairs]
@@ -82,7 +112,8 @@ def _dithered_psf(pairs):
     offset = np.concatenate([part.offset for part in stars])[rows]
     to_plane = np.linalg.inv(dithers.to_pixels)
     middle = dithers.place - (to_plane @ offset[..., None])[..., 0]
-    stamps = Stamps.concat([part.stamps for part in stars])[rows]
+    half = min(part.stamps.half for part in stars)  # the reference's kernel may be another
+    stamps = Stamps.concat([part.stamps.cropped(half) for part in stars])[rows]
     dithers = dataclasses.replace(dithers, place=middle)
     first, _ = pairs[0]
     return epsf_measure.measure_dithered_psf(stamps, dithers, first.psf)

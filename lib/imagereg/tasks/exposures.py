@@ -122,9 +122,8 @@ def measure_images(task: ParameterSet, finding: ParameterSet, images: Sequence[I
     catalogs = _catalogs(images, task, **columns)
     limits = Limits(task.minflux, task.maxflux, task.fluxunits, task.nbright)
     exclusions = exclusions_of(task)
-    psfs = psf.read_psfs(task.psf) if task.psf and not footprint.writes_psf(task) else {}
     measured = measure_exposures(images, finding, limits=limits, exclusions=exclusions,
-                                 catalogs=catalogs, psfs=psfs, needs_wcs=False,
+                                 catalogs=catalogs, psfs=given_psfs(task), needs_wcs=False,
                                  num_cores=task.num_cores, meanwhile=meanwhile)
     if task.matching != "triangles" or task.headerlet:
         measured = [dataclasses.replace(each, exposure=_with_wcs_alone(each.exposure))
@@ -164,6 +163,11 @@ def _catalogs(images, task, **columns):
         where = next(image.named_in[-1] for image in images if image.catalogs)
         return lists.UserCatalogs.named(named, where, **columns)
     return lists.UserCatalogs.load(task.catfile, **columns) if task.catfile else None
+
+
+def given_psfs(task: ParameterSet) -> dict[str, EffectivePSF]:
+    """Return the PSFs of a file by optics; none where the run is to write the file."""
+    return psf.read_psfs(task.psf) if task.psf and not footprint.writes_psf(task) else {}
 
 
 def exclusions_of(task: ParameterSet) -> lists.Exclusions | None:

@@ -31,7 +31,13 @@ from imagereg.files import (
 from imagereg.files.images import fits
 from imagereg.parameters import ParameterSet
 from imagereg.tasks import footprint
-from imagereg.tasks.exposures import Limits, exclusions_of, measure_exposures
+from imagereg.tasks.exposures import (
+    Limits,
+    Measured,
+    exclusions_of,
+    given_psfs,
+    measure_exposures,
+)
 from imagereg.wcs import TangentPlane, border, pixel_to_sky
 
 if TYPE_CHECKING:
@@ -43,8 +49,11 @@ _WIDEST = 5.0
 
 def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: Sequence[Exposure],
                       *, images: Sequence[InputFile], star_table: str = "",
-                      dry_run: bool = False) -> tuple[TangentPlane, Reference | None]:
+                      dry_run: bool = False,
+                      ) -> tuple[TangentPlane, Reference | None, Measured | None]:
     """Return the plane and what to align with: catalog, image, or None for the first exposure.
+
+    An image that is the reference is returned as it was measured, too.
 
     Parameters
     ----------
@@ -73,18 +82,18 @@ def measure_reference(task: ParameterSet, ref_finding: ParameterSet, exposures: 
         else:
             stars = _read_refcat(task, frame.wcs)
         name = survey or os.path.basename(task.refcat)
-        return frame.plane, Reference(name, SourceCatalog.empty(), stars)
+        return frame.plane, Reference(name, SourceCatalog.empty(), stars), None
     if not task.refimage:
-        return TangentPlane.around(_usable(exposures[0]).outlines), None
+        return TangentPlane.around(_usable(exposures[0]).outlines), None, None
     image, = mef_inputs(expand_input(task.refimage), dry_run=dry_run)
     limits = Limits(task.rminflux, task.rmaxflux, task.rfluxunits, task.refnbright)
     measured = measure_exposures([image], ref_finding, limits=limits,
-                                 exclusions=exclusions_of(task))
+                                 exclusions=exclusions_of(task), psfs=given_psfs(task))
     first = measured[0].exposure
     same = next((i.path for i in images if os.path.samefile(i.path, image.path)), "")
     plane = TangentPlane.around(_usable(first).outlines)
     name = os.path.basename(task.refimage)
-    return plane, Reference(name, first.sources, image=os.path.basename(same))
+    return plane, Reference(name, first.sources, image=os.path.basename(same)), measured[0]
 
 
 def _usable(exposure):

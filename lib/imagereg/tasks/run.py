@@ -26,7 +26,7 @@ from imagereg.tasks.feedback.review import Review
 from imagereg.tasks.feedback.runlog import logged
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.parallel import mapped
-from imagereg.wcs import TangentPlane, history
+from imagereg.wcs import Status, TangentPlane, history
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -95,11 +95,12 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             exposures = [each.exposure for each in measured]
             _check_companions(exposures, task, output)
             star_table = "" if dry_run else footprint.star_table(task)
-            plane, reference = measure_reference(task, ref_finding, exposures, images=images,
-                                                 star_table=star_table, dry_run=dry_run)
+            plane, reference, refimage = measure_reference(
+                task, ref_finding, exposures, images=images, star_table=star_table,
+                dry_run=dry_run)
             review = Review(output.redraw) if task.interactive else None
             measured, alignments, reference = _aligned(
-                measured, task, plane, reference=reference, review=review,
+                measured, task, plane, reference=reference, refimage=refimage, review=review,
                 meanwhile=history.load_stwcs if changing else None)
             if footprint.writes_psf(task) and not dry_run:
                 _write_psfs(task.psf, measured)
@@ -127,21 +128,28 @@ def _page(result, given, sets):
     return page_text(result, given, sets)
 
 
-def _aligned(measured, task, plane, *, reference, review, meanwhile):
+def _aligned(measured, task, plane, *, reference, refimage, review, meanwhile):
     """Align exposures, and measure those that share a PSF again once it is known where they are.
 
-    `meanwhile` is what this process does while others measure, see `parallel.mapped`.
-    Returns what was measured, the alignments, and the reference as it was extended.
+    The reference image, if there is one, is measured again with them. `meanwhile` is what this
+    process does while others measure, see `parallel.mapped`. Returns what was measured, the
+    alignments, and the reference as it was extended.
     """
     from imagereg.tasks.dithers import remeasured, share_psf
 
     rules = rules_of(task, plane)
     exposures = [each.exposure for each in measured]
-    if share_psf(measured):
+    images = measured if refimage is None else [*measured, refimage]
+    if share_psf(images):
         in_turn = dataclasses.replace(rules, solution="sequential")
         first, _ = alignment.align(exposures, plane, in_turn, reference=reference)
-        measured = remeasured(measured, first, task.num_cores, meanwhile)
+        if refimage is not None:
+            first.append(alignment.Alignment(refimage.exposure, Status.REFERENCE, "", plane))
+        images = remeasured(images, first, task.num_cores, meanwhile)
+        measured = images[:len(measured)]
         exposures = [each.exposure for each in measured]
+        if refimage is not None:
+            reference = dataclasses.replace(reference, sources=images[-1].exposure.sources)
     in_parallel = functools.partial(mapped, num_cores=task.num_cores)
     alignments, reference = alignment.align(exposures, plane, rules, reference=reference,
                                             review=review, mapped=in_parallel)

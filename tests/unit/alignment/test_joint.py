@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from planes import CHIP, ERROR, PLANE, SHAPE, chip_wcs, exposure_at, noise, rules_with, stars, verdicts
 from scipy import sparse
+from scipy.spatial import cKDTree
 
-from imagereg.alignment import joint
+from imagereg.alignment import align, joint
 from imagereg.alignment.exposure import Chip, Exposure, Metadata
 from imagereg.alignment.fitting.adjustment import Measurements, adjust, solve_once
 from imagereg.alignment.fitting.weights import error_model
@@ -253,6 +254,15 @@ def test_chip_that_is_shifted_is_put_right_in_all_images(shift):
     for result in results[1:]:
         assert np.hypot(*result.rms) < 3 * ERROR
         assert result.nmatches > 300
+
+
+def test_catalog_grows_by_the_joint_positions():
+    exposures = [two_chips(roll, (0.25, -0.15), number) for number, roll in enumerate((0, 180, 90))]
+    results, reference = align(exposures, PLANE, dataclasses.replace(JOINT, expand_refcat=True))
+    assert len(reference.sources) > len(exposures[0].sources) + 50
+    off, _ = cKDTree(stars(1500, 4) * 2.4 - 700).query(PLANE.sky_to_plane(reference.sources.sky))
+    assert np.sqrt((off**2).mean() / 2) < ERROR
+    assert np.quantile(off, 0.99) < 4 * ERROR
 
 
 @pytest.mark.parametrize("shift", [(0.25, -0.15), (0.0, 0.0)])

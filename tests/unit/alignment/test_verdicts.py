@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from planes import CHIP, EASY, ERROR, PLANE, SHAPE, easy, exposure_at, noise, pair, stars, verdicts
+from planes import CHIP, EASY, ERROR, PLANE, SHAPE, easy, exposure_at, noise, pair, rules_with, stars, verdicts
 
 from imagereg.alignment.sequence import Chip, Exposure, Metadata, Status
 from imagereg.catalogs.sources import Flag, SourceCatalog
@@ -356,3 +356,25 @@ def test_corrected_chips_of_an_unchanged_image_are_not_asked_for():
     assert not result.changes
     wcs = corrected_wcs(CHIP.wcs, SHAPE, PLANE, result.fit)  # what was found is still there
     assert np.abs(wcs.wcs.crval - CHIP.wcs.wcs.crval).max() * 3600 < 0.01
+
+
+@pytest.mark.parametrize("n_stars", [6, 10, 14])
+def test_few_stars_are_not_outnumbered_by_what_is_no_star(n_stars):
+    # An exposure of five seconds with ten times as many cosmic rays, brighter than the stars.
+    shown = stars(300)
+    rays = stars(150, seed=2)
+    xy = np.concatenate([rays, shown[:n_stars] + (3.0, -2.0)])
+    flags = np.repeat([int(Flag.POOR_FIT), 0], [len(rays), n_stars])
+    exposures = [exposure_at(shown, "long"), exposure_at(xy + noise(xy.shape, 3), "short", flags=flags)]
+    result = verdicts(exposures, PLANE, rules_with())[1]
+    assert result.status is Status.ALIGNED, result.reason
+    assert f"{n_stars} matches, fewer than minobj=15, explain 100%" in result.reason
+
+
+def test_sources_that_fit_badly_are_asked_where_the_few_stars_do_not_suffice():
+    shown = stars(60)
+    xy = np.concatenate([shown + (3.0, -2.0), stars(6, seed=2)])
+    flags = np.repeat([int(Flag.POOR_FIT), 0], [60, 6])
+    exposures = [exposure_at(shown, "long"), exposure_at(xy + noise(xy.shape, 3), "short", flags=flags)]
+    result = verdicts(exposures, PLANE, rules_with())[1]
+    assert result.status is Status.ALIGNED and result.nmatches > 50

@@ -8,9 +8,8 @@ import pytest
 from scipy.special import erf
 
 from imagereg.catalogs import SourceCatalog
-from imagereg.detection.psf.epsf import EffectivePSF
 from imagereg.detection.psf.epsf_fit import fit_stars, refine_positions
-from imagereg.detection.psf.epsf_measure import Dithers, measure_dithered_psf, measure_psf
+from imagereg.detection.psf.epsf_measure import Dithers, measure_dithered_psf, measure_psf, shown_by_several
 from imagereg.detection.psf.stamps import Stamps
 
 FWHM, SKY, NOISE, HALF, EXPOSURES = 1.3, 30.0, 8.0, 4, 4
@@ -98,9 +97,21 @@ def test_surface_is_that_of_the_stars():
 
 
 def test_too_few_stars_change_nothing():
-    field = visit(count=10)
-    psf = EffectivePSF.gaussian(FWHM, 2)
+    field = visit(count=3)
+    psf = field.first_psf
     assert measure_dithered_psf(field.stamps, field.dithers, psf) is psf
+
+
+def test_few_stars_tell_more_together():
+    field = visit(count=8, seed=2)
+    better = measure_dithered_psf(field.stamps, field.dithers, field.first_psf)
+    assert field.errors(better).std() < 0.2 * field.errors(field.first_psf).std()
+
+
+def test_what_another_exposure_shows_too():
+    place = np.array([(1, 1), (5, 5), (1.1, 1), (5.1, 5), (np.nan, 1), (9, 9)])
+    shown = shown_by_several(place, np.array([0, 0, 1, 0, 1, 1]))
+    assert shown.tolist() == [True, False, True, False, False, False]
 
 
 def test_stars_are_what_several_exposures_show_alone():

@@ -60,6 +60,8 @@ def test_exposures_of_a_space_telescope_share_a_psf():
     optics = [metadata_of({"TELESCOP": telescope, **filters}, path).optics
               for telescope in ("HST", "VLT") for path in ("a.fits", "b.fits")]
     assert optics[0] == optics[1] and optics[2:] == ["a.fits", "b.fits"]
+    drizzled = metadata_of({"TELESCOP": "HST", **filters, "D001SCAL": 0.03}, "a.fits").optics
+    assert drizzled not in optics
 
 
 def test_electrons_per_count():

@@ -22,7 +22,8 @@ _FITS_ENDING = r"\.(?:fits?|fts)(?:\.gz)?"
 _HST_ROOT = re.compile(r"[a-z][a-z0-9]{8}$")
 _VISIT_LENGTH = 6  # ipppss
 # Exposures of a space telescope for which all of these agree have the same PSF.
-_OPTICS = ("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "FILTNAM1", "PUPIL")
+_OPTICS = ("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "FILTNAM1", "PUPIL",
+           "D001KERN", "D001SCAL", "S_RESAMP")  # the last are those of drizzled images
 _GAIN = ("CCDGAIN", "ATODGAIN", "GAIN", "EGAIN")  # electrons per count
 _RATE_UNITS = ("/S", "S-1", "/SEC")
 _COUNT_UNITS = ("COUNT", "CT", "ADU", "DN")  # as BUNIT begins in files that have a gain

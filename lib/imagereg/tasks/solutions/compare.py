@@ -217,7 +217,7 @@ def compare_solutions(given: str | Sequence[str], configobj: Any = None, imagefi
     for exposure in exposures:
         if exposure.problem:
             raise InputError(exposure.problem)
-    plane, reference = measure_reference(task, ref_finding, exposures, images=images)
+    plane, reference, _ = measure_reference(task, ref_finding, exposures, images=images)
     first = exposures[0]
     reference = reference or Reference(first.name, first.sources, image=first.name)
     # Each exposure is compared by itself, whatever is better or shared.
