@@ -4,10 +4,19 @@ Is every image aligned, how well, and are the stated errors true? The error of a
 over the field of its sky minus the first image's, in units of what the photons allow (limit.py). A
 pull is a parameter of its transform minus the true one, in units of its stated error. The bars are
 for all images of a run together; exit status 1 means that one is missed.
+
+Images of a visit have the noise of its reference in common, so that their pulls are not
+independent. They are whitened for the last table as if all exposures of a visit were as good: the
+correlation of two is then one half.
+
+With --stars the positions of single stars are compared with their own photon limit: the median
+error of bright ones, without what all of a chip have in common, at most 1.25.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import math
 import re
@@ -20,8 +29,12 @@ from children import checked, run
 
 _LARGEST_RMS = 1.35  # photon limits, of all images
 _LARGEST = 2.6  # photon limits; single images of an ideal estimator are beyond 1.3 by chance
+_MEDIAN_DEVIATE = 0.6745  # median of the absolute value of a normal deviate
 _PULLS = (0.9, 1.1)  # rms of those of all images
+_LARGEST_OF_STARS = 1.25  # photon limits; median of stars with electrons within each of these pairs
+_ELECTRONS = ((1e4, 1e5), (1e5, 1e6))
 _PARAMETERS = ("dx", "dy", "rot", "scale")
+_NOISE = {"wfc": (60.0, 4.5), "ir": (400.0, 14.0)}  # sky and read-out noise of simulate.py, electrons
 _DETECTORS = {"wfc": {"threshold": 10, "conv_width": 3.5},
               "ir": {"threshold": 10, "conv_width": 2.5}}
 _CASES = {"wfc_moderate": {}, "wfc_crowded": {}, "wfc_sparse_cr": {}, "wfc_bigshift": {},
@@ -37,24 +50,31 @@ def main():
     print(f"{'case':14s}{'seed':>6s}{'CPU':>7s}{'MB':>7s}  error/limit and, in brackets, pulls of "
           f"{' '.join(_PARAMETERS)}")
     found = {case: [] for case in args.cases}
+    stars = {detector: [] for detector in _DETECTORS}
     for seed in args.seeds:
         for case in args.cases:
-            rows, done = _measured(case, seed, args)
-            found[case] += rows
+            rows, of_stars, done = _measured(case, seed, args)
+            found[case].append(rows)
+            stars[case.split("_")[0]] += of_stars
             images = ", ".join(f"{row[0]:.2f} ({' '.join(f'{pull:.1f}' for pull in row[1:])})"
                                for row in rows)
             print(f"{case:14s}{seed:6d}{done.cpu:7.2f}{done.megabytes:7.0f}  {images} "
                   f"{done.complaint}", flush=True)
     print(f"\n{'case':14s}{'images':>7s}{'rms':>7s}{'worst':>7s}" +
           "".join(f"{name:>7s}" for name in _PARAMETERS))
-    for case, rows in found.items():
-        _print_summary(case, rows)
-    figures = _print_summary("all", sum(found.values(), []))
+    for case, visits in found.items():
+        _print_summary(case, sum(visits, []))
+    every_visit = sum(found.values(), [])
+    figures = _print_summary("all", sum(every_visit, []))
+    print("\npulls, the images of a visit whitened together")
+    for case, visits in [*found.items(), ("all", every_visit)]:
+        print(f"{case:14s}" + "".join(f"{width:7.2f}" for width in _whitened(visits)))
     rms, worst, *pulls = figures
     is_met = rms <= _LARGEST_RMS and worst <= _LARGEST
     is_met &= all(_PULLS[0] <= pull <= _PULLS[1] for pull in pulls)
+    is_met &= all([_stars_are_good(detector, parts) for detector, parts in stars.items() if parts])
     print("ok" if is_met else f"not ok: expected rms {_LARGEST_RMS}, worst {_LARGEST}, "
-          f"pulls {_PULLS[0]} to {_PULLS[1]}")
+          f"pulls {_PULLS[0]} to {_PULLS[1]}, stars {_LARGEST_OF_STARS}")
     return int(not is_met)
 
 
@@ -66,23 +86,97 @@ def _arguments():
                         metavar="SEED")
     parser.add_argument("--discard", action="store_true",
                         help="remove each visit that was simulated; 90 of them fill 40 GB")
+    parser.add_argument("--stars", action="store_true", help="measure single stars too")
     return settled(parser)
 
 
 def _measured(case, seed, args):
-    """Align a visit; return error/limit and pulls of each image but the first, and the run."""
+    """Align a visit; return error/limit and pulls of each image but the first, stars, and the run."""
     is_new = not (args.work / f"s{seed}" / case).exists()
     folder = simulated(case, seed, args)
-    given = {**_DETECTORS[case.split("_")[0]], **_CASES[case], **_QUIET}
+    detector = case.split("_")[0]
+    given = {**_DETECTORS[detector], **_CASES[case], **_QUIET, "writecat": "yes" if args.stars else "no"}
     command = [sys.executable, "-m", "imagereg", "*flt.fits",
                *(f"{name}={value}" for name, value in given.items())]
     limits = _limits(folder, args)
     with copied(folder, args) as copy:
         done = run(command, copy)
         rows = _compared(folder, copy, limits)
+        stars = _stars(folder, copy, _limits_of_stars(detector, args.sim)) if args.stars else []
     if is_new and args.discard:
         shutil.rmtree(folder)
-    return rows, done
+    return rows, stars, done
+
+
+@functools.cache
+def _limits_of_stars(detector, sim):
+    """Return logarithms of electrons and of the photon limit of positions along x, pixels."""
+    sys.path.insert(0, str(sim))
+    from simulate import paint, psf_grid
+
+    psf = psf_grid(detector)
+    sky, noise = _NOISE[detector]
+
+    def light(x, y):
+        image = np.zeros((13, 13))
+        paint(image, [6 + x], [6 + y], [1.0], psf)
+        return image
+
+    electrons = np.geomspace(100, 1e6, 40)
+    information = np.zeros(len(electrons))
+    phases = np.arange(4) / 4 - 0.375
+    for x, y in itertools.product(phases, phases):
+        slope = (light(x + 0.02, y) - light(x - 0.02, y)) / 0.04
+        variance = np.multiply.outer(electrons, light(x, y).clip(0)) + sky + noise**2
+        information += electrons**2 * (slope**2 / variance).sum(axis=(1, 2)) / len(phases) ** 2
+    return np.log(electrons), -np.log(information) / 2
+
+
+def _stars(folder, copy, limits):
+    """Return electrons and, in photon limits, errors in x and y (N, 3) of the stars of each chip."""
+    from astropy.table import Table
+    from scipy.spatial import cKDTree
+
+    electrons = np.array(Table.read(folder / "truth_stars.ecsv")["flux"])
+    found = []
+    for file in json.loads((folder / "truth.json").read_text())["files"]:
+        for chip in file["chips"]:
+            root = file["file"].removesuffix(".fits")
+            path = copy / f"{root}_sci{chip['ext']}_xy_catalog.coo"
+            xy = np.loadtxt(path, usecols=(0, 1), ndmin=2)
+            truth = np.column_stack([chip["x"], chip["y"]]) + 1
+            distance, nearest = cKDTree(xy).query(truth, distance_upper_bound=0.3)
+            near = np.isfinite(distance)
+            light = electrons[chip["id"]][near]
+            limit = np.exp(np.interp(np.log(light), *limits))
+            error = xy[nearest[near]] - truth[near]
+            error -= np.average(error, axis=0, weights=limit**-2)
+            found.append(np.column_stack([light, error / limit[:, None]]))
+    return found
+
+
+def _stars_are_good(detector, parts):
+    """Print the median errors of bright stars in photon limits; tell whether they are small."""
+    electrons, *errors = np.concatenate(parts).T
+    medians = []
+    for low, high in _ELECTRONS:
+        own = (electrons >= low) & (electrons < high)
+        if own.any():
+            medians.append(np.median(np.abs(np.array(errors)[:, own])) / _MEDIAN_DEVIATE)
+            print(f"{detector}: {own.sum()} stars of {low:.0e} to {high:.0e} electrons, median error "
+                  f"{medians[-1]:.2f} photon limits")
+    return max(medians, default=0.0) <= _LARGEST_OF_STARS
+
+
+def _whitened(visits):
+    """Return the widths of pulls, those of the images of a visit made independent of each other."""
+    squares = []
+    for visit in visits:
+        pulls = np.array(visit)[:, 1:]
+        pulls = pulls[np.isfinite(pulls).all(axis=1)]
+        correlation = (np.eye(len(pulls)) + 1) / 2
+        squares.append(np.linalg.solve(np.linalg.cholesky(correlation), pulls) ** 2)
+    return np.sqrt(np.concatenate(squares).mean(axis=0))
 
 
 def _limits(folder, args):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from imagereg.detection.psf import epsf_measure
 from imagereg.tasks.exposures import Measured, cores_for_stars
 from imagereg.tasks.parallel import mapped
 from imagereg.wcs import Status, pixel_to_sky
+
+if TYPE_CHECKING:
+    from imagereg.detection import EffectivePSF
 
 _LEAST_SNR = 20.0  # of a star that tells something of the PSF
 _STEP = 10.0  # pixels, for derivatives
@@ -48,13 +51,20 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
     groups = _by_optics([each for each, _ in pairs])
     shared = {optics: _reconsidered([pairs[i] for i in rows])
               for optics, rows in groups.items() if len(rows) > 1}
-    psfs = mapped(_dithered_psf, list(shared.values()), num_cores, meanwhile)
-    psf_of = dict(zip(shared, psfs, strict=True))
+    psfs = mapped(_dithered_psfs, list(shared.values()), num_cores, meanwhile)
+    psf_of: dict[str, EffectivePSF] = {}
+    aligned_with_psf: dict[tuple[str, str], tuple[Measured, EffectivePSF]] = {}
+    for (optics, group), (psf, own_psfs) in zip(shared.items(), psfs, strict=True):
+        psf_of[optics] = psf
+        for (each, _), own_psf in zip(group, own_psfs, strict=True):
+            aligned_with_psf[_file(each)] = each, own_psf
     rows = [row for row, each in enumerate(measured) if _is_improved(each, psf_of)]
-    refine = functools.partial(_refined, psf_of=psf_of)
-    reconsidered = {_file(each): each for group in shared.values() for each, _ in group}
-    improved = [reconsidered.get(_file(measured[row]), measured[row]) for row in rows]
-    refined = mapped(refine, improved, cores_for_stars(improved, num_cores))
+    improved = []
+    for each in (measured[row] for row in rows):
+        as_found = each, psf_of[each.exposure.metadata.optics]
+        improved.append(aligned_with_psf.get(_file(each), as_found))
+    cores = cores_for_stars([each for each, _ in improved], num_cores)
+    refined = mapped(_refined, improved, cores)
     result = list(measured)
     for row, sources in zip(rows, refined, strict=True):
         psf = psf_of[measured[row].exposure.metadata.optics]
@@ -100,8 +110,8 @@ def _reconsidered(pairs):
     return result
 
 
-def _dithered_psf(pairs):
-    """Return the PSF of exposures, each given with its alignment."""
+def _dithered_psfs(pairs):
+    """Return the common PSF of exposures, given with their alignments, and the PSF of each."""
     stars = [_Stars.of(each, alignment) for each, alignment in pairs]
     exposure = np.repeat(np.arange(len(stars)), [len(part.place) for part in stars])
     frame = np.unique([exposure, np.concatenate([part.chip for part in stars])], axis=1,
@@ -116,7 +126,11 @@ def _dithered_psf(pairs):
     stamps = Stamps.concat([part.stamps.cropped(half) for part in stars])[rows]
     dithers = dataclasses.replace(dithers, place=middle)
     first, _ = pairs[0]
-    return epsf_measure.measure_dithered_psf(stamps, dithers, first.psf)
+    psf = epsf_measure.measure_dithered_psf(stamps, dithers, first.psf)
+    if psf is first.psf:
+        return psf, [psf] * len(pairs)
+    own = epsf_measure.measure_psf_of_each(stamps, exposure[rows], psf)
+    return psf, [own.get(number, psf) for number in range(len(pairs))]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -182,12 +196,12 @@ def _is_improved(measured, psf_of):
     return psf is not None and psf is not measured.psf and measured.stamps is not None
 
 
-def _refined(measured, psf_of):
-    """Return the sources of an exposure with positions from the new PSF."""
+def _refined(pair):
+    """Return the sources of an exposure with positions from a new PSF."""
+    measured, psf = pair
     sources = measured.exposure.sources
     # Most of what the first surface did not fit are cosmic rays.
     rows = np.flatnonzero((sources.flags & Flag.POOR_FIT) == 0)
-    psf = psf_of[measured.exposure.metadata.optics]
     refined = refine_positions(sources[rows], measured.stamps[rows], psf, is_fitted=True)
     columns = {}
     for name in ("xy", "xy_error", "flux", "flux_error", "flags"):

@@ -100,7 +100,7 @@ class Measured:
     stamps : Stamps or None
         Pixels around the sources; None where positions are not those of a PSF.
     psf : EffectivePSF or None
-        What was fitted to the stamps.
+        That of its optics.
     is_given : bool
         Whether the PSF is that of a file.
     """

@@ -9,7 +9,13 @@ from scipy.special import erf
 
 from imagereg.catalogs import SourceCatalog
 from imagereg.detection.psf.epsf_fit import fit_stars, refine_positions
-from imagereg.detection.psf.epsf_measure import Dithers, measure_dithered_psf, measure_psf, shown_by_several
+from imagereg.detection.psf.epsf_measure import (
+    Dithers,
+    measure_dithered_psf,
+    measure_psf,
+    measure_psf_of_each,
+    shown_by_several,
+)
 from imagereg.detection.psf.stamps import Stamps
 
 FWHM, SKY, NOISE, HALF, EXPOSURES = 1.3, 30.0, 8.0, 4, 4
@@ -18,13 +24,16 @@ ROLLS = np.deg2rad([0.0, 0.3, 20.0, 90.0])
 
 def light(distance, fwhm):
     """Return the share of a Gaussian's light in pixels at a distance from its centre, along one axis."""
-    edges = 2 * np.sqrt(np.log(2)) / fwhm * (np.asarray(distance)[..., None] + [-0.5, 0.5])
+    edges = 2 * np.sqrt(np.log(2)) / np.asarray(fwhm)[..., None] * (np.asarray(distance)[..., None] + [-0.5, 0.5])
     return np.diff(erf(edges))[..., 0] / 2
 
 
-def star(x, y):
-    """Return a lopsided star (N, s, s) in pixels at distances x and y (N, s) from its centre."""
-    core, halo = (light(y - shift, width)[:, :, None] * light(x - shift, width)[:, None, :]
+def star(x, y, focus):
+    """Return lopsided stars (N, s, s) in pixels at distances x and y (N, s) from their centres.
+
+    `focus` (N, 1) is how much wider they are.
+    """
+    core, halo = (light(y - shift, width * focus)[:, :, None] * light(x - shift, width * focus)[:, None, :]
                   for shift, width in ((-0.06, FWHM), (0.2, 2 * FWHM)))
     return 0.8 * core + 0.2 * halo
 
@@ -52,13 +61,17 @@ class Visit:
 
 
 @functools.cache
-def visit(count=150, seed=5, exposures=EXPOSURES):
-    """Return a visit of `count` stars, its exposures rolled and its dithers known to 0.003 pixel."""
+def visit(count=150, seed=5, exposures=EXPOSURES, focus=1.0):
+    """Return a visit of `count` stars, its exposures rolled and its dithers known to 0.003 pixel.
+
+    Stars of the last exposure are wider by the factor `focus`.
+    """
     random = np.random.default_rng(seed)
     flux = np.tile(10 ** random.uniform(3.7, 5.2, count), exposures)
     offset = random.uniform(-0.5, 0.5, (exposures * count, 2))
     pixel = np.arange(-HALF, HALF + 1.0)
-    model = star(pixel - offset[:, :1], pixel - offset[:, 1:]) * flux[:, None, None]
+    width = np.where(np.arange(exposures * count) < (exposures - 1) * count, 1.0, focus)[:, None]
+    model = star(pixel - offset[:, :1], pixel - offset[:, 1:], width) * flux[:, None, None]
     pixels = random.poisson(model + SKY) + random.normal(0, np.sqrt(NOISE**2 - SKY), model.shape)
     n = len(pixels)
     stamps = Stamps(pixels, np.ones(pixels.shape, bool), np.full((n, 2), 100), np.full(n, SKY), np.full(n, NOISE),
@@ -94,6 +107,21 @@ def test_surface_is_that_of_the_stars():
     catalog = SourceCatalog(bright.centre, xy_error=np.full((20, 2), 0.1), flux=1.0, flux_error=1.0)
     assert (refine_positions(catalog, bright, better).flags == 0).all()
     assert better.error < 0.01
+
+
+@pytest.mark.parametrize("focus", [1.0, 1.02])
+def test_exposure_out_of_focus_has_a_surface_of_its_own(focus):
+    field = visit(focus=focus)
+    exposure = np.repeat(np.arange(EXPOSURES), 150)
+    shared = measure_dithered_psf(field.stamps, field.dithers, field.first_psf)
+    own = measure_psf_of_each(field.stamps, exposure, shared)
+    if focus == 1:
+        assert own == {}
+        return
+    better = own[EXPOSURES - 1]
+    assert better.error < 0.6 * shared.error
+    last = exposure == EXPOSURES - 1
+    assert field.errors(better)[last].std() < field.errors(shared)[last].std()
 
 
 def test_too_few_stars_change_nothing():

@@ -157,7 +157,8 @@ class EffectivePSF:
             light = value * np.clip((radius - distance) / step + 0.5, 0, 1)
             moment = np.array([(light * x).sum(), (light * y[:, None]).sum()]) / light.sum()
             centre = np.clip(centre + moment, -REACH, REACH)
-        return dataclasses.replace(self, centre=(float(centre[0]), float(centre[1])))
+        x, y = centre + self.centre
+        return dataclasses.replace(self, centre=(float(x), float(y)))
 
     @property
     def fwhm(self) -> float:

@@ -144,7 +144,7 @@ class Linearised:
 def _variance(light, stamps, psf):
     """Return the variance of pixels that hold `light` of a star, counts squared."""
     light = np.clip(light, 0, None)
-    rounding = 1e-6 * np.abs(stamps.pixels).max(axis=(1, 2), keepdims=True) + 1e-12
+    rounding = 1e-6 * np.abs(stamps.pixels).max(axis=(1, 2), keepdims=True) + 1e-150
     steady = rounding**2 + stamps.noise[:, None, None] ** 2
     return steady + light / stamps.gain[:, None, None] + (psf.error * light) ** 2
 

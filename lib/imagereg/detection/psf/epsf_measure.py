@@ -21,6 +21,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from imagereg.detection.psf.epsf import EffectivePSF
+from imagereg.detection.psf.epsf_equations import Equations
 from imagereg.detection.psf.epsf_fit import POOR_CHI2, Linearised, StarFits, fit_stars
 from imagereg.detection.psf.stamps import Stamps
 
@@ -35,6 +36,11 @@ _SMOOTHNESS = 0.02
 _DEPARTURE = 0.15
 _LEAST_DEPARTURE = 0.007
 _ALIKE = 0.3
+_UNEVEN = 3.0  # departures of an exposure's own surface, in units of the error of the common one
+# Fall of chi squared for a parameter of it, 1 by chance: 3 to 18 where the focus changes by 0.03
+# waves from one to the next, up to 1.3 where it does not (stress.py, simulate.py).
+_SIGNIFICANT_GAIN = 2.0
+_STEADY_ERROR = 0.003  # of a surface from which exposures depart too little to matter
 _SINGLE = 1e-3  # variance of each coefficient by itself, of all: the equations have a solution
 # How far the surface is believed, round by round, relative to its value: the first guess is a
 # Gaussian, the last surface is that of the stars.
@@ -46,7 +52,6 @@ _FIRST_GUESS_STARS = 500  # enough to tell a width
 _MOST_STARS = 500  # brightest stars that are used at first: bounds time
 _MOST_DITHERED = 3000  # brightest stamps that are used then: bounds time and memory
 _MOST_CANDIDATES_DITHERED = 4000  # of which those are chosen, blends among them
-_CHUNK = 500  # stars whose pixels are in work at one time
 # FWHM of the first guesses in units of the kernel's, which is one to three times the stars'.
 _TRIAL_WIDTHS = np.array([0.3, 0.4, 0.52, 0.68, 0.9, 1.2])
 _LEAST_WIDTH = 0.9  # pixels; about the width of a pixel itself
@@ -227,7 +232,7 @@ def measure_psf_again(stamps: Stamps, first: EffectivePSF) -> EffectivePSF:
     if not stars.size:
         return first
     prior = EffectivePSF.gaussian(first.fwhm, first.half, first.spacing)
-    equations = _equations(prior, first, stamps[stars], fits[stars])
+    equations = Equations.of(prior, first, stamps[stars], fits[stars])
     return _solved(prior, first, equations, _bending(prior)).centred()
 
 
@@ -263,15 +268,69 @@ def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) 
         used, its = stamps[stars], fits[stars]
         psf = dataclasses.replace(psf, error=_model_error(used, its, psf))
         shared, scatter = dithers[stars].shared(its)
-        equations = _equations(prior, psf, used, shared)
+        equations = Equations.of(prior, psf, used, shared)
         equations = equations.without_flux_and_sky().without_scatter(scatter)
-        psf = _solved(prior, psf, equations.by_star(dithers[stars]).without_own(), stiffness)
+        equations = equations.by_star(dithers.star[stars], dithers.to_pixels[stars])
+        psf = _solved(prior, psf, equations.without_own(), stiffness)
     _log.info(
         "point-spread function measured again from %d images of %d stars, to which it is true to "
         "%.1f%%; their positions agree to %.4f pixel beyond their errors",
         len(stars), np.unique(dithers.star[stars]).size, 100 * psf.error, scatter,
     )  # fmt: skip
     return psf.centred()
+
+
+def measure_psf_of_each(
+    stamps: Stamps, exposure: np.ndarray, psf: EffectivePSF
+) -> dict[int, EffectivePSF]:
+    """Measure the PSFs of exposures that depart from the one they share, as the focus changes.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        N boxes around stars.
+    exposure : (N,) ndarray of int
+        Which exposure each is from.
+    psf : EffectivePSF
+        What they share, from `measure_dithered_psf`.
+
+    Returns
+    -------
+    dict of int to EffectivePSF
+        By exposure: those whose stars say so significantly.
+    """
+    if psf.error < _STEADY_ERROR:
+        return {}
+    stamps = stamps.cropped(psf.half)
+    rows = stamps.brightest(_MOST_CANDIDATES_DITHERED)
+    stamps, exposure = stamps[rows], exposure[rows]
+    fits = fit_stars(stamps, psf)
+    stars = _stars(stamps, fits, psf.fwhm)[:_MOST_DITHERED]
+    stiffness = _departure(psf) * (_DEPARTURE / (_UNEVEN * psf.error)) ** 2
+    found = {}
+    for number in np.unique(exposure[stars]):
+        own = stars[exposure[stars] == number]
+        used, its = stamps[own], fits[own]
+        equations = Equations.of(psf, psf, used, its).without_own()
+        if _gain(equations, stiffness) > _SIGNIFICANT_GAIN:
+            better = _solved(psf, psf, equations, stiffness)
+            error = _model_error(used, fit_stars(used, better, its), better)
+            found[int(number)] = dataclasses.replace(better, error=error).centred()
+    if found:
+        _log.info(
+            "%d images have point-spread functions of their own, true to %.1f%% where the common "
+            "one is to %.1f%%",
+            len(found), 100 * max(each.error for each in found.values()), 100 * psf.error,
+        )  # fmt: skip
+    return found
+
+
+def _gain(equations, stiffness):
+    """Return by how much chi squared falls for each effective parameter that equations set."""
+    whole = equations.normal + stiffness
+    change = np.linalg.solve(whole, equations.right)
+    fall = change @ (2 * equations.right - equations.normal @ change)
+    return fall / np.trace(np.linalg.solve(whole, equations.normal))
 
 
 def _spacing(conv_width: float) -> float:
@@ -301,7 +360,7 @@ def _measured(stamps, conv_width):
             _log.info("no star tells the point-spread function: a Gaussian takes its place")
             break
         used, its = stamps[stars], fits[stars]
-        psf = _solved(prior, psf, _equations(prior, psf, used, its), stiffness)
+        psf = _solved(prior, psf, Equations.of(prior, psf, used, its), stiffness)
         is_hopeful = fits.chi2 < _HOPELESS_CHI2
         stamps, fits = stamps[is_hopeful], fits[is_hopeful]
     return dataclasses.replace(psf, error=_MODEL_ERRORS[-1])
@@ -349,19 +408,6 @@ def _solved(prior, psf, equations, stiffness):
     return dataclasses.replace(psf, coefficients=coefficients).normalised()
 
 
-def _equations(prior, psf, stamps, fits):
-    """Return the equations for a change of `prior`, linear about fits of `psf`."""
-    chunks = [slice(first, first + _CHUNK) for first in range(0, len(stamps), _CHUNK)]
-    parts = [_Equations.of(prior, psf, stamps[rows], fits[rows]) for rows in chunks]
-    return _Equations(
-        normal=sum(part.normal for part in parts),
-        right=sum(part.right for part in parts),
-        cross=np.concatenate([part.cross for part in parts]),
-        own=np.concatenate([part.own for part in parts]),
-        own_right=np.concatenate([part.own_right for part in parts]),
-    )
-
-
 def _bending(prior):
     """Return the matrix of the bending of coefficients, in units of what needs no reason.
 
@@ -386,101 +432,3 @@ def _departure(prior):
     light = np.abs(prior.coefficients).ravel()
     size = _DEPARTURE * light + _LEAST_DEPARTURE * light.max()
     return np.kron(precision, precision) / np.outer(size, size)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Equations:
-    """Normal equations of a surface of K coefficients, and of k unknowns of each of N stars.
-
-    Parameters
-    ----------
-    normal, right : (K, K) ndarray, (K,) ndarray
-        Of the coefficients.
-    cross : (N, k, K) ndarray
-        Of the unknowns of a star with the coefficients.
-    own, own_right : (N, k, k) ndarray, (N, k) ndarray
-        Of the unknowns of a star.
-    """
-
-    normal: np.ndarray
-    right: np.ndarray
-    cross: np.ndarray
-    own: np.ndarray
-    own_right: np.ndarray
-
-    @classmethod
-    def of(cls, prior, psf, stamps, fits):
-        """Return equations for the change of `prior`, and x, y, flux and sky of the stars."""
-        n = len(stamps)
-        x, y = fits.distances(stamps)
-        near = Linearised.of(fits, stamps, psf)
-        flux = np.repeat(fits.flux, near.residual.shape[1])
-        light = fits.flux[:, None, None] * (psf(x, y)[0] - prior(x, y)[0])
-        residual = near.residual.ravel() + light.ravel()  # pixels minus the prior
-        weight = near.weight.ravel()
-        design = psf.design(x, y).multiply(flux[:, None]).tocsr()
-        weighted = design.multiply(weight[:, None]).tocsr()
-        rows = psf.basis(y + psf.centre[1])[0].swapaxes(1, 2)[:, None]
-        columns = psf.basis(x + psf.centre[0])[0][:, None]
-        slopes = near.slopes * near.weight[:, None]
-        side = 2 * stamps.half + 1
-        cross = rows @ slopes.reshape(n, 4, side, side) @ columns
-        cross = cross.reshape(n, 4, -1) * fits.flux[:, None, None]
-        own_right = (slopes @ residual.reshape(n, -1, 1))[..., 0]
-        normal = (weighted.T @ design).toarray()
-        return cls(normal, weighted.T @ residual, cross, near.normal, own_right)
-
-    def without_flux_and_sky(self):
-        """Return the equations with the last two unknowns of each star eliminated."""
-        inverse = np.linalg.inv(self.own[:, 2:, 2:])
-        factor = self.own[:, :2, 2:] @ inverse
-        cross, own_right = self.cross[:, 2:], self.own_right[:, 2:, None]
-        return dataclasses.replace(
-            self._minus(cross, inverse, own_right),
-            cross=self.cross[:, :2] - factor @ cross,
-            own=self.own[:, :2, :2] - factor @ self.own[:, 2:, :2],
-            own_right=self.own_right[:, :2] - (factor @ own_right)[..., 0],
-        )
-
-    def without_scatter(self, scatter):
-        """Return the equations where positions of each stamp scatter about those of the star."""
-        identity = np.eye(self.own.shape[1])
-        if scatter == 0:
-            return self
-        inverse = np.linalg.inv(self.own + identity / scatter**2)
-        factor = self.own @ inverse
-        own_right = self.own_right[..., None]
-        return dataclasses.replace(
-            self._minus(self.cross, inverse, own_right),
-            cross=self.cross - factor @ self.cross,
-            own=self.own - factor @ self.own,
-            own_right=self.own_right - (factor @ own_right)[..., 0],
-        )
-
-    def by_star(self, dithers):
-        """Return the equations for the positions of the stars on the plane."""
-        to_pixels = dithers.to_pixels
-        to_plane = to_pixels.swapaxes(1, 2)
-        order = np.argsort(dithers.star, kind="stable")
-        first = np.flatnonzero(np.diff(dithers.star[order], prepend=-1))
-        own_right = (to_plane @ self.own_right[..., None])[..., 0]
-        return dataclasses.replace(
-            self,
-            cross=np.add.reduceat((to_plane @ self.cross)[order], first),
-            own=np.add.reduceat((to_plane @ self.own @ to_pixels)[order], first),
-            own_right=np.add.reduceat(own_right[order], first),
-        )
-
-    def without_own(self):
-        """Return the equations with the unknowns of the stars eliminated."""
-        return self._minus(self.cross, np.linalg.inv(self.own), self.own_right[..., None])
-
-    def _minus(self, cross, inverse, own_right):
-        """Return the equations less what eliminated unknowns take from the coefficients."""
-        flat = cross.reshape(-1, cross.shape[-1])
-        taken = (inverse @ cross).reshape(flat.shape)
-        return dataclasses.replace(
-            self,
-            normal=self.normal - taken.T @ flat,
-            right=self.right - taken.T @ own_right.ravel(),
-        )
