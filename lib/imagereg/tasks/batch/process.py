@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import importlib
 import json
 import multiprocessing
@@ -96,6 +97,7 @@ def serve() -> None:
     run.load_what_follows()
     importlib.import_module("astropy.wcs")
     history.load_stwcs()
+    gc.freeze()  # what is loaded is searched for cycles by no visit
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # where nothing else may be written
     for line in iter(sys.stdin.buffer.readline, b""):
