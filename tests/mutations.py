@@ -271,16 +271,6 @@ MUTATIONS = (
         "\n        image_xy",
         "property/test_false_alignments.py"),
     Mutation(
-        "every source a place", "alignment/evidence.py",
-        "is_often[is_often] = gammainc",
-        "is_often[:] = False and gammainc",
-        "unit/alignment/test_evidence.py"),
-    Mutation(
-        "places by chance", "alignment/evidence.py",
-        "n_alike >= max(_LEAST_HEAP * len(core), 3)",
-        "n_alike >= 1",
-        "unit/alignment/test_evidence.py"),
-    Mutation(
         "lines counted", "alignment/evidence.py",
         "return self.n_extra / self.n_matches",
         "return 0.0",

@@ -12,10 +12,7 @@ import dataclasses
 import itertools
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError, cKDTree
-from scipy.special import gammainc
 
 from imagereg.alignment.fitting.fit import LinearFit
 from imagereg.alignment.matching.match import Candidate, PointSet
@@ -27,6 +24,7 @@ _SMALLEST_CORE, _LARGEST_CORE = 50, 200
 _N_AROUND = 3  # neighbours, by whose distance crowded sources are told; a pair is no crowd
 # Of the matches, and at least three: fewer meet by chance along a line.
 _LEAST_HEAP = 0.25
+_MOST_STEPS = 8  # different repetitions that are looked for
 _MOST_DIFFERENCES = 200_000  # of positions, in looking for repetition
 _MOST_CELLS = 4_000_000  # of the histogram of these
 _APART = 3.0  # tolerances; nearer offsets are one and the same
@@ -147,10 +145,13 @@ class Repetition:
         Of the matches, that meets others at one other offset; 0 where that is no more than chance.
     step : (2,) ndarray
         This offset, pixels.
+    covered : float
+        Share of the matches that does so at any of several offsets.
     """
 
     share: float = 0.0
     step: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))
+    covered: float = 0.0
 
 
 def repetition(matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray, *,
@@ -171,63 +172,33 @@ def repetition(matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray,
         Largest distance of partners, pixels.
     """
     found = [_repetition(matched_xy, others, tolerance) for others in (ref_xy, image_xy)]
-    return max(found, key=lambda one: one.share)
+    return max(found, key=lambda one: (one.share, one.covered))
 
 
 def _repetition(matched, others, tolerance):
     """Return the repetition of matched positions among others."""
     others = others[np.isfinite(others).all(axis=1)]
+    to_middle = np.hypot(*(matched - np.median(matched, axis=0)).T)
     n_core = int(np.clip(_MOST_DIFFERENCES // max(len(others), 1), _SMALLEST_CORE, _LARGEST_CORE))
-    core = _around_the_middle(matched, n_core)
+    core = matched[np.argsort(to_middle, kind="stable")[:n_core]]
     steps = others.T[:, None] - core.T[:, :, None]  # x and y, of each core source to each other one
     length = np.abs(steps).max(axis=0)
     is_other = (length > _APART * tolerance) & (length < np.sqrt(_MOST_CELLS) * tolerance)
     owner = np.nonzero(is_other)[0]
     steps = steps[:, is_other]
-    members, step = _heap(steps, owner, 2 * tolerance)
-    if len(members) < max(_LEAST_HEAP * len(core), 3):
-        return Repetition()
-    return Repetition(len(members) / len(core), step)
-
-
-def redundancy(xy: np.ndarray, tolerance: float) -> float:
-    """Return the share of positions that repeat others: stars count once with spikes and ghosts.
-
-    Positions belong together where the step between them is that of many other pairs too. Where
-    lists of different fields have stars with the same spikes or ghosts, these match all or none.
-
-    Parameters
-    ----------
-    xy : (N, 2) ndarray
-        Positions of matches.
-    tolerance : float
-        Largest distance of partners, pixels.
-    """
-    core = _around_the_middle(xy, _LARGEST_CORE // 2)
-    first, second = np.nonzero(~np.eye(len(core), dtype=bool))
-    steps = core[second] - core[first]
-    is_apart = np.hypot(*steps.T) > _APART * tolerance
-    first, second, steps = first[is_apart], second[is_apart], steps[is_apart]
-    if not len(steps):
-        return 0.0
-    tree = cKDTree(steps)
-    n_alike, n_around = (tree.query_ball_point(steps, radius * tolerance, return_length=True)
-                         for radius in (1, _APART))
-    # Steps that are a little different tell how many are alike by chance.
-    n_expected = np.maximum((n_around - n_alike) / (_APART**2 - 1),
-                            len(steps) * tolerance**2 / np.ptp(steps, axis=0).max() ** 2)
-    is_often = n_alike >= max(_LEAST_HEAP * len(core), 3)
-    is_often[is_often] = gammainc(n_alike[is_often] - 1, n_expected[is_often]) < (
-        _BY_CHANCE / len(steps))
-    ends = first[is_often], second[is_often]
-    graph = coo_array((np.ones(len(ends[0])), ends), (len(core), len(core)))
-    return 1 - connected_components(graph, directed=False)[0] / len(core)
-
-
-def _around_the_middle(xy, number):
-    """Return so many positions around the middle of all."""
-    to_middle = np.hypot(*(xy - np.median(xy, axis=0)).T)
-    return xy[np.argsort(to_middle, kind="stable")[:number]]
+    left = np.ones(len(core), bool)
+    first = Repetition()
+    for _ in range(_MOST_STEPS):
+        members, step = _heap(steps, owner, 2 * tolerance)
+        if len(members) < max(_LEAST_HEAP * len(core), 3):
+            break
+        if not first.share:
+            first = Repetition(len(members) / len(core), step)
+        left[members] = False
+        rows = left[owner]
+        steps = steps[:, rows]
+        owner = owner[rows]
+    return dataclasses.replace(first, covered=1 - left.mean())
 
 
 def _heap(steps, owner, size):
@@ -425,10 +396,6 @@ class FittedCandidate:
         image_pixel = self.image.pixel[self.image_index]
         ref_pixel = self.reference.pixel[self.ref_index]
         return detector_fixed_shift(image_pixel, ref_pixel, self.image_xy - self.ref_xy)
-
-    def redundancy(self, tolerance: float) -> float:
-        """Of the matches, that repeat others."""
-        return redundancy(self.ref_xy[self._distinct], tolerance)
 
     def lines(self, tolerance: float) -> Lines:
         """Return the lines on the sky, or on either detector, along which most matches lie."""

@@ -357,7 +357,7 @@ class _Search:
                 AmbiguousMatch, f"its sources repeat themselves at a step of ({x:.1f}, {y:.1f}) "
                 "pixels, so that more than one offset explains them", fitted)
         lines = fitted.lines(self.rules.tolerance)
-        discounted = 1 - (1 - fitted.redundancy(self.rules.tolerance)) * (1 - lines.share)
+        discounted = 1 - (1 - repeated.covered) * (1 - lines.share)
         if discounted > 0:
             if np.isnan(candidate.chance_probability):
                 fitted = self._with_odds(fitted, candidate, self.rules.tolerance, lines=lines,
