@@ -208,7 +208,8 @@ def test_workers_of_a_cluster_may_be_killed(visits, tmp_path):
         until(n_done)
         processes[1].kill()
         said, _ = batch.communicate(timeout=60)
-        assert batch.returncode == 0 and said.startswith("6 of 6 visits aligned"), said
+        # Where the worker had a result that was not fetched yet, dask warns of that first.
+        assert batch.returncode == 0 and "6 of 6 visits aligned" in said.splitlines(), said
     finally:
         for process in processes:
             process.kill()

@@ -254,6 +254,11 @@ class Lines:
     ends: tuple[int, int] = (0, 0)
 
     @property
+    def number(self) -> int:
+        """Number of lines."""
+        return max(self.n_along - self.n_extra - 1, 0)
+
+    @property
     def share(self) -> float:
         """Of the matches, that does not count."""
         return self.n_extra / self.n_matches

@@ -411,7 +411,7 @@ class _Search:
         image_xy = fitted.fit(self.image.xy)
         log10_one, n_expected = chance_of_pairs(n_counted, image_xy, self.reference.xy, tolerance,
                                                 matched=fitted.image_index)
-        if lines:
+        if lines and lines.number == 1:  # several may be rows of a grid, which agree along too
             log10_along = fitted.log10_chance_along(lines, tolerance)
             log10_one = min(log10_one, log10_along) + np.log10(2)
         n_trials = n_trials_of_offset(candidate.half_box, tolerance,

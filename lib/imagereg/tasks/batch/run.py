@@ -122,14 +122,8 @@ def _cluster(address) -> Iterator[Executor]:
     except (OSError, ValueError) as error:
         raise InputError(f"there is no dask scheduler at {address}: "
                          f"{atomic.reason(error)}") from error
-    said = logging.getLogger("distributed.client")
-    level = said.level
-    said.setLevel(logging.ERROR)  # it warns of results that a lost worker had, which come again
-    try:
-        with client:  # which cancels what is not done when it is closed
-            yield client.get_executor(pure=False)
-    finally:
-        said.setLevel(level)
+    with client:  # which cancels what is not done when it is closed
+        yield client.get_executor(pure=False)
 
 
 def _work(executor, visits: list[Visit], state: State, folder: str) -> None:
