@@ -317,7 +317,7 @@ MUTATIONS = (
         "unit/alignment/test_verdicts.py::test_exposures_of_a_visit_share_a_correction"),
     Mutation(
         "reference of the epoch of its catalog", "alignment/sequence.py",
-        "reference.at(first.metadata.epoch)",
+        "reference.at(exposures[0].metadata.epoch)",
         "reference.at(None)",
         "unit/alignment/test_alignment_details.py"),
     Mutation(

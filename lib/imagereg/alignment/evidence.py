@@ -305,8 +305,6 @@ class Lines:
         tolerance : float
             Largest distance of partners, pixels.
         """
-        if not self.n_along:
-            return 0.0
         first, second = matched_xy[list(self.ends)]
         along = (second - first) / np.hypot(*(second - first))
         axes = np.array([along, (-along[1], along[0])]).T

@@ -263,17 +263,17 @@ def _align_together(exposures, reference, plane, rules, *, confirmed=False):
     numbers = {tuple(len(stars(sources, n_stars)) for sources in lists): n_stars
                for n_stars in (rules.minobj, rules.fewest_matches)}
     for n_stars in sorted(numbers.values()):
-        verdicts = _align_with(n_stars, exposures, reference, plane, rules=rules,
+        verdicts = _align_with(n_stars, exposures, reference, plane, catalog=catalog, rules=rules,
                                confirmed=confirmed)
         if any(verdict.status is not Status.FAILED for verdict in verdicts):
             break
     return verdicts
 
 
-def _align_with(n_stars, exposures, reference, plane, *, rules, confirmed):
+def _align_with(n_stars, exposures, reference, plane, *, catalog, rules, confirmed):
     """Align exposures by their stars, by all sources of a list that has fewer than `n_stars`.
 
-    An AlignmentError becomes a status.
+    `catalog` is the reference at their epoch. An AlignmentError becomes a status.
     """
     first = exposures[0]
     if len(exposures) == 1 and first.name == reference.image:
@@ -283,7 +283,6 @@ def _align_with(n_stars, exposures, reference, plane, *, rules, confirmed):
         shared = f"of the visit of {reference.name}, whose pointing it shares (group=visit)"
         return [Alignment(e, Status.FAILED if e.problem else Status.UNCHANGED, e.problem or shared,
                           plane) for e in exposures]
-    catalog = reference.at(first.metadata.epoch)
     usable = [e for e in exposures if not e.problem]
     found = None
     error = None

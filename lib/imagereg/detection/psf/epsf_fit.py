@@ -16,6 +16,7 @@ from imagereg.detection.psf.epsf import REACH, EffectivePSF
 from imagereg.detection.psf.stamps import Stamps
 
 POOR_CHI2 = 4.0  # reduced; above, a source is not a star
+MEDIAN_OF_SQUARE = 0.455  # of a normal deviate
 _TOLERATED = 0.1  # of its value: a star may depart from the mean PSF of the exposure by this much
 _LEAST_SPARE_PIXELS = 3  # good pixels beyond the four unknowns
 _MOST_STEPS = 6  # of a fit

@@ -11,7 +11,13 @@ import numpy as np
 from scipy.optimize import nnls
 
 from imagereg.detection.psf.epsf import EffectivePSF
-from imagereg.detection.psf.epsf_fit import POOR_CHI2, Linearised, StarFits, fit_stars
+from imagereg.detection.psf.epsf_fit import (
+    MEDIAN_OF_SQUARE,
+    POOR_CHI2,
+    Linearised,
+    StarFits,
+    fit_stars,
+)
 from imagereg.detection.psf.stamps import Stamps
 
 _MOST_STARS = 1000  # brightest ones
@@ -19,7 +25,6 @@ _N_BINS = 20  # of light, logarithmic
 _FEWEST_PIXELS = 100  # of a bin, which tell its variance to 17 %
 _FAINTEST = 0.3  # of the noise of the sky; the light of a fainter pixel adds nothing to that
 _N_ROUNDS = 4  # by which the gain changes by less than its error
-_MEDIAN_OF_SQUARE = 0.455  # of a normal deviate
 _ERROR_OF_MEDIAN = 2.33  # of the square of n normal deviates, relative, times sqrt(n)
 _LEAST_SIGNIFICANCE = 3.0  # sigma
 
@@ -63,7 +68,7 @@ def _gain_of(stamps: Stamps, fits: StarFits, psf: EffectivePSF) -> float:
     for own in (rows[np.digitize(light[rows], edges) == i] for i in range(1, _N_BINS)):
         if len(own) < _FEWEST_PIXELS:
             continue
-        measured = np.median(square[own]) / _MEDIAN_OF_SQUARE * variance[own].mean()
+        measured = np.median(square[own]) / MEDIAN_OF_SQUARE * variance[own].mean()
         error = _ERROR_OF_MEDIAN / np.sqrt(len(own)) * measured
         terms.append(np.array([light[own].mean(), (light[own] ** 2).mean()]) / error)
         excess.append((measured - sky[own].mean()) / error)
