@@ -267,8 +267,13 @@ MUTATIONS = (
         "unit/alignment/test_evidence.py"),
     Mutation(
         "repetition counted", "alignment/solve.py",
-        "* (1 - discounted)\n        image_xy",
-        "\n        image_xy",
+        "* (1 - covered) * (1 - along)",
+        "* (1 - along)",
+        "property/test_false_alignments.py"),
+    Mutation(
+        "repetition counted along lines", "alignment/evidence.py",
+        "* (1 - covered) * self.n_along",
+        "* self.n_along",
         "property/test_false_alignments.py"),
     Mutation(
         "lines counted", "alignment/evidence.py",

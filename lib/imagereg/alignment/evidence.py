@@ -293,7 +293,7 @@ class Lines:
         return cls(n_extra + 1 + int(n_lines), n_extra, len(core), (int(first), int(second)))
 
     def log10_chance(self, matched_xy: np.ndarray, image_xy: np.ndarray, ref_xy: np.ndarray,
-                     tolerance: float) -> float:
+                     tolerance: float, *, covered: float = 0.0) -> float:
         """Return the logarithm of the probability that as many agree along the lines by chance.
 
         Parameters
@@ -304,6 +304,8 @@ class Lines:
             Those of both lists, with the transform applied.
         tolerance : float
             Largest distance of partners, pixels.
+        covered : float
+            Share of the matches that does not count, since other offsets explain it as well.
         """
         first, second = matched_xy[list(self.ends)]
         along = (second - first) / np.hypot(*(second - first))
@@ -318,7 +320,7 @@ class Lines:
         n_far, n_near = (cKDTree(on_line[0] / box).count_neighbors(
             cKDTree(on_line[1] / box), 1, p=np.inf) for box in ((far, width), (near, width)))
         n_expected = (n_far - n_near + 1) * tolerance / (far - near)
-        n_agreeing = len(matched) * self.n_along / self.n_matches
+        n_agreeing = len(matched) * (1 - covered) * self.n_along / self.n_matches
         return log10_poisson(n_agreeing, n_expected)
 
 
@@ -408,10 +410,10 @@ class FittedCandidate:
         return max((Lines.among(xy, tolerance) for xy in (self.ref_xy[rows], on_image, on_ref)
                     if np.isfinite(xy).all()), key=lambda found: found.share)
 
-    def log10_chance_along(self, lines: Lines, tolerance: float) -> float:
+    def log10_chance_along(self, lines: Lines, tolerance: float, covered: float) -> float:
         """Return the logarithm of the odds of what matches agree along their `lines`."""
         return lines.log10_chance(self.ref_xy[self._distinct], self.fit(self.image.xy),
-                                  self.reference.xy, tolerance)
+                                  self.reference.xy, tolerance, covered=covered)
 
     @property
     def _distinct(self):

@@ -357,13 +357,13 @@ class _Search:
                 AmbiguousMatch, f"its sources repeat themselves at a step of ({x:.1f}, {y:.1f}) "
                 "pixels, so that more than one offset explains them", fitted)
         lines = fitted.lines(self.rules.tolerance)
-        discounted = 1 - (1 - repeated.covered) * (1 - lines.share)
-        if discounted > 0:
+        counted = (1 - repeated.covered) * (1 - lines.share)
+        if counted < 1:
             if np.isnan(candidate.chance_probability):
-                fitted = self._with_odds(fitted, candidate, self.rules.tolerance, lines=lines,
-                                         discounted=discounted)
+                fitted = self._with_odds(fitted, candidate, self.rules.tolerance,
+                                         covered=repeated.covered, lines=lines)
             else:  # the logarithm of a pattern's odds goes with the number of its matches
-                log10_chance = fitted.log10_chance * (1 - discounted)
+                log10_chance = fitted.log10_chance * counted
                 fitted = dataclasses.replace(fitted, log10_chance=log10_chance)
             self._require(fitted)
         share = explained(self.image.at(image_xy), self.reference, fitted.image_index,
@@ -405,14 +405,15 @@ class _Search:
             tolerance /= 2
         return fitted
 
-    def _with_odds(self, fitted, candidate, tolerance, *, discounted=0.0, lines=None):
+    def _with_odds(self, fitted, candidate, tolerance, *, covered=0.0, lines=None):
         """Work out the odds; a reference source counts once, and a share of the matches not."""
-        n_counted = len(np.unique(fitted.ref_index)) * (1 - discounted)
+        along = lines.share if lines else 0.0
+        n_counted = len(np.unique(fitted.ref_index)) * (1 - covered) * (1 - along)
         image_xy = fitted.fit(self.image.xy)
         log10_one, n_expected = chance_of_pairs(n_counted, image_xy, self.reference.xy, tolerance,
                                                 matched=fitted.image_index)
         if lines and lines.number == 1:  # several may be rows of a grid, which agree along too
-            log10_along = fitted.log10_chance_along(lines, tolerance)
+            log10_along = fitted.log10_chance_along(lines, tolerance, covered)
             log10_one = min(log10_one, log10_along) + np.log10(2)
         n_trials = n_trials_of_offset(candidate.half_box, tolerance,
                                       geometry=self.rules.fitgeometry,
