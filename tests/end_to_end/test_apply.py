@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from corrections import read_wcs
 from images import fill, sky
 
 from imagereg.demo import PointingError, simulate_visit
 from imagereg.interfaces.shell.cli import main
 from imagereg.tasks.solutions.apply import apply_solution, read_solutions
 from imagereg.tweakreg import TweakReg
+from imagereg.wcs import TangentPlane, corrected_wcs
+from imagereg.wcs.keywords import matrix_keywords
+from imagereg.wcs.plane import rotation_of_sky
 
 QUIET = {"see2dplot": False, "residplot": "No plot", "writecat": False, "threshold": 10}
 NAMING = defaults.of("tweakreg", "wcsname", "reusename")
@@ -32,6 +36,20 @@ def changed(path, **keywords):
             for hdu in hdus:
                 if hdu is hdus[0] or (hdu.name == "SCI" and name in hdu.header):
                     hdu.header[name] = value
+
+
+def point_away(path, degrees):
+    """Turn the sky of all chips of a file together, northwards."""
+    with fits.open(path, mode="update") as hdus:
+        chips = [hdu for hdu in hdus if hdu.name == "SCI"]
+        wcss = [read_wcs(hdu.header, hdus) for hdu in chips]
+        plane = TangentPlane.around([(wcs, hdu.shape) for wcs, hdu in zip(wcss, chips, strict=True)])
+        step = np.array([0, degrees * 3600 / plane.pixel_scale])
+        turn = rotation_of_sky(plane, lambda xy: xy + step, plane.centre)
+        for hdu, wcs in zip(chips, wcss, strict=True):
+            new = corrected_wcs(wcs, hdu.shape, plane, turn)
+            numbers = {"CRVAL1": new.wcs.crval[0], "CRVAL2": new.wcs.crval[1], **matrix_keywords("CD", new.wcs.cd)}
+            hdu.header.update(numbers)
 
 
 def untouched(visit):
@@ -98,6 +116,22 @@ def test_solution_file_holds_what_people_ask_for(solved):
     again = solutions.text(Table({"file": table["file"]}))
     Path("again.ecsv").write_text(again)
     assert repr(read_solutions("again.ecsv").rows) == repr(solutions.rows)  # the chance of the reference is NaN
+
+
+@pytest.mark.parametrize("solution", ["joint", "sequential"])
+@pytest.mark.parametrize("degrees", [1.0, 5.0])
+def test_solution_of_a_header_that_pointed_far_away(visit, degrees, solution):
+    for name in visit.names[1:]:
+        point_away(name, degrees)
+    Path("far").mkdir()
+    copies = [shutil.copy(name, "far") for name in visit.names]
+    assert TweakReg(visit.names, updatehdr=True, solution=solution, matching="triangles", **QUIET).ok
+    assert (visit.truth.residuals(visit.names)[1:] < 1).all()
+    report = apply_solution(SOLUTION, copies, **NAMING)
+    assert all(applied.wcsname for applied in report)
+    assert all(apart(name, f"far/{name}") * 3600 / 0.05 < 1e-3 for name in visit.names)
+    again = apply_solution(SOLUTION, copies, **NAMING)
+    assert all(applied.done for applied in again)
 
 
 # Other files of the visit

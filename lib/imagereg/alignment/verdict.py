@@ -244,8 +244,22 @@ class Alignment:
         if fit is None or not self.changes:
             return Solution(**facts)
         ra_rms, dec_rms = map(float, self.sky_rms)
-        return Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry,
-                                nmatches=fit.nmatches, ra_rms=ra_rms, dec_rms=dec_rms, **facts)
+        linear = Solution.mapping(fit.matrix, fit.shift, fit.centre, geometry=fit.geometry,
+                                  nmatches=fit.nmatches, ra_rms=ra_rms, dec_rms=dec_rms, **facts)
+        before, now = self._chips_before_and_now(linear.shift_of_chip)
+        follows = np.abs(linear(before) - now).max(initial=0.0) < correction.SAME_POSITION
+        return linear if follows else linear.fitted_to(before, now)
+
+    def _chips_before_and_now(self, shifts):
+        """Return positions (N, 2) on all chips by the WCS before, and by the new one."""
+        before = [np.empty((0, 2))]
+        now = [np.empty((0, 2))]
+        for chip, new in zip(self.exposure.chips, self.corrected_chips(), strict=True):
+            own = correction.shifted_wcs(chip.wcs, shifts.get(chip.extver, (0.0, 0.0)))
+            grid = plane.pixel_grid(chip.shape)
+            before.append(self.plane.sky_to_plane(pixel_to_sky(own, grid)))
+            now.append(self.plane.sky_to_plane(pixel_to_sky(new.wcs, grid)))
+        return np.concatenate(before), np.concatenate(now)
 
     @property
     def _chip_shifts(self):

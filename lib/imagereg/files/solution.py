@@ -32,6 +32,7 @@ _IMSET = re.compile(r"\[sci,(\d+)\]$")
 _DISTORTION = re.compile(r"IDC_[^-]*-?", re.IGNORECASE)
 # Solutions of one visit may be carried over where they differ by less, in pixels of the plane.
 _AGREE = 0.5
+_LATER = {"chip_shifts": "", "x_tilt": 0.0, "y_tilt": 0.0}  # columns that older files do not have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,8 +219,9 @@ class Solutions:
         if version != FORMAT_VERSION:
             raise InputError(f"{where} has the format version {version!r}, expected "
                              f"{FORMAT_VERSION}: it is of another version of imagereg")
-        if "chip_shifts" not in table.colnames:  # of a file from before there were any
-            table["chip_shifts"] = ""
+        for name, absent in _LATER.items():
+            if name not in table.colnames:
+                table[name] = absent
         for field in dataclasses.fields(SolvedExposure):
             if field.name not in table.colnames:
                 raise InputError(f"{where} has no column {field.name}")
@@ -323,7 +325,7 @@ def _unit(name):
     """Return the unit of a column of ours."""
     if name.endswith("_rms"):
         return "arcsec"
-    units = {"ra": "deg", "dec": "deg", "epoch": "yr"}
+    units = {"ra": "deg", "dec": "deg", "epoch": "yr", "x_tilt": "1 / pix", "y_tilt": "1 / pix"}
     return units.get(name, "pix" if name.startswith(("x_", "y_")) else None)
 
 

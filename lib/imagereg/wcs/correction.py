@@ -31,11 +31,12 @@ from imagereg.wcs.plane import (
     SAME_SKY,
     TangentPlane,
     celestial_axes,
+    deprojected,
     orientation,
     pixel_grid,
     pixel_scale,
     pixel_to_sky,
-    tangent_wcs,
+    projected,
 )
 
 if TYPE_CHECKING:
@@ -43,14 +44,16 @@ if TYPE_CHECKING:
 
 # Pixels of the plane: closer positions are the same. Two corrected WCSs deviate by SAME_SKY each.
 SAME_POSITION = 2 * SAME_SKY
+LARGEST_SCALE = 1000.0  # of a map: no two images have scales further apart, but by a slip
 
 _ARCSEC, _MAS = 3600, 3.6e6  # in a degree
 # Numbers of a WCS that mean nothing without CTYPE, and would add to those of another one.
 _OF_NO_TYPE = re.compile(r"(CRPIX|CRVAL|CUNIT|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]$|PV[12]_\d+$|"
                          r"(LON|LAT)POLE$")
-_MAP = ("xx", "xy", "yx", "yy", "x_shift", "y_shift", "x_centre", "y_centre")  # of a Solution
 _LARGEST_NUMBER = 1e9  # pixels of a map; a great circle has 2.6e7 of 0.05 arcsec
-LARGEST_SCALE = 1000.0  # of a map: no two images have scales further apart, but by a slip
+_LINEAR = ("xx", "xy", "yx", "yy", "x_shift", "y_shift")  # of a Solution
+_CENTRE = ("x_centre", "y_centre")
+_TILT = ("x_tilt", "y_tilt")
 _ZENITH = 90.0  # native latitude of the reference point of zenithal projections
 _ROUNDS = 4  # of the fit of a reference point; each leaves what is second order in the step before
 
@@ -81,6 +84,9 @@ class Solution:
     xx, xy, yx, yy, x_shift, y_shift, x_centre, y_centre : float
         Matrix of the map from image to reference, its shift, and the position about which it
         rotates and scales, pixels of the plane; NaN where there is no map.
+    x_tilt, y_tilt : float
+        Change of its scale towards x and y, per pixel: a rotation of the sky by a degree, say, is
+        linear on a tangent plane but for that. 0 where the map is linear.
     ra_rms, dec_rms : float
         Scatter of the matches in right ascension and declination, arcsec on the sky.
     nmatches : int
@@ -104,6 +110,8 @@ class Solution:
     y_shift: float = np.nan
     x_centre: float = np.nan
     y_centre: float = np.nan
+    x_tilt: float = 0.0
+    y_tilt: float = 0.0
     ra_rms: float = 0.0
     dec_rms: float = 0.0
     nmatches: int = 0
@@ -116,13 +124,31 @@ class Solution:
     ) -> Solution:
         """Return the solution ``centre + matrix @ (xy - centre) + shift`` with other `facts`."""
         numbers = [*np.ravel(matrix), *np.ravel(shift), *np.ravel(centre)]
-        facts.update(zip(_MAP, map(float, numbers), strict=True))
+        facts.update(zip(_LINEAR + _CENTRE, map(float, numbers), strict=True))
         return cls(**facts)
+
+    def fitted_to(self, before: np.ndarray, now: np.ndarray) -> Solution:
+        """Return the solution with the projective map that leads positions (N, 2) to others.
+
+        Every rotation of the sky is such a map of a tangent plane, (A d + s) / (1 + t d) with d
+        the distance from the centre, and what is linear on the plane may follow it.
+        """
+        size = np.abs(before - self.centre).max()
+        x, y = ((before - self.centre) / size).T
+        u, v = (now - self.centre).T / size
+        one, none = np.ones_like(x), np.zeros_like(x)
+        design = np.vstack([
+            np.column_stack([x, y, none, none, one, none, -x * u, -y * u]),
+            np.column_stack([none, none, x, y, none, one, -x * v, -y * v])])
+        found = np.linalg.lstsq(design, np.concatenate([u, v]), rcond=None)[0]
+        scaled = map(float, found * [1, 1, 1, 1, size, size, 1 / size, 1 / size])
+        numbers: dict[str, Any] = dict(zip(_LINEAR + _TILT, scaled, strict=True))
+        return dataclasses.replace(self, **numbers)
 
     @property
     def has_map(self) -> bool:
         """Whether its numbers are those of a map that images can have."""
-        numbers = [getattr(self, name) for name in _MAP]
+        numbers = [getattr(self, name) for name in _LINEAR + _CENTRE + _TILT]
         is_number = np.abs(numbers) < _LARGEST_NUMBER  # not so NaN
         xx, xy, yx, yy = numbers[:4]
         return bool(is_number.all() and abs(xx * yy - xy * yx) > LARGEST_SCALE**-2)
@@ -153,7 +179,26 @@ class Solution:
 
     def __call__(self, image_xy: ArrayLike) -> np.ndarray:
         """Transform (N, 2) image-plane positions to the reference plane."""
-        return self.centre + (np.asarray(image_xy) - self.centre) @ self.matrix.T + self.shift
+        from_centre = np.asarray(image_xy) - self.centre
+        scale = 1 + (from_centre @ self._tilt)[..., None]
+        return self.centre + from_centre @ self.matrix.T / scale + self.shift / scale
+
+    def inverse(self, ref_xy: ArrayLike) -> np.ndarray:
+        """Transform (N, 2) positions on the reference plane to where the map has them from."""
+        moved = np.asarray(ref_xy) - self.centre
+        matrices = self.matrix - moved[..., None] * self._tilt
+        return self.centre + np.linalg.solve(matrices, (moved - self.shift)[..., None])[..., 0]
+
+    def linear_at(self, place: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return matrix (2, 2) and shift (2,) of the linear map that is the same near a place."""
+        from_centre = np.asarray(place) - self.centre
+        moved = self(place) - self.centre
+        matrix = (self.matrix - moved[:, None] * self._tilt) / (1 + from_centre @ self._tilt)
+        return matrix, moved - matrix @ from_centre
+
+    @property
+    def _tilt(self):
+        return np.array([self.x_tilt, self.y_tilt])
 
     @property
     def is_applied(self) -> bool:
@@ -208,7 +253,7 @@ def corrected_wcs(
 
     grid = pixel_grid(shape)
     axes = celestial_axes(wcs)  # a permutation of two, which is its own inverse
-    old_world = _intermediate(wcs, wcs.wcs.crval, pixel_to_sky(wcs, grid)[:, axes])
+    old_world = projected(wcs, wcs.wcs.crval, pixel_to_sky(wcs, grid)[:, axes])
     new_sky = moved(pixel_to_sky(wcs, grid))
     if wcs.wcs.theta0 != _ZENITH:
         new = _with_reference_pixel(wcs, old_world, new_sky[:, axes])
@@ -225,32 +270,6 @@ def corrected_wcs(
         raise DegenerateFit(f"a WCS of type {wcs.wcs.ctype[0]} can't follow the fit: "
                             f"off by {deviation:.3g} pixel")
     return new
-
-
-def first_wcs(
-    shape: tuple[int, int], plane: TangentPlane, to_plane: Callable[[np.ndarray], np.ndarray]
-) -> WCS:
-    """Return the undistorted gnomonic WCS of a chip that had none.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and columns of the chip.
-    plane : TangentPlane
-        Where its place is known.
-    to_plane : callable
-        Maps pixels (N, 2) of the chip to those of the plane.
-    """
-    grid = pixel_grid(shape)
-    middle = (np.array(shape[::-1]) + 1) / 2
-    crval = plane.plane_to_sky(to_plane(middle[None]))[0]
-    world = tangent_wcs(crval, np.eye(2)).wcs_world2pix(plane.plane_to_sky(to_plane(grid)), 1)
-    matrix = np.linalg.lstsq(grid - middle, world, rcond=None)[0].T
-    wcs = tangent_wcs(crval, matrix)
-    wcs.wcs.crpix = middle
-    wcs.pixel_shape = shape[::-1]
-    wcs.wcs.set()
-    return wcs
 
 
 def shifted_wcs(wcs: WCS, step: ArrayLike) -> WCS:
@@ -294,7 +313,7 @@ def deviation_from_fit(
 
 def _with_reference_point(wcs, crval, old_world, new_sky):
     """Return a WCS with another reference point, and the matrix that suits new positions best."""
-    new_world = _intermediate(wcs, crval, new_sky)
+    new_world = projected(wcs, crval, new_sky)
     change = np.linalg.lstsq(old_world, new_world, rcond=None)[0].T
     if not abs(np.linalg.det(change)) > LARGEST_SCALE**-2:
         raise DegenerateFit("a chip shrinks to nothing at the rim of the plane of the fit")
@@ -306,7 +325,7 @@ def _with_reference_point(wcs, crval, old_world, new_sky):
 
 def _with_reference_pixel(wcs, old_world, new_sky):
     """Return a WCS with another reference pixel, and the matrix that suits new positions best."""
-    new_world = _intermediate(wcs, wcs.wcs.crval, new_sky)
+    new_world = projected(wcs, wcs.wcs.crval, new_sky)
     design = np.column_stack([old_world, np.ones(len(old_world))])
     *change, offset = np.linalg.lstsq(design, new_world, rcond=None)[0]
     new = _with_changed_matrix(wcs, np.transpose(change))
@@ -317,52 +336,10 @@ def _fitted_reference_point(wcs, crval, old_world, new_sky):
     """Return the reference point about which a linear change suits new positions best."""
     design = np.column_stack([old_world, np.ones(len(old_world))])
     for _ in range(_ROUNDS):
-        new_world = _intermediate(wcs, crval, new_sky)
+        new_world = projected(wcs, crval, new_sky)
         offset = np.linalg.lstsq(design, new_world, rcond=None)[0][2]
-        crval = _sky_of(wcs, crval, offset)
+        crval = deprojected(wcs, crval, offset)
     return crval
-
-
-def _sky_of(wcs, crval, world):
-    """Return the sky position at projection-plane coordinates (2,), degrees, about `crval`."""
-    return _projection(wcs, crval).wcs_pix2world([world - 1], 0)[0]
-
-
-def _intermediate(wcs, crval, sky):
-    """Return projection-plane coordinates (N, 2), degrees, about `crval`, as `wcs` projects.
-
-    Raises DegenerateFit where `crval` or a position is none, or has none on that plane.
-    """
-    from astropy.wcs import InvalidTransformError
-
-    world = np.full_like(sky, np.nan)
-    if np.isfinite(crval).all():
-        try:
-            world = _projection(wcs, crval).wcs_world2pix(sky, 0) + 1
-        except InvalidTransformError as error:
-            raise DegenerateFit(f"the reference point of a WCS of type {wcs.wcs.ctype[0]} can't "
-                                f"move to {crval[0]:.5f} {crval[1]:.5f}") from error
-    if not np.isfinite(world).all():
-        raise DegenerateFit("a chip lies beyond the plane on which the image was fitted")
-    return world
-
-
-def _projection(wcs, crval):
-    """Return the WCS whose pixels are the projection-plane coordinates of another, less 1."""
-    from astropy.wcs import WCS
-
-    projection = WCS(naxis=2)
-    projection.wcs.cunit = ["deg", "deg"]
-    projection.wcs.crval = crval
-    projection.wcs.cd = np.eye(2)
-    if wcs.wcs.ctype[0].endswith("-TPV"):
-        projection.wcs.ctype = [name.replace("-TPV", "-TAN") for name in wcs.wcs.ctype]
-    else:
-        projection.wcs.ctype = [name.removesuffix("-SIP") for name in wcs.wcs.ctype]
-        projection.wcs.set_pv(wcs.wcs.get_pv())
-    projection.wcs.lonpole = wcs.wcs.lonpole
-    projection.wcs.set()
-    return projection
 
 
 def _with_changed_matrix(wcs, change):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from imagereg.errors import DegenerateFit
+
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
@@ -238,6 +240,30 @@ class TangentPlane:
         """Right ascension and declination (N, 2), degrees, of plane pixels (N, 2)."""
         return self.wcs.wcs_pix2world(xy, 1) if len(xy) else np.empty((0, 2))
 
+    def first_wcs(
+        self, shape: tuple[int, int], to_plane: Callable[[np.ndarray], np.ndarray]
+    ) -> WCS:
+        """Return the undistorted gnomonic WCS of a chip that had none.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Rows and columns of the chip.
+        to_plane : callable
+            Maps pixels (N, 2) of the chip to those of this plane, on which its place is known.
+        """
+        grid = pixel_grid(shape)
+        middle = (np.array(shape[::-1]) + 1) / 2
+        crval = self.plane_to_sky(to_plane(middle[None]))[0]
+        projection = tangent_wcs(crval, np.eye(2))
+        world = projection.wcs_world2pix(self.plane_to_sky(to_plane(grid)), 1)
+        matrix = np.linalg.lstsq(grid - middle, world, rcond=None)[0].T
+        wcs = tangent_wcs(crval, matrix)
+        wcs.wcs.crpix = middle
+        wcs.pixel_shape = shape[::-1]
+        wcs.wcs.set()
+        return wcs
+
 
 def _square_pixels(wcs, shape, centre):
     """Matrix (2, 2), arcsec, that is nearest to a chip's and has equal scales and right angles."""
@@ -286,3 +312,45 @@ def _axes_at(vectors):
     across = second - (second @ first) * first
     across /= np.linalg.norm(across)
     return np.array([first, across, np.cross(first, across)])
+
+
+def deprojected(wcs: WCS, crval: np.ndarray, world: np.ndarray) -> np.ndarray:
+    """Return the sky position at projection-plane coordinates (2,), degrees, about `crval`."""
+    return _projection(wcs, crval).wcs_pix2world([world - 1], 0)[0]
+
+
+def projected(wcs: WCS, crval: np.ndarray, sky: np.ndarray) -> np.ndarray:
+    """Return projection-plane coordinates (N, 2), degrees, about `crval`, as `wcs` projects.
+
+    Raises DegenerateFit where `crval` or a position is none, or has none on that plane.
+    """
+    from astropy.wcs import InvalidTransformError
+
+    world = np.full_like(sky, np.nan)
+    if np.isfinite(crval).all():
+        try:
+            world = _projection(wcs, crval).wcs_world2pix(sky, 0) + 1
+        except InvalidTransformError as error:
+            raise DegenerateFit(f"the reference point of a WCS of type {wcs.wcs.ctype[0]} can't "
+                                f"move to {crval[0]:.5f} {crval[1]:.5f}") from error
+    if not np.isfinite(world).all():
+        raise DegenerateFit("a chip lies beyond the plane on which the image was fitted")
+    return world
+
+
+def _projection(wcs, crval):
+    """Return the WCS whose pixels are the projection-plane coordinates of another, less 1."""
+    from astropy.wcs import WCS
+
+    projection = WCS(naxis=2)
+    projection.wcs.cunit = ["deg", "deg"]
+    projection.wcs.crval = crval
+    projection.wcs.cd = np.eye(2)
+    if wcs.wcs.ctype[0].endswith("-TPV"):
+        projection.wcs.ctype = [name.replace("-TPV", "-TAN") for name in wcs.wcs.ctype]
+    else:
+        projection.wcs.ctype = [name.removesuffix("-SIP") for name in wcs.wcs.ctype]
+        projection.wcs.set_pv(wcs.wcs.get_pv())
+    projection.wcs.lonpole = wcs.wcs.lonpole
+    projection.wcs.set()
+    return projection

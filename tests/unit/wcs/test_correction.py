@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from corrections import SHAPE, assert_same_sky, cards, corrected_header, moved, read_wcs
-from fields import fit_linear
+from corrections import SHAPE, assert_same_sky, cards, corrected_header, moved, read_wcs, some_pixels
+from fields import fit_linear, rotated
 from planes import fine_grid
 
 from imagereg.errors import DegenerateFit
 from imagereg.wcs.alternates import wcs_names
-from imagereg.wcs.correction import corrected_wcs, first_wcs, shifted_wcs
-from imagereg.wcs.plane import TangentPlane, orientation, pixel_to_sky
+from imagereg.wcs.correction import Solution, corrected_wcs, shifted_wcs
+from imagereg.wcs.plane import TangentPlane, orientation, pixel_to_sky, rotation_of_sky
 
 CHANGED = ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2", "ORIENTAT", "WCSNAME", "WCSTYPE", "FITNAME",
            "NMATCH", "FITGEOM", "RMS_RA", "RMS_DEC", "CRDER1", "CRDER2", "HISTORY")
@@ -300,7 +300,7 @@ def test_first_wcs_of_a_header(leftover):
     other = {"EQUINOX": 2000.0, "OBJECT": "M 67", "RA": 132.8}
     header = fits.Header({"NAXIS": 2, "NAXIS1": SHAPE[1], "NAXIS2": SHAPE[0], **leftover, **other})
     plane = TangentPlane.of((10.0, 60.0), (300.0, 200.0), np.diag([-1e-4, 1e-4]), SHAPE)
-    wcs = first_wcs(SHAPE, plane, lambda xy: xy[:, ::-1] + 500)
+    wcs = plane.first_wcs(SHAPE, lambda xy: xy[:, ::-1] + 500)
     new = corrected_header(header, wcs)
     assert_same_sky(read_wcs(new), wcs)
     np.testing.assert_allclose(plane.sky_to_plane(pixel_to_sky(wcs, fine_grid(SHAPE))),
@@ -359,3 +359,19 @@ def test_stwcs_opens_the_new_wcs(updated_file, demo_chips):
             expected = moved(chip.wcs, chip.shape)
             found = quietly(hstwcs.HSTWCS, hdus, ext=("SCI", chip.extver))
             assert_same_sky(found, expected, chip.shape)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 1.0, 20.0])
+def test_solution_follows_a_rotation_of_the_sky(degrees):
+    plane = TangentPlane.of((150.0, 30.0), (500, 400), 0.05 / 3600 * np.diag([-1, 1]), (800, 1000))
+    step = np.array([0.6, 0.8]) * degrees * 3600 / plane.pixel_scale
+    turn = rotation_of_sky(plane, lambda xy: xy @ rotated(0.01, 1).T + step, plane.centre)
+    before = some_pixels()
+    now = turn(before)
+    solution = Solution.mapping(np.eye(2), (0, 0), plane.centre).fitted_to(before, now)
+    assert np.abs(solution(before) - now).max() < 1e-5
+    assert np.abs(solution.inverse(now) - before).max() < 1e-5
+    matrix, shift = solution.linear_at(before[10])
+    near = before[10] + np.array([(0, 0), (1e-2, 0), (0, 1e-2)])
+    linear = plane.centre + (near - plane.centre) @ matrix.T + shift
+    assert np.abs(linear - solution(near)).max() < 1e-6

@@ -11,7 +11,7 @@ from imagereg.alignment.matching.match import Candidate, PointSet
 from imagereg.alignment.matching.pattern import match_patterns
 from imagereg.alignment.verdict import Rules
 from imagereg.errors import NotEnoughSources
-from imagereg.wcs import TangentPlane, correction, orientation, pixel_scale
+from imagereg.wcs import TangentPlane, orientation, pixel_scale
 
 # The pixels of the image may be larger or smaller than those of the plane by 20, the ratio of the
 # pixels of small telescopes (5 arcsec) and large ones (0.25 arcsec).
@@ -53,7 +53,7 @@ def placed(exposure: Exposure, rows: np.ndarray, reference: PointSet, plane: Tan
     pattern, = match_patterns(image, reference, tolerance=rules.tolerance,
                               separation=rules.separation, scale_range=_SCALE_RANGE,
                               judge=rules.judge)
-    chip = dataclasses.replace(chip, wcs=correction.first_wcs(chip.shape, plane, pattern))
+    chip = dataclasses.replace(chip, wcs=plane.first_wcs(chip.shape, pattern))
     found = Exposure.measured(exposure.name, [chip], exposure.sources, path=exposure.path,
                               metadata=exposure.metadata)
     return found, pattern

@@ -68,7 +68,7 @@ def _chips(row: solution.SolvedExposure, path: str,
     if np.abs(corners - row.corners).max() < correction.SAME_POSITION:
         return chips, _moved(chips, plane, row)
     if np.abs(corners - row(row.corners)).max() < _NEAR:
-        return _moved(chips, plane, _inverse(row)), chips
+        return _moved(chips, plane, row.inverse), chips
     log.warning("%s: no pixels on the page: its WCS is neither that before the run nor the "
                 "solution", path)
     return (), ()
@@ -78,15 +78,6 @@ def _moved(chips, plane, transform: Callable[[np.ndarray], np.ndarray]):
     """Return chips whose WCS follows a transform of the plane."""
     return tuple(Chip(chip.extver, corrected_wcs(chip.wcs, chip.shape, plane, transform,
                                                  allowed=np.inf), chip.shape) for chip in chips)
-
-
-def _inverse(row):
-    """Return the transform that takes a solution back."""
-
-    def back(xy):
-        return row.centre + np.linalg.solve(row.matrix, (xy - row.centre - row.shift).T).T
-
-    return back
 
 
 def _sources(row, n_sources, extvers, folder):
@@ -120,7 +111,7 @@ def _pairs(row, sources, plane, folder):
         return {}
     numbers = np.array([words[:4] for words in matched], float)
     ref_xy, image_xy = numbers[:, :2], numbers[:, 2:]
-    fit = LinearFit(row.geometry, row.matrix, row.shift, row.centre,
+    fit = LinearFit(row.geometry, *row.linear_at(image_xy.mean(axis=0)), row.centre,
                     covariance=np.full((6, 6), np.nan),
                     residuals=ref_xy - row(image_xy),
                     used=np.array([ident in names for ident in idents]), scatter=np.nan)
