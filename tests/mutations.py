@@ -542,6 +542,16 @@ MUTATIONS = (
         "radius = 0.7 * self.fwhm",
         "unit/detection/test_epsf.py::test_lopsided_stars"),
     Mutation(
+        "terms of a PSF not judged by other stars", "detection/psf/epsf_variation.py",
+        "found = _solved(*_summed(own[others], normal[others], right[others]))",
+        "found = _solved(*_summed(own, normal, right))",
+        "unit/detection/test_epsf_measure.py::test_a_steady_psf_has_no_variation"),
+    Mutation(
+        "centre of a PSF does not follow", "detection/psf/epsf.py",
+        "centre[own] += terms @ variation.centre",
+        "pass",
+        "unit/detection/test_epsf_measure.py"),
+    Mutation(
         "errors not inflated", "detection/psf/epsf_fit.py",
         "np.sqrt(np.maximum(fit.chi2, 1))[:, None]",
         "1.0",

@@ -20,21 +20,47 @@ _COMMENTS = {
     "YCENTRE": "y of the star on the surface (pixel)",
     "RELERR": "departure of single stars (part of value)",
 }
+_OF_VARIATION = {
+    "CHIP": "EXTVER of the chip",
+    "XMIDDLE": "x from which places count (pixel)",
+    "YMIDDLE": "y from which places count (pixel)",
+    "REACH": "unit of places (pixel)",
+    "DX0": "added to x of the star (pixel)",
+    "DY0": "added to y of the star (pixel)",
+    "DX1": "the same for a unit of place along x",
+    "DY1": "the same for a unit of place along x",
+    "DX2": "the same for a unit of place along y",
+    "DY2": "the same for a unit of place along y",
+}
 
 
 def write_psfs(path: str, psfs: Mapping[str, detection.EffectivePSF]) -> None:
-    """Write PSFs by the name of their optics: an extension for each, of B-spline coefficients."""
+    """Write PSFs by the name of their optics.
+
+    There is an extension for each, of B-spline coefficients, and one for each chip on which they
+    change: what is added to them in the middle, and for a unit of place along x and y.
+    """
     hdus = fits.HDUList([fits.PrimaryHDU()])
     for number, (optics, psf) in enumerate(psfs.items(), start=1):
-        hdu = fits.ImageHDU(psf.coefficients, name="EPSF", ver=number)
-        hdu.header["OPTICS"] = (optics, "exposures of this name have this PSF")
         values = (psf.spacing, psf.half, *psf.centre, psf.error)
-        for keyword, value in zip(_COMMENTS, values, strict=True):
-            hdu.header[keyword] = (value, _COMMENTS[keyword])
-        hdus.append(hdu)
+        cards = _cards(optics, _COMMENTS, values)
+        hdus.append(fits.ImageHDU(psf.coefficients, cards, name="EPSF", ver=number))
+        for part in psf.variation:
+            values = (part.chip, *part.middle, part.reach, *part.centre.ravel())
+            cards = _cards(optics, _OF_VARIATION, values)
+            hdus.append(fits.ImageHDU(part.coefficients, cards, name="EPSFVAR", ver=len(hdus)))
     buffer = io.BytesIO()
     hdus.writeto(buffer)
     write_bytes(path, buffer.getvalue())
+
+
+def _cards(optics, comments, values):
+    """Return the header of an extension of some optics, with a value for each of its keywords."""
+    header = fits.Header()
+    header["OPTICS"] = (optics, "exposures of this name have this PSF")
+    for keyword, value in zip(comments, values, strict=True):
+        header[keyword] = (value, comments[keyword])
+    return header
 
 
 def read_psfs(path: str) -> dict[str, detection.EffectivePSF]:
@@ -50,6 +76,9 @@ def read_psfs(path: str) -> dict[str, detection.EffectivePSF]:
         for hdu in hdus:
             if hdu.name == "EPSF":
                 psfs[str(hdu.header["OPTICS"])] = _psf_of(hdu)
+            if hdu.name == "EPSFVAR":
+                optics = str(hdu.header["OPTICS"])
+                psfs[optics] = _with_variation(psfs[optics], hdu)
     if not psfs or not all(np.isfinite(psf.coefficients).all() for psf in psfs.values()):
         raise InputError(f"{path} holds no point-spread function, expected a file that an earlier "
                          "run wrote")
@@ -65,3 +94,18 @@ def _psf_of(hdu):
         raise ValueError(f"extension EPSF,{hdu.ver} is no surface of B-splines")
     origin = (float(x), float(y))
     return detection.EffectivePSF(coefficients, float(spacing), int(half), origin, float(error))
+
+
+def _with_variation(psf, hdu):
+    """Return a PSF that changes over a chip as an extension says."""
+    from imagereg.detection.psf import epsf  # which loads scipy
+
+    chip, x, y, reach, *centre = (hdu.header[keyword] for keyword in _OF_VARIATION)
+    coefficients = np.array(hdu.data, float)
+    numbers = np.array([chip, x, y, reach, *centre], float)
+    is_known = np.isfinite(coefficients).all() and np.isfinite(numbers).all()
+    if coefficients.shape != (3, *psf.coefficients.shape) or not (is_known and reach > 0):
+        raise ValueError(f"extension EPSFVAR,{hdu.ver} is no change of a surface of B-splines")
+    change = epsf.Variation(int(chip), (float(x), float(y)), float(reach), coefficients,
+                            numbers[4:].reshape(3, 2))
+    return psf.varying(change)

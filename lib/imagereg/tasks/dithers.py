@@ -12,7 +12,7 @@ import numpy as np
 from imagereg.alignment import Alignment, Exposure
 from imagereg.catalogs import Flag
 from imagereg.detection import Stamps, refine_positions
-from imagereg.detection.psf import epsf_measure
+from imagereg.detection.psf import epsf_measure, epsf_variation
 from imagereg.tasks.exposures import Measured, cores_for_stars
 from imagereg.tasks.parallel import mapped
 from imagereg.wcs import Status, pixel_to_sky
@@ -130,7 +130,11 @@ def _dithered_psfs(pairs):
     if psf is first.psf:
         return psf, [psf] * len(pairs)
     own = epsf_measure.measure_psf_of_each(stamps, exposure[rows], psf)
-    return psf, [own.get(number, psf) for number in range(len(pairs))]
+    psfs = [psf, *(own.get(number, psf) for number in range(len(pairs)))]
+    chip = np.concatenate([part.chip for part in stars])[rows]
+    sample = epsf_variation.Sample(stamps, chip, dithers.star, exposure[rows] + 1)
+    psf, *psfs = epsf_variation.measure_variation(sample, psfs)
+    return psf, psfs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

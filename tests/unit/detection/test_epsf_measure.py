@@ -17,6 +17,7 @@ from imagereg.detection.psf.epsf_measure import (
     measure_psf_of_each,
     shown_by_several,
 )
+from imagereg.detection.psf.epsf_variation import Sample, measure_variation
 from imagereg.detection.psf.stamps import Stamps
 
 FWHM, SKY, NOISE, HALF, EXPOSURES = 1.3, 30.0, 8.0, 4, 4
@@ -55,27 +56,32 @@ class Visit:
     def errors(self, psf):
         """Return the errors (N, 2) of the positions that a PSF gives, pixels, without their mean."""
         catalog = SourceCatalog(self.stamps.centre, xy_error=np.full((len(self.stamps), 2), 0.1), flux=1.0,
-                                flux_error=1.0)
+                                flux_error=1.0, chip=1)
         found = refine_positions(catalog, self.stamps, psf).xy - self.stamps.centre
         error = found - self.true_offset
         return error - error.mean(axis=0)
 
 
 @functools.cache
-def visit(count=150, seed=5, exposures=EXPOSURES, focus=1.0):
+def visit(count=150, seed=5, exposures=EXPOSURES, focus=1.0, across=1.0):
     """Return a visit of `count` stars, its exposures rolled and its dithers known to 0.003 pixel.
 
-    Stars of the last exposure are wider by the factor `focus`.
+    Stars of the last exposure are wider by the factor `focus`, those at x = 200 of chips of 200 pixels by `across`
+    than those at x = 0.
     """
     random = np.random.default_rng(seed)
     flux = np.tile(10 ** random.uniform(3.7, 5.2, count), exposures)
     offset = random.uniform(-0.5, 0.5, (exposures * count, 2))
     pixel = np.arange(-HALF, HALF + 1.0)
     width = np.where(np.arange(exposures * count) < (exposures - 1) * count, 1.0, focus)[:, None]
+    centre = np.full((exposures * count, 2), 100)
+    if across != 1:
+        centre = np.random.default_rng(seed).integers(0, 201, centre.shape)
+        width = width * across ** (centre[:, :1] / 200)
     model = star(pixel - offset[:, :1], pixel - offset[:, 1:], width) * flux[:, None, None]
     pixels = random.poisson(model + SKY) + random.normal(0, np.sqrt(NOISE**2 - SKY), model.shape)
     n = len(pixels)
-    stamps = Stamps(pixels, np.ones(pixels.shape, bool), np.full((n, 2), 100), np.full(n, SKY), np.full(n, NOISE),
+    stamps = Stamps(pixels, np.ones(pixels.shape, bool), centre, np.full(n, SKY), np.full(n, NOISE),
                     np.ones(n))
     frame = np.repeat(np.arange(exposures), count)
     sine, cosine = np.sin(ROLLS[:exposures]), np.cos(ROLLS[:exposures])
@@ -174,3 +180,45 @@ def test_scatter_is_what_errors_do_not_explain(scatter):
     stamps = field.stamps.cropped(psf.half)
     _, found = dithers.shared(fit_stars(stamps, psf))
     assert found == pytest.approx(scatter, abs=0.004, rel=0.15)
+
+
+def varying(field, psf, chip=None):
+    """Return a PSF with its variation over the chips."""
+    dithers = field.dithers
+    chip = np.ones(len(field.stamps), int) if chip is None else chip
+    return measure_variation(Sample(field.stamps, chip, dithers.star, dithers.frame), [psf] * EXPOSURES)[0]
+
+
+def width_at(psf, chip, x):
+    """Return the FWHM in a column of a chip, where the light balances about the position of the star."""
+    local = psf.at(np.array([chip]), np.array([(x, 100.0)]))[:]
+    own = dataclasses.replace(psf, coefficients=local.coefficients[0], variation=())
+    assert np.abs(np.ravel(local.centre) - own.centred().centre).max() < 0.0015
+    return own.fwhm
+
+
+def test_stars_that_widen_across_a_chip_have_their_own_psfs():
+    field = visit(count=300, across=1.2)
+    common = measure_dithered_psf(field.stamps, field.dithers, field.first_psf)
+    better = varying(field, common)
+    assert [each.chip for each in better.variation] == [1] and better.error < 0.7 * common.error
+    assert field.errors(better).std() < 0.9 * field.errors(common).std()
+    assert width_at(better, 1, 200) / width_at(better, 1, 0) == pytest.approx(1.2, abs=0.05)
+
+
+def test_each_chip_has_its_own_psf():
+    field = visit(count=300, across=1.2)
+    chip = np.where(field.stamps.centre[:, 0] <= 100, 1, 2)
+    common = measure_dithered_psf(field.stamps, field.dithers, field.first_psf)
+    better = varying(field, common, chip)
+    assert [each.chip for each in better.variation] == [1, 2]
+    narrow, wide = (width_at(better, chip, x) for chip, x in ((1, 50), (2, 150)))
+    assert wide / narrow == pytest.approx(1.2**0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_a_steady_psf_has_no_variation(seed):
+    field = visit(seed=seed)
+    common = measure_dithered_psf(field.stamps, field.dithers, field.first_psf)
+    doubtful = dataclasses.replace(common, error=0.01)  # as if there were something to explain
+    assert varying(field, doubtful).variation == ()

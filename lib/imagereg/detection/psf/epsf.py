@@ -17,28 +17,101 @@ REACH = 1.0  # pixels; a centre lies within this of the brightest pixel
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Variation:
+    """How the effective PSF changes over a chip, to first order in the place.
+
+    Parameters
+    ----------
+    chip : int
+        Its EXTVER.
+    middle : (float, float)
+        FITS pixel x, y from which places count.
+    reach : float
+        Unit of places, pixels.
+    coefficients : (3, m, m) ndarray
+        What is added to those of the surface in the middle, and for a unit along x and y.
+    centre : (3, 2) ndarray
+        What is added to the position of the star on the surface, alike.
+    """
+
+    chip: int
+    middle: tuple[float, float]
+    reach: float
+    coefficients: np.ndarray
+    centre: np.ndarray
+
+    @classmethod
+    def over(cls, chip: int, xy: np.ndarray) -> Variation:
+        """Return what counts places from the middle of FITS pixels (N, 2), without any change."""
+        low, high = xy.min(axis=0), xy.max(axis=0)
+        x, y = (low + high) / 2
+        reach = max(float((high - low).max()) / 2, 1.0)
+        return cls(chip, (float(x), float(y)), reach, np.empty((3, 0, 0)), np.zeros((3, 2)))
+
+    def terms(self, xy: np.ndarray) -> np.ndarray:
+        """Return by how much (N, 3) each part is added at FITS pixels (N, 2)."""
+        return np.insert((xy - np.array(self.middle)) / self.reach, 0, 1, axis=1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LocalPSFs:
+    """The effective PSFs of N stars where they are, made for those that are asked for.
+
+    Parameters
+    ----------
+    psf : EffectivePSF
+        With its variation.
+    chip : (N,) ndarray of int
+        EXTVER of the chip of each star.
+    xy : (N, 2) ndarray
+        Their FITS pixels.
+    """
+
+    psf: EffectivePSF
+    chip: np.ndarray
+    xy: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray | slice) -> EffectivePSF:
+        """Return the surfaces of the stars picked by a mask, an index array or a slice."""
+        chip, xy = self.chip[rows], self.xy[rows]
+        coefficients = np.repeat(self.psf.coefficients[None], len(xy), axis=0)
+        centre = np.tile(self.psf.centre, (len(xy), 1))
+        for variation in self.psf.variation:
+            own = chip == variation.chip
+            terms = variation.terms(xy[own])
+            coefficients[own] += np.tensordot(terms, variation.coefficients, axes=1)
+            centre[own] += terms @ variation.centre
+        return dataclasses.replace(self.psf, coefficients=coefficients, variation=(),
+                                   centre=(centre[:, :1], centre[:, 1:]))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class EffectivePSF:
     """The effective PSF: a bicubic B-spline surface around the centre of a star.
 
     Parameters
     ----------
     coefficients : (m, m) ndarray
-        Coefficients of the cubic B-splines, y along the first axis.
+        Coefficients of the cubic B-splines, y along the first axis; (N, m, m) where each of N stars
+        has a surface of its own.
     spacing : float
         Distance of their knots, pixels.
     half : int
         Half width of the stamps that it is made for, pixels.
     centre : (float, float)
-        Position x, y of the star on the surface, pixels.
+        Position x, y of the star on the surface, pixels; two (N, 1) ndarrays for N surfaces.
     error : float
         By how much single stars depart from the surface, as a fraction of its value.
+    variation : tuple of Variation
+        How the surface changes over the chips on which it does.
     """
 
     coefficients: np.ndarray
     spacing: float
     half: int
-    centre: tuple[float, float] = (0.0, 0.0)
+    centre: tuple[float, float] | tuple[np.ndarray, np.ndarray] = (0.0, 0.0)
     error: float = 0.01
+    variation: tuple[Variation, ...] = ()
 
     @classmethod
     def gaussian(cls, fwhm: float, half: int, spacing: float = 0.5) -> EffectivePSF:
@@ -54,6 +127,23 @@ class EffectivePSF:
         profile = np.diff(erf(edge * 2 * np.sqrt(np.log(2)) / fwhm), axis=0)[0] / 2
         line = np.linalg.lstsq(blank.basis(x)[0], profile, rcond=None)[0]
         return cls(np.outer(line, line), spacing, half)
+
+    def varying(self, *changes: Variation) -> EffectivePSF:
+        """Return the PSF that changes over other chips too."""
+        return dataclasses.replace(self, variation=(*self.variation, *changes))
+
+    def at(self, chip: np.ndarray, xy: np.ndarray) -> EffectivePSF | LocalPSFs:
+        """Return the PSF of stars on chips (N,) at FITS pixels (N, 2)."""
+        return LocalPSFs(self, chip, xy) if self.variation else self
+
+    def __getitem__(self, rows: np.ndarray | slice) -> EffectivePSF:
+        """Return the surfaces of some stars; itself where all stars have the same."""
+        if self.coefficients.ndim == 2:
+            return self
+        x, y = map(np.asarray, self.centre)
+        return dataclasses.replace(
+            self, coefficients=self.coefficients[rows], centre=(x[rows], y[rows])
+        )
 
     def __call__(
         self, x: np.ndarray, y: np.ndarray
@@ -89,7 +179,7 @@ class EffectivePSF:
         (N * s * s, m * m) csr_array
             Sixteen splines reach a pixel.
         """
-        m = len(self.coefficients)
+        m = self.n_splines
         first_x, along_x, _ = self._splines(x + self.centre[0])
         first_y, along_y, _ = self._splines(y + self.centre[1])
         values = along_y[:, :, None, :, None] * along_x[:, None, :, None, :]
@@ -103,7 +193,7 @@ class EffectivePSF:
     def basis(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the m cubic B-splines and their slopes at distances `t`, along a new last axis."""
         first, values, slopes = self._splines(np.asarray(t))
-        basis, slope = np.zeros((2, *first.shape, len(self.coefficients)))
+        basis, slope = np.zeros((2, *first.shape, self.n_splines))
         where = first[..., None] + np.arange(4)
         np.put_along_axis(basis, where, values, axis=-1)
         np.put_along_axis(slope, where, slopes, axis=-1)
@@ -114,7 +204,7 @@ class EffectivePSF:
 
         Four splines are not zero at any place.
         """
-        m = len(self.coefficients)
+        m = self.n_splines
         u = np.clip(t / self.spacing + (m - 1) / 2, 1, m - 2 - 1e-9)
         first = np.floor(u).astype(int) - 1
         z = u - first - 1
@@ -123,11 +213,16 @@ class EffectivePSF:
         slopes = [-(y**2) / 2, 1.5 * z**2 - 2 * z, 2 * y - 1.5 * y**2, z**2 / 2]
         return first, np.stack(values, axis=-1), np.stack(slopes, axis=-1) / self.spacing
 
+    @property
+    def n_splines(self) -> int:
+        """Number of splines along each axis."""
+        return self.coefficients.shape[-1]
+
     def resampled(self, spacing: float) -> EffectivePSF:
         """Return the same surface with knots at another distance, pixels."""
         blank = EffectivePSF.gaussian(1.0, self.half, spacing)
         reach = self.half + REACH + 0.5
-        x = np.linspace(-reach, reach, 4 * len(blank.coefficients))
+        x = np.linspace(-reach, reach, 4 * blank.n_splines)
         fit = np.linalg.pinv(blank.basis(x)[0])
         value = self(x[None], x[None])[0][0]
         return dataclasses.replace(

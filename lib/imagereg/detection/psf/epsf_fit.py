@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
-from imagereg.detection.psf.epsf import REACH, EffectivePSF
+from imagereg.detection.psf.epsf import REACH, EffectivePSF, LocalPSFs
 from imagereg.detection.psf.stamps import Stamps
 
 POOR_CHI2 = 4.0  # reduced; above, a source is not a star
@@ -150,14 +150,16 @@ def _variance(light, stamps, psf):
     return steady + light / stamps.gain[:, None, None] + (psf.error * light) ** 2
 
 
-def fit_stars(stamps: Stamps, psf: EffectivePSF, start: StarFits | None = None) -> StarFits:
+def fit_stars(
+    stamps: Stamps, psf: EffectivePSF | LocalPSFs, start: StarFits | None = None
+) -> StarFits:
     """Fit x, y, flux and local sky of every stamp by Gauss-Newton steps.
 
     Parameters
     ----------
     stamps : Stamps
         N boxes of pixels.
-    psf : EffectivePSF
+    psf : EffectivePSF or LocalPSFs
         What is fitted to them.
     start : StarFits, optional
         Fits of another PSF, from which those that are good begin: that takes half the steps.
@@ -167,7 +169,7 @@ def fit_stars(stamps: Stamps, psf: EffectivePSF, start: StarFits | None = None) 
     parts = []
     for first in range(0, max(len(stamps), 1), _CHUNK):
         rows = slice(first, first + _CHUNK)
-        parts.append(_fit_chunk(stamps[rows], psf, start[rows]))
+        parts.append(_fit_chunk(stamps[rows], psf[rows], start[rows]))
     return StarFits.concat(parts)
 
 
@@ -203,7 +205,8 @@ def _fit_chunk(stamps, psf, start):
     for _ in range(_MOST_STEPS):
         part = dataclasses.replace(state, offset=offset, flux=flux, sky=sky)[moving]
         own = stamps[moving]
-        near = Linearised.of(part, own, psf)
+        surface = psf[moving]
+        near = Linearised.of(part, own, surface)
         normal[moving] = equations = near.normal
         right = near.right
         step = np.linalg.solve(equations, right[..., None])[..., 0]
@@ -215,7 +218,7 @@ def _fit_chunk(stamps, psf, start):
         is_moving |= np.abs(step[:, 2]) > _STEADY * np.abs(part.flux)
         gained = np.where(is_moving, 0, (step * right).sum(axis=1))
         chi2[moving] = near.chi2 - gained
-        tolerant_chi2[moving] = near.tolerant_chi2(part, own, psf)
+        tolerant_chi2[moving] = near.tolerant_chi2(part, own, surface)
         moving = moving[is_moving]
         if not moving.size:
             break
@@ -241,7 +244,7 @@ def _with_guesses(start, stamps, psf):
         return start
     stamps = stamps[rows]
     guess = _not_fitted(stamps)
-    value = psf(*guess.distances(stamps))[0] * stamps.good
+    value = psf[rows](*guess.distances(stamps))[0] * stamps.good
     light = (stamps.pixels - guess.sky[:, None, None]) * stamps.good
     offset, flux, sky = start.offset.copy(), start.flux.copy(), start.sky.copy()
     offset[rows] = 0
@@ -276,7 +279,8 @@ def refine_positions(
     if not len(catalog):
         return catalog
     stamps = stamps.cropped(psf.half)
-    fit = fit_stars(stamps, psf, StarFits.from_catalog(catalog, stamps) if is_fitted else None)
+    start = StarFits.from_catalog(catalog, stamps) if is_fitted else None
+    fit = fit_stars(stamps, psf.at(catalog.chip, catalog.xy), start)
     good = fit.good & (fit.tolerant_chi2 < POOR_CHI2)
     inflation = np.sqrt(np.maximum(fit.chi2, 1))[:, None]
     both = good[:, None]

@@ -47,7 +47,7 @@ _UNEVEN = 3.0  # departures of an exposure's own surface, in units of the error 
 # Fall of chi squared for a parameter of it, 1 by chance: 3 to 18 where the focus changes by 0.03
 # waves from one to the next, up to 1.3 where it does not (stress.py, simulate.py).
 _SIGNIFICANT_FALL = 2.0
-_STEADY_ERROR = 0.003  # of a surface from which exposures depart too little to matter
+STEADY_ERROR = 0.003  # of a surface from which exposures depart too little to matter
 _SINGLE = 1e-3  # variance of each coefficient by itself, of all: the equations have a solution
 # How far the surface is believed, round by round, relative to its value: the first guess is a
 # Gaussian, the last surface is that of the stars.
@@ -235,7 +235,7 @@ def measure_psf_again(stamps: Stamps, first: EffectivePSF) -> EffectivePSF:
     stamps = stamps[stamps.brightest(_MOST_CANDIDATES)]
     psf = first.resampled(first.spacing)  # with its centre at that of the prior
     fits = fit_stars(stamps, psf)
-    stars = _stars(stamps, fits, first.fwhm)[:_MOST_STARS]
+    stars = stars_among(stamps, fits, first.fwhm)[:_MOST_STARS]
     if not stars.size:
         return first
     prior = EffectivePSF.gaussian(first.fwhm, first.half, first.spacing)
@@ -269,11 +269,11 @@ def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) 
     fits = None
     for _ in range(_DITHERED_ROUNDS):
         fits = fit_stars(stamps, psf, fits)
-        stars = _stars(stamps, fits, psf.fwhm)[:_MOST_DITHERED]
+        stars = stars_among(stamps, fits, psf.fwhm)[:_MOST_DITHERED]
         if np.unique(dithers.star[stars]).size < _FEWEST_STARS:
             return first
         used, its = stamps[stars], fits[stars]
-        psf = dataclasses.replace(psf, error=_model_error(used, its, psf))
+        psf = dataclasses.replace(psf, error=model_error(used, its, psf))
         shared, scatter = dithers[stars].shared(its)
         equations = Equations.of(prior, psf, used, shared)
         equations = equations.without_flux_and_sky().without_scatter(scatter)
@@ -306,13 +306,13 @@ def measure_psf_of_each(
     dict of int to EffectivePSF
         By exposure: those whose stars say so significantly.
     """
-    if psf.error < _STEADY_ERROR:
+    if psf.error < STEADY_ERROR:
         return {}
     stamps = stamps.cropped(psf.half)
     rows = stamps.brightest(_MOST_CANDIDATES_DITHERED)
     stamps, exposure = stamps[rows], exposure[rows]
     fits = fit_stars(stamps, psf)
-    stars = _stars(stamps, fits, psf.fwhm)[:_MOST_DITHERED]
+    stars = stars_among(stamps, fits, psf.fwhm)[:_MOST_DITHERED]
     stiffness = _departure(psf) * (_DEPARTURE / (_UNEVEN * psf.error)) ** 2
     found = {}
     for number in np.unique(exposure[stars]):
@@ -321,7 +321,7 @@ def measure_psf_of_each(
         equations = Equations.of(psf, psf, used, its).without_own()
         if _fall_of_chi2(equations, stiffness) > _SIGNIFICANT_FALL:
             better = _solved(psf, psf, equations, stiffness)
-            error = _model_error(used, fit_stars(used, better, its), better)
+            error = model_error(used, fit_stars(used, better, its), better)
             found[int(number)] = dataclasses.replace(better, error=error).centred()
     if found:
         _log.info(
@@ -362,7 +362,7 @@ def _measured(stamps, conv_width):
     for model_error in _MODEL_ERRORS:
         psf = dataclasses.replace(psf, error=model_error)
         fits = fit_stars(stamps, psf, fits)
-        stars = _stars(stamps, fits, conv_width / _KERNEL_FWHM)[:_MOST_STARS]
+        stars = stars_among(stamps, fits, conv_width / _KERNEL_FWHM)[:_MOST_STARS]
         if not stars.size:
             _log.info("no star tells the point-spread function: a Gaussian takes its place")
             break
@@ -385,7 +385,7 @@ def _first_guess(stamps, conv_width):
     return trials[int(np.argmax(scores))]
 
 
-def _stars(stamps, fits, fwhm):
+def stars_among(stamps: Stamps, fits: StarFits, fwhm: float) -> np.ndarray:
     """Return the indices of the fits that are those of stars, the brightest first."""
     photons = np.clip(fits.flux, 0, None) / stamps.gain
     noise = np.sqrt(photons + (_KERNEL_FWHM * fwhm * stamps.noise) ** 2)
@@ -393,7 +393,7 @@ def _stars(stamps, fits, fwhm):
     return stars[np.argsort(-fits.flux[stars], kind="stable")]
 
 
-def _model_error(stamps, fits, psf):
+def model_error(stamps: Stamps, fits: StarFits, psf: EffectivePSF) -> float:
     """Return by how much stars depart from the surface, as a fraction of its value.
 
     It is what photons and sky do not explain, the median of the stars for which it is best known.
@@ -420,7 +420,7 @@ def _bending(prior):
 
     The last term keeps the surface where no star reaches: bending alone says nothing of it.
     """
-    m = len(prior.coefficients)
+    m = prior.n_splines
     second = np.diff(np.eye(m), 2, axis=0)
     bend = second.T @ second
     whole = np.kron(bend, np.eye(m)) + np.kron(np.eye(m), bend) + 1e-3 * np.eye(m * m)
@@ -432,10 +432,33 @@ def _departure(prior):
 
     Departures are a Gaussian process: they grow with the light, and are alike nearby.
     """
-    m = len(prior.coefficients)
-    place = np.arange(m) * prior.spacing / prior.fwhm
-    alike = np.exp(-((place[:, None] - place) ** 2) / (2 * _ALIKE**2)) + _SINGLE * np.eye(m)
-    precision = np.linalg.inv(alike)
-    light = np.abs(prior.coefficients).ravel()
-    size = _DEPARTURE * light + _LEAST_DEPARTURE * light.max()
+    precision = np.linalg.inv(_alike(prior))
+    size = _size_of_departure(prior).ravel()
     return np.kron(precision, precision) / np.outer(size, size)
+
+
+def modes_of_departure(psf: EffectivePSF, number: int) -> np.ndarray:
+    """Return the modes (number, m, m) of coefficients in which surfaces depart most from a PSF.
+
+    They are those of the prior of an exposure's own surface: of amounts with unit variance.
+    """
+    variance, shapes = np.linalg.eigh(_alike(psf))
+    product = np.multiply.outer(variance, variance)
+    largest = np.argsort(-product, axis=None, kind="stable")[:number]
+    rows, columns = np.unravel_index(largest, product.shape)
+    modes = shapes.T[rows][:, :, None] * shapes.T[columns][:, None, :]
+    amount = np.sqrt(product[rows, columns]) * _UNEVEN * psf.error / _DEPARTURE
+    return modes * amount[:, None, None] * _size_of_departure(psf)
+
+
+def _alike(prior):
+    """Return the covariance of coefficients along one axis, of unit variance."""
+    m = prior.n_splines
+    place = np.arange(m) * prior.spacing / prior.fwhm
+    return np.exp(-((place[:, None] - place) ** 2) / (2 * _ALIKE**2)) + _SINGLE * np.eye(m)
+
+
+def _size_of_departure(prior):
+    """Return the standard deviation of each coefficient."""
+    light = np.abs(prior.coefficients)
+    return _DEPARTURE * light + _LEAST_DEPARTURE * light.max()
