@@ -22,15 +22,14 @@ _COMMENTS = {
 }
 _OF_VARIATION = {
     "CHIP": "EXTVER of the chip",
-    "XMIDDLE": "x from which places count (pixel)",
-    "YMIDDLE": "y from which places count (pixel)",
-    "REACH": "unit of places (pixel)",
+    "NX": "columns of the chip",
+    "NY": "rows of the chip",
     "DX0": "added to x of the star (pixel)",
     "DY0": "added to y of the star (pixel)",
-    "DX1": "the same for a unit of place along x",
-    "DY1": "the same for a unit of place along x",
-    "DX2": "the same for a unit of place along y",
-    "DY2": "the same for a unit of place along y",
+    "DX1": "the same, towards x",
+    "DY1": "the same, towards x",
+    "DX2": "the same, towards y",
+    "DY2": "the same, towards y",
 }
 
 
@@ -38,7 +37,7 @@ def write_psfs(path: str, psfs: Mapping[str, detection.EffectivePSF]) -> None:
     """Write PSFs by the name of their optics.
 
     There is an extension for each, of B-spline coefficients, and one for each chip on which they
-    change: what is added to them in the middle, and for a unit of place along x and y.
+    change: what is added to them in the middle, and towards x and y, see `epsf.Variation`.
     """
     hdus = fits.HDUList([fits.PrimaryHDU()])
     for number, (optics, psf) in enumerate(psfs.items(), start=1):
@@ -46,7 +45,7 @@ def write_psfs(path: str, psfs: Mapping[str, detection.EffectivePSF]) -> None:
         cards = _cards(optics, _COMMENTS, values)
         hdus.append(fits.ImageHDU(psf.coefficients, cards, name="EPSF", ver=number))
         for part in psf.variation:
-            values = (part.chip, *part.middle, part.reach, *part.centre.ravel())
+            values = (part.chip, *part.shape[::-1], *part.centre.ravel())
             cards = _cards(optics, _OF_VARIATION, values)
             hdus.append(fits.ImageHDU(part.coefficients, cards, name="EPSFVAR", ver=len(hdus)))
     buffer = io.BytesIO()
@@ -100,12 +99,11 @@ def _with_variation(psf, hdu):
     """Return a PSF that changes over a chip as an extension says."""
     from imagereg.detection.psf import epsf  # which loads scipy
 
-    chip, x, y, reach, *centre = (hdu.header[keyword] for keyword in _OF_VARIATION)
+    chip, nx, ny, *centre = (hdu.header[keyword] for keyword in _OF_VARIATION)
     coefficients = np.array(hdu.data, float)
-    numbers = np.array([chip, x, y, reach, *centre], float)
+    numbers = np.array([chip, nx, ny, *centre], float)
     is_known = np.isfinite(coefficients).all() and np.isfinite(numbers).all()
-    if coefficients.shape != (3, *psf.coefficients.shape) or not (is_known and reach > 0):
+    if coefficients.shape != (3, *psf.coefficients.shape) or not (is_known and min(nx, ny) > 0):
         raise ValueError(f"extension EPSFVAR,{hdu.ver} is no change of a surface of B-splines")
-    change = epsf.Variation(int(chip), (float(x), float(y)), float(reach), coefficients,
-                            numbers[4:].reshape(3, 2))
+    change = epsf.Variation(int(chip), (int(ny), int(nx)), coefficients, numbers[3:].reshape(3, 2))
     return psf.varying(change)

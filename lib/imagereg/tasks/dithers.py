@@ -132,9 +132,16 @@ def _dithered_psfs(pairs):
     own = epsf_measure.measure_psf_of_each(stamps, exposure[rows], psf)
     psfs = [psf, *(own.get(number, psf) for number in range(len(pairs)))]
     chip = np.concatenate([part.chip for part in stars])[rows]
-    sample = epsf_variation.Sample(stamps, chip, dithers.star, exposure[rows] + 1)
-    psf, *psfs = epsf_variation.measure_variation(sample, psfs)
+    sample = epsf_variation.Sample(stamps, chip, dithers.star, exposure[rows] + 1,
+                                   _shapes(first.exposure))
+    are_alike = [_shapes(each.exposure) == sample.shapes for each, _ in pairs]
+    psf, *psfs = epsf_variation.measure_variation(sample[np.array(are_alike)[exposure[rows]]], psfs)
     return psf, psfs
+
+
+def _shapes(exposure):
+    """Return rows and columns of the chips of an exposure, by EXTVER."""
+    return {chip.extver: chip.shape for chip in exposure.chips}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -206,6 +213,7 @@ def _refined(pair):
     sources = measured.exposure.sources
     # Most of what the first surface did not fit are cosmic rays.
     rows = np.flatnonzero((sources.flags & Flag.POOR_FIT) == 0)
+    psf = psf.on(_shapes(measured.exposure))
     refined = refine_positions(sources[rows], measured.stamps[rows], psf, is_fitted=True)
     columns = {}
     for name in ("xy", "xy_error", "flux", "flux_error", "flags"):

@@ -382,7 +382,8 @@ def _refined(detection, psf_of):
     """Return the sources of a detection, with positions from the PSF of its optics."""
     if detection.stamps is None:
         return detection.sources
-    surface = psf_of[detection.metadata.optics]
+    shapes = {chip.extver: chip.shape for chip in detection.chips}
+    surface = psf_of[detection.metadata.optics].on(shapes)
     return measuring.refine_positions(detection.sources, detection.stamps, surface)
 
 

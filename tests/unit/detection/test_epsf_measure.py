@@ -186,7 +186,9 @@ def varying(field, psf, chip=None):
     """Return a PSF with its variation over the chips."""
     dithers = field.dithers
     chip = np.ones(len(field.stamps), int) if chip is None else chip
-    return measure_variation(Sample(field.stamps, chip, dithers.star, dithers.frame), [psf] * EXPOSURES)[0]
+    shapes = dict.fromkeys(np.unique(chip).tolist(), (200, 200))
+    sample = Sample(field.stamps, chip, dithers.star, dithers.frame, shapes)
+    return measure_variation(sample, [psf] * EXPOSURES)[0]
 
 
 def width_at(psf, chip, x):
@@ -204,6 +206,8 @@ def test_stars_that_widen_across_a_chip_have_their_own_psfs():
     assert [each.chip for each in better.variation] == [1] and better.error < 0.7 * common.error
     assert field.errors(better).std() < 0.9 * field.errors(common).std()
     assert width_at(better, 1, 200) / width_at(better, 1, 0) == pytest.approx(1.2, abs=0.05)
+    assert better.on({1: (200, 200)}).variation == better.variation
+    assert better.on({1: (100, 200)}).variation == ()  # a subarray
 
 
 def test_each_chip_has_its_own_psf():

@@ -8,6 +8,7 @@ stars.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import sparse
@@ -24,10 +25,8 @@ class Variation:
     ----------
     chip : int
         Its EXTVER.
-    middle : (float, float)
-        FITS pixel x, y from which places count.
-    reach : float
-        Unit of places, pixels.
+    shape : (int, int)
+        Its rows and columns. Places count from the middle, in halves of the longer side.
     coefficients : (3, m, m) ndarray
         What is added to those of the surface in the middle, and for a unit along x and y.
     centre : (3, 2) ndarray
@@ -35,22 +34,19 @@ class Variation:
     """
 
     chip: int
-    middle: tuple[float, float]
-    reach: float
+    shape: tuple[int, int]
     coefficients: np.ndarray
     centre: np.ndarray
 
-    @classmethod
-    def over(cls, chip: int, xy: np.ndarray) -> Variation:
-        """Return what counts places from the middle of FITS pixels (N, 2), without any change."""
-        low, high = xy.min(axis=0), xy.max(axis=0)
-        x, y = (low + high) / 2
-        reach = max(float((high - low).max()) / 2, 1.0)
-        return cls(chip, (float(x), float(y)), reach, np.empty((3, 0, 0)), np.zeros((3, 2)))
-
     def terms(self, xy: np.ndarray) -> np.ndarray:
         """Return by how much (N, 3) each part is added at FITS pixels (N, 2)."""
-        return np.insert((xy - np.array(self.middle)) / self.reach, 0, 1, axis=1)
+        return terms_of_place(xy, self.shape)
+
+
+def terms_of_place(xy: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return 1 and the place (N, 3) of FITS pixels (N, 2) on a chip, see `Variation`."""
+    middle = (np.array(shape[::-1]) + 1) / 2
+    return np.insert((xy - middle) / (max(shape) / 2), 0, 1, axis=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,6 +127,11 @@ class EffectivePSF:
     def varying(self, *changes: Variation) -> EffectivePSF:
         """Return the PSF that changes over other chips too."""
         return dataclasses.replace(self, variation=(*self.variation, *changes))
+
+    def on(self, shapes: Mapping[int, tuple[int, int]]) -> EffectivePSF:
+        """Return the PSF for chips of these shapes by EXTVER: another shape is another place."""
+        known = tuple(each for each in self.variation if shapes.get(each.chip) == each.shape)
+        return dataclasses.replace(self, variation=known)
 
     def at(self, chip: np.ndarray, xy: np.ndarray) -> EffectivePSF | LocalPSFs:
         """Return the PSF of stars on chips (N,) at FITS pixels (N, 2)."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from imagereg.detection.psf import epsf_measure
-from imagereg.detection.psf.epsf import EffectivePSF, Variation
+from imagereg.detection.psf.epsf import EffectivePSF, Variation, terms_of_place
 from imagereg.detection.psf.epsf_fit import Linearised, StarFits, fit_stars
 from imagereg.detection.psf.stamps import Stamps
 
@@ -38,16 +38,20 @@ class Sample:
         The boxes.
     chip, star, exposure : (N,) ndarray of int
         EXTVER of the chip, number of the star, and number of the exposure, of each.
+    shapes : dict of int to (int, int)
+        Rows and columns of the chips by EXTVER.
     """
 
     stamps: Stamps
     chip: np.ndarray
     star: np.ndarray
     exposure: np.ndarray
+    shapes: Mapping[int, tuple[int, int]]
 
     def __getitem__(self, rows: np.ndarray) -> Sample:
         """Return the boxes picked by an index array or a mask."""
-        return Sample(self.stamps[rows], self.chip[rows], self.star[rows], self.exposure[rows])
+        names = ("stamps", "chip", "star", "exposure")
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     @property
     def by_exposure(self) -> list[tuple[int, np.ndarray]]:
@@ -79,13 +83,12 @@ def measure_variation(sample: Sample, psfs: Sequence[EffectivePSF]) -> list[Effe
     common = first
     for chip in np.unique(sample.chip):
         own = np.flatnonzero(sample.chip == chip)
-        xy = sample.stamps.centre[own]
-        frame = Variation.over(int(chip), xy)
-        fold = sample.star[own] % _N_FOLDS
-        amounts = _amounts(frame.terms(xy), normal[own], right[own], fold)
+        shape = sample.shapes[int(chip)]
+        terms = terms_of_place(sample.stamps.centre[own], shape)
+        amounts = _amounts(terms, normal[own], right[own], sample.star[own] % _N_FOLDS)
         if amounts is not None:
-            change = np.tensordot(amounts, modes, axes=1)
-            common = common.varying(_with_change(frame, change, first))
+            change, centre = _change(np.tensordot(amounts, modes, axes=1), first)
+            common = common.varying(Variation(int(chip), shape, change, centre))
     if not common.variation:
         return list(psfs)
     varying = [dataclasses.replace(psf, variation=common.variation) for psf in psfs]
@@ -170,8 +173,8 @@ def _solved(normal, right):
     return np.linalg.solve(normal + np.eye(len(right)), right)
 
 
-def _with_change(frame, change, psf):
-    """Return a variation with changes (3, m, m) of coefficients, and the centres that follow."""
+def _change(change, psf):
+    """Return changes (3, m, m) of coefficients that keep the flux, and centres that follow."""
     whole = np.arange(-psf.half, psf.half + 1.0)[None]
     totals = [dataclasses.replace(psf, coefficients=part)(whole, whole)[0].sum() for part in change]
     change = change - np.array(totals)[:, None, None] * psf.coefficients
@@ -180,7 +183,7 @@ def _with_change(frame, change, psf):
     centres = [dataclasses.replace(psf, coefficients=surface).centred().centre
                for surface in surfaces]
     centre = np.linalg.lstsq(places, np.array(centres) - psf.centre, rcond=None)[0]
-    return dataclasses.replace(frame, coefficients=change, centre=centre)
+    return change, centre
 
 
 def _error(sample, fits, psfs):
