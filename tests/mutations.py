@@ -542,6 +542,11 @@ MUTATIONS = (
         "radius = 0.7 * self.fwhm",
         "unit/detection/test_epsf.py::test_lopsided_stars"),
     Mutation(
+        "sky without a bound", "detection/psf/epsf_fit.py",
+        "is_low = part.sky + step[:, 3] < own.level",
+        "is_low = part.sky < -np.inf",
+        "unit/detection/test_epsf_measure.py"),
+    Mutation(
         "terms of a PSF not judged by other stars", "detection/psf/epsf_variation.py",
         "found = _solved(*_summed(own[others], normal[others], right[others]))",
         "found = _solved(*_summed(own, normal, right))",

@@ -8,6 +8,7 @@ import pytest
 from scipy.special import erf
 
 from imagereg.catalogs import SourceCatalog
+from imagereg.detection.psf.epsf import EffectivePSF
 from imagereg.detection.psf.epsf_fit import fit_stars, refine_positions
 from imagereg.detection.psf.epsf_measure import (
     Dithers,
@@ -226,3 +227,21 @@ def test_a_steady_psf_has_no_variation(seed):
     common = measure_dithered_psf(field.stamps, field.dithers, field.first_psf)
     doubtful = dataclasses.replace(common, error=0.01)  # as if there were something to explain
     assert varying(field, doubtful).variation == ()
+
+
+def test_a_wide_psf_does_not_fit_by_a_low_sky():
+    stamps = visit().stamps.cropped(2)
+    wide = dataclasses.replace(EffectivePSF.gaussian(2.5 * FWHM, 2), error=0.02)
+    free = fit_stars(stamps, wide)
+    bounded = fit_stars(stamps, wide, bounds_sky=True)
+    assert np.mean(free.sky < stamps.level - stamps.noise) > 0.9
+    assert (bounded.sky >= stamps.level - 1e-9).all()
+    assert np.median(bounded.chi2) > 2 * np.median(free.chi2)
+    assert bounded.good.all() and (bounded.error < 1).all()
+
+
+def test_a_bound_of_the_sky_leaves_good_fits_alone():
+    stamps = visit().stamps
+    raised = dataclasses.replace(stamps, level=stamps.level - 5 * stamps.noise)
+    expected, found = (fit_stars(raised, visit().first_psf, bounds_sky=bounds) for bounds in (False, True))
+    np.testing.assert_array_equal(found.offset, expected.offset)

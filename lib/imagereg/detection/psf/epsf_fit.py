@@ -109,6 +109,18 @@ class Linearised:
         size = int(np.prod(stamps.pixels.shape[1:]))  # -1 has no meaning where n is 0
         return cls(slopes.reshape(n, 4, size), weight.reshape(n, size), residual.reshape(n, size))
 
+    def with_known_sky(self, rows: np.ndarray) -> Linearised:
+        """Return the same where the sky of some stars does not change."""
+        slopes = self.slopes.copy()
+        slopes[rows, 3] = 0
+        return dataclasses.replace(self, slopes=slopes)
+
+    @property
+    def solved(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Normal matrices, right-hand sides, and the steps (N, 4) that solve them."""
+        normal, right = self.normal, self.right
+        return normal, right, np.linalg.solve(normal, right[..., None])[..., 0]
+
     @property
     def normal(self) -> np.ndarray:
         """(N, 4, 4) normal matrices of x, y, flux and sky."""
@@ -151,8 +163,9 @@ def _variance(light, stamps, psf):
 
 
 def fit_stars(
-    stamps: Stamps, psf: EffectivePSF | LocalPSFs, start: StarFits | None = None
-) -> StarFits:
+    stamps: Stamps, psf: EffectivePSF | LocalPSFs, start: StarFits | None = None, *,
+    bounds_sky: bool = False,
+) -> StarFits:  # fmt: skip
     """Fit x, y, flux and local sky of every stamp by Gauss-Newton steps.
 
     Parameters
@@ -163,13 +176,16 @@ def fit_stars(
         What is fitted to them.
     start : StarFits, optional
         Fits of another PSF, from which those that are good begin: that takes half the steps.
+    bounds_sky : bool
+        Let no sky be lower than its level around the star, to which the wings of the star only add:
+        a PSF that is too wide fits with a sky that is too low.
     """
     if start is None:
         start = _not_fitted(stamps)
     parts = []
     for first in range(0, max(len(stamps), 1), _CHUNK):
         rows = slice(first, first + _CHUNK)
-        parts.append(_fit_chunk(stamps[rows], psf[rows], start[rows]))
+        parts.append(_fit_chunk(stamps[rows], psf[rows], start[rows], bounds_sky))
     return StarFits.concat(parts)
 
 
@@ -189,7 +205,7 @@ def _not_fitted(stamps):
     )
 
 
-def _fit_chunk(stamps, psf, start):
+def _fit_chunk(stamps, psf, start, bounds_sky):
     """Fit stamps all at once.
 
     Errors and chi squared are those of the last place but one, which is as good as the last: a
@@ -207,9 +223,13 @@ def _fit_chunk(stamps, psf, start):
         own = stamps[moving]
         surface = psf[moving]
         near = Linearised.of(part, own, surface)
-        normal[moving] = equations = near.normal
-        right = near.right
-        step = np.linalg.solve(equations, right[..., None])[..., 0]
+        equations, right, step = near.solved
+        if bounds_sky:
+            is_low = part.sky + step[:, 3] < own.level
+            near = near.with_known_sky(is_low)
+            equations, right, step = near.solved
+            step[is_low, 3] = (own.level - part.sky)[is_low]
+        normal[moving] = equations
         shift = np.clip(step[:, :2], -_LONGEST_STEP, _LONGEST_STEP)
         offset[moving] = np.clip(part.offset + shift, -REACH, REACH)
         flux[moving] = part.flux + step[:, 2]

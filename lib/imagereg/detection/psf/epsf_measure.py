@@ -374,12 +374,17 @@ def _measured(stamps, conv_width):
 
 
 def _first_guess(stamps, conv_width):
-    """Return the Gaussian, of several widths, that fits most of the brightest sources."""
+    """Return the Gaussian, of several widths, that fits most of the brightest sources.
+
+    The box is too small to tell a star that is too wide from a sky that is too low: positions of
+    real stars repeat to 0.010 pixel where the sky has a bound, and else to 0.020 and 0.032
+    (tests/bench/repeats.py).
+    """
     stamps = stamps[:_FIRST_GUESS_STARS]
     spacing = _spacing(conv_width)
     widths = np.maximum(_TRIAL_WIDTHS * conv_width, _LEAST_WIDTH)
     trials = [EffectivePSF.gaussian(fwhm, stamps.half, spacing) for fwhm in widths]
-    fits = [fit_stars(stamps, dataclasses.replace(trial, error=_MODEL_ERRORS[0]))
+    fits = [fit_stars(stamps, dataclasses.replace(trial, error=_MODEL_ERRORS[0]), bounds_sky=True)
             for trial in trials]
     scores = [(fit.good / (1 + fit.chi2**2)).sum() for fit in fits]
     return trials[int(np.argmax(scores))]
