@@ -45,7 +45,7 @@ def sky(kind, seed, *, is_true):
         xy += random.normal(0, _ERROR, xy.shape)
         fluxes = np.concatenate([flux, random.exponential(1000, len(clutter)) + 50])
         sources = SourceCatalog(xy, xy_error=np.full(xy.shape, _ERROR), flux=fluxes)
-        exposures.append(Exposure.measured(name, [_chip(SIZE / 2 + moved)], sources))
+        exposures.append(Exposure.measured(name, [detector(SIZE / 2 + moved)], sources))
     return Sky(kind.__name__, tuple(exposures), n_shared, shift)
 
 
@@ -59,7 +59,7 @@ def is_right(made, alignment):
     return bool(np.hypot(*(image - ref).T).max() < 0.5)
 
 
-def _chip(crpix):
+def detector(crpix):
     """Return an undistorted chip of 0.05 arcsec."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], (150.0, 2.0), crpix

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from planes import EASY, PLANE, assert_failed, exposure_at, noise, pair, rules_with, stars, verdicts
-from skies import KINDS, is_right, sky
+from skies import KINDS, SIZE, detector, is_right, sky
 
+from imagereg.alignment import Exposure
 from imagereg.alignment.sequence import Status
+from imagereg.catalogs import SourceCatalog
 from imagereg.wcs.plane import TangentPlane
 
 
@@ -40,7 +42,7 @@ def test_lists_that_look_alike_are_not_aligned(kind):
 @pytest.mark.parametrize("name, seed", [("spikes", 0), ("spikes", 15), ("ghosts", 13), ("bad_columns", 34),
                                         ("bad_columns", 0), ("bad_columns", 12680), ("spikes", 13201),
                                         ("spikes", 16076), ("halos", 13256), ("jittered_grids", 13260),
-                                        ("jittered_grids", 13558)])
+                                        ("jittered_grids", 13558), ("mirrored", 19214)])
 def test_defects_and_artifacts_are_not_aligned_by_patterns_either(name, seed):
     kind = next(kind for kind in KINDS if kind.__name__ == name)
     made = sky(kind, seed, is_true=False)
@@ -77,3 +79,19 @@ def test_stars_among_what_clutters_the_lists_are_aligned():
     result = verdicts(made.exposures, plane, rules_with(minobj=6, matching="tolerance"))[1]
     assert result.status is Status.ALIGNED
     assert is_right(made, result)
+
+
+def test_what_exposures_show_together_is_not_aligned_by_hot_pixels():
+    # The stars of the last two are not in the first; the hot pixels are, though the telescope moved.
+    random = np.random.default_rng(3)
+    hot = random.uniform(20, SIZE - 20, (120, 2))
+    shown = random.uniform(200, SIZE - 200, (80, 2))
+    exposures = []
+    for name, moved, own in (("a", (0, 0), stars(80, 3)), ("b", (27, 3), shown), ("c", (-31, 12), shown)):
+        xy = np.concatenate([own + moved, hot])
+        xy += random.normal(0, 0.02, xy.shape)
+        sources = SourceCatalog(xy, xy_error=np.full(xy.shape, 0.02), flux=random.exponential(1000, len(xy)) + 50)
+        exposures.append(Exposure.measured(name, [detector(SIZE / 2 + np.array(moved))], sources))
+    plane = TangentPlane.around(exposures[0].outlines)
+    for result in verdicts(exposures, plane, rules_with(enforce_user_order=True))[1:]:
+        assert_failed(result)

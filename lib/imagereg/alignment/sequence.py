@@ -157,14 +157,16 @@ class _Aligner:
 
     def align_group(self, queue, group, reference):
         """Align a group by the stars that its exposures show together; as `align`."""
-        rules = dataclasses.replace(self.rules, onlybetter=False)
         sources = group.stars.sources
         metadata = group.alignments[0].exposure.metadata
         names = ", ".join(alignment.name for alignment in group.alignments)
         # Cosmic rays are in one exposure alone; but stars may be too, where there are few.
         for rows in (np.flatnonzero(group.stars.n_detections), np.arange(len(sources))):
             merged = Exposure(names, "", metadata, (), sources[rows])
-            found, = _align_together([merged], reference, self.plane, rules)
+            found, = _align_together([merged], reference, self.plane, self.rules)
+            if found.status is Status.UNCHANGED:  # for the first of the group, not for all
+                rules = dataclasses.replace(self.rules, onlybetter=False)
+                found, = _align_together([merged], reference, self.plane, rules)
             if found.changes:
                 verdicts = [_followed(_within_group(alignment, found, self.rules))
                             for alignment in group.alignments]

@@ -327,7 +327,9 @@ class _Search:
         """Fit from a candidate on; an AlignmentError where it is not to be believed."""
         fitted = self._settled(candidate, self.rules.tolerance)
         if np.isfinite(candidate.chance_probability):  # of a pattern, by all that was tried for it
-            fitted = dataclasses.replace(fitted, log10_chance=log10(candidate.chance_probability))
+            kept = min(len(fitted) / len(candidate), 1.0)
+            log10_chance = log10(candidate.chance_probability) * kept
+            fitted = dataclasses.replace(fitted, log10_chance=log10_chance)
         else:
             fitted = self._with_odds(fitted, candidate, self.rules.tolerance)
             fitted = self._finer(fitted, candidate)
