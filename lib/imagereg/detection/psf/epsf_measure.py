@@ -443,7 +443,7 @@ def _departure(prior):
 
 
 def modes_of_departure(psf: EffectivePSF, number: int) -> np.ndarray:
-    """Return the modes (number, m, m) of coefficients in which surfaces depart most from a PSF.
+    """Return the smoothest modes (number, m, m) in which surfaces depart from a PSF.
 
     They are those of the prior of an exposure's own surface: of amounts with unit variance.
     """

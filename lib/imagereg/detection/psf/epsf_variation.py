@@ -3,7 +3,7 @@
 A departure from the common surface is a sum of a few smooth modes, those of the prior that
 `epsf_measure` has for it, and their amounts are linear in the place on the chip. So each star gives
 small normal equations, with its position, flux and sky eliminated, which can be summed for any
-terms and any stars: some of these show what is worth of the terms that the others ask for.
+terms and any stars, so that some stars can judge what the others ask for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from imagereg.detection.psf.stamps import Stamps
 
 _log = logging.getLogger(__name__)
 
-_N_MODES = 48
+_N_MODES = 48  # smoothest ones; 36 of largest variance do not follow a star that widens by a fifth
 _MOST_STARS = 1000  # brightest stamps that are used: bounds time and memory
 _N_FOLDS = 4  # of the stars, each of which judges what the others say
 _CHUNK = 100  # stars whose modes are in work at one time
