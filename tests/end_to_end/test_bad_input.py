@@ -140,7 +140,7 @@ BAD = {
     flatten: "0 sources found",
     flag_all: "0 sources found",
     keep_one_star: "1 sources found",
-    other_sky: "matches, as unrelated sources would give",
+    other_sky: "matches within tolerance=1 pixel, 4 are needed",
     three_axes: "is a cube: it has 3 axes, expected 2",
 }
 
