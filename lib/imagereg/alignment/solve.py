@@ -327,6 +327,7 @@ class _Search:
         """Fit from a candidate on; an AlignmentError where it is not to be believed."""
         fitted = self._settled(candidate, self.rules.tolerance)
         if np.isfinite(candidate.chance_probability):  # of a pattern, by all that was tried for it
+            # A fit that can't mirror keeps hardly any pair of the pattern of a mirrored field.
             kept = min(len(fitted) / len(candidate), 1.0)
             log10_chance = log10(candidate.chance_probability) * kept
             fitted = dataclasses.replace(fitted, log10_chance=log10_chance)

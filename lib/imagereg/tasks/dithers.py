@@ -13,7 +13,7 @@ from imagereg.alignment import Alignment, Exposure
 from imagereg.catalogs import Flag
 from imagereg.detection import Stamps, refine_positions
 from imagereg.detection.psf import epsf_measure, epsf_variation
-from imagereg.tasks.exposures import Measured, cores_for_stars
+from imagereg.tasks.exposures import Measured, chip_shapes, cores_for_stars
 from imagereg.tasks.parallel import mapped
 from imagereg.wcs import Status, pixel_to_sky
 
@@ -133,15 +133,10 @@ def _dithered_psfs(pairs):
     psfs = [psf, *(own.get(number, psf) for number in range(len(pairs)))]
     chip = np.concatenate([part.chip for part in stars])[rows]
     sample = epsf_variation.Sample(stamps, chip, dithers.star, exposure[rows] + 1,
-                                   _shapes(first.exposure))
-    are_alike = [_shapes(each.exposure) == sample.shapes for each, _ in pairs]
+                                   chip_shapes(first.exposure.chips))
+    are_alike = [chip_shapes(each.exposure.chips) == sample.shapes for each, _ in pairs]
     psf, *psfs = epsf_variation.measure_variation(sample[np.array(are_alike)[exposure[rows]]], psfs)
     return psf, psfs
-
-
-def _shapes(exposure):
-    """Return rows and columns of the chips of an exposure, by EXTVER."""
-    return {chip.extver: chip.shape for chip in exposure.chips}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -213,7 +208,7 @@ def _refined(pair):
     sources = measured.exposure.sources
     # Most of what the first surface did not fit are cosmic rays.
     rows = np.flatnonzero((sources.flags & Flag.POOR_FIT) == 0)
-    psf = psf.on(_shapes(measured.exposure))
+    psf = psf.on(chip_shapes(measured.exposure.chips))
     refined = refine_positions(sources[rows], measured.stamps[rows], psf, is_fitted=True)
     columns = {}
     for name in ("xy", "xy_error", "flux", "flux_error", "flags"):

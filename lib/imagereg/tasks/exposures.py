@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -347,6 +347,11 @@ def _with_sources(detection, parts):
                                stamps=Stamps.concat(stamps) if stamps else None)
 
 
+def chip_shapes(chips: Iterable[Chip]) -> dict[int, tuple[int, int]]:
+    """Return the rows and columns of chips by EXTVER."""
+    return {chip.extver: chip.shape for chip in chips}
+
+
 def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | None) -> int | None:
     """Return how many cores to use for fitting the PSF to all stars of exposures."""
     n_stars = sum(len(each.stamps) for each in measured if each.stamps is not None)
@@ -382,8 +387,7 @@ def _refined(detection, psf_of):
     """Return the sources of a detection, with positions from the PSF of its optics."""
     if detection.stamps is None:
         return detection.sources
-    shapes = {chip.extver: chip.shape for chip in detection.chips}
-    surface = psf_of[detection.metadata.optics].on(shapes)
+    surface = psf_of[detection.metadata.optics].on(chip_shapes(detection.chips))
     return measuring.refine_positions(detection.sources, detection.stamps, surface)
 
 

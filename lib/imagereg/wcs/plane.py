@@ -322,7 +322,11 @@ def deprojected(wcs: WCS, crval: np.ndarray, world: np.ndarray) -> np.ndarray:
 def projected(wcs: WCS, crval: np.ndarray, sky: np.ndarray) -> np.ndarray:
     """Return projection-plane coordinates (N, 2), degrees, about `crval`, as `wcs` projects.
 
-    Raises DegenerateFit where `crval` or a position is none, or has none on that plane.
+    Raises
+    ------
+    DegenerateFit
+        `crval` can't be the reference point, or one of the positions `sky` (N, 2), degrees, does
+        not lie on that plane.
     """
     from astropy.wcs import InvalidTransformError
 

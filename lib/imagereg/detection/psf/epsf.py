@@ -38,13 +38,9 @@ class Variation:
     coefficients: np.ndarray
     centre: np.ndarray
 
-    def terms(self, xy: np.ndarray) -> np.ndarray:
-        """Return by how much (N, 3) each part is added at FITS pixels (N, 2)."""
-        return terms_of_place(xy, self.shape)
-
 
 def terms_of_place(xy: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return 1 and the place (N, 3) of FITS pixels (N, 2) on a chip, see `Variation`."""
+    """Return by how much (N, 3) each part of a `Variation` is added at FITS pixels (N, 2)."""
     middle = (np.array(shape[::-1]) + 1) / 2
     return np.insert((xy - middle) / (max(shape) / 2), 0, 1, axis=1)
 
@@ -74,7 +70,7 @@ class LocalPSFs:
         centre = np.tile(self.psf.centre, (len(xy), 1))
         for variation in self.psf.variation:
             own = chip == variation.chip
-            terms = variation.terms(xy[own])
+            terms = terms_of_place(xy[own], variation.shape)
             coefficients[own] += np.tensordot(terms, variation.coefficients, axes=1)
             centre[own] += terms @ variation.centre
         return dataclasses.replace(self.psf, coefficients=coefficients, variation=(),
@@ -124,9 +120,9 @@ class EffectivePSF:
         line = np.linalg.lstsq(blank.basis(x)[0], profile, rcond=None)[0]
         return cls(np.outer(line, line), spacing, half)
 
-    def varying(self, *changes: Variation) -> EffectivePSF:
-        """Return the PSF that changes over other chips too."""
-        return dataclasses.replace(self, variation=(*self.variation, *changes))
+    def varying(self, change: Variation) -> EffectivePSF:
+        """Return the PSF that changes over another chip too."""
+        return dataclasses.replace(self, variation=(*self.variation, change))
 
     def on(self, shapes: Mapping[int, tuple[int, int]]) -> EffectivePSF:
         """Return the PSF for chips of these shapes by EXTVER: another shape is another place."""

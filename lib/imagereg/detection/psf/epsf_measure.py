@@ -359,8 +359,8 @@ def _measured(stamps, conv_width):
     prior = psf = _first_guess(stamps, conv_width)
     stiffness = _bending(prior)
     fits = None
-    for model_error in _MODEL_ERRORS:
-        psf = dataclasses.replace(psf, error=model_error)
+    for error in _MODEL_ERRORS:
+        psf = dataclasses.replace(psf, error=error)
         fits = fit_stars(stamps, psf, fits)
         stars = stars_among(stamps, fits, conv_width / _KERNEL_FWHM)[:_MOST_STARS]
         if not stars.size:

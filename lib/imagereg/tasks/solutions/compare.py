@@ -16,7 +16,7 @@ from imagereg.errors import InputError
 from imagereg.files import expand_input, mef_inputs
 from imagereg.files.images import fits as files
 from imagereg.parameters import gather_parameters
-from imagereg.tasks.exposures import measure_images
+from imagereg.tasks.exposures import chip_shapes, measure_images
 from imagereg.tasks.reference import measure_reference
 from imagereg.tasks.run import rules_of
 from imagereg.wcs import alternates, headerlet, keywords
@@ -133,7 +133,7 @@ def _primary_and_alternates(hdus, path):
 
 def _headerlets(hdus, path):
     """Yield the attached headerlets."""
-    shapes = {chip.extver: chip.shape for chip in files.read_chips(hdus, path)}
+    shapes = chip_shapes(files.read_chips(hdus, path))
     for one in headerlet.attached_headerlets(hdus):
         chips = tuple(Chip(extver, wcs, shapes[extver]) for extver, wcs in one.wcss.items()
                       if extver in shapes)
