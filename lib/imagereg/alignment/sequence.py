@@ -10,21 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from imagereg.alignment.exposure import Chip, Exposure, Metadata
-from imagereg.alignment.fitting.fit import GEOMETRIES
+from imagereg.alignment.groups import Group, within_group
 from imagereg.alignment.joint import CHIP_PIXELS, CHIP_SIGMA, solve_jointly
-from imagereg.alignment.matching.match import Candidate, PointSet, pair_at
+from imagereg.alignment.matching.match import Candidate, PointSet
 from imagereg.alignment.matching.placement import description, placed, rules_once_placed
 from imagereg.alignment.order import Queue, stars
 from imagereg.alignment.significance import is_needless, log10
 from imagereg.alignment.solve import FittedCandidate, solve
 from imagereg.alignment.verdict import Alignment, Rules
 from imagereg.catalogs import Reference
-from imagereg.errors import AlignmentError, NotEnoughMatches, NotEnoughSources
+from imagereg.errors import AlignmentError, NotEnoughSources
 from imagereg.wcs import Status, TangentPlane
 
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
 
 _MOST_HEADS = 3  # exposures with which others are tried that failed; the deepest come first
+_MANY_SOURCES = 10_000  # matching them takes ten times starting a process
 _STOPPED = "stopped by the user"
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
         Called with every success; returns 'accept', 'reject' or 'stop', or the alignment with
         another fit, which is accepted.
     mapped : callable
-        As `map`, see `solve_jointly`.
+        As `map`; it may match several exposures at a time, in other processes, and solve several
+        fields, see `solve_jointly`.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def align(exposures: Sequence[Exposure], plane: TangentPlane, rules: Rules, *,
     """
     queue = Queue(exposures, plane, rules)
     anchor = reference or _first_reference(queue, queue.first(), plane, rules)
-    aligner = _Aligner(plane, rules, review)
+    aligner = _Aligner(plane, rules, review, mapped=mapped)
     reference = aligner.align_all(queue, anchor)
     for group in _groups(queue, plane, rules):
         reference = aligner.align_group(queue, group, reference)
@@ -84,25 +86,6 @@ def _first_reference(queue, number, plane, rules):
     return Reference(first.name, first.sources, visit=visit)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Group:
-    """Exposures that failed, but agree with each other.
-
-    Parameters
-    ----------
-    members : list of int
-        Their indices in the queue.
-    alignments : list of Alignment
-        Of each with the first of them.
-    stars : Reference
-        What they show together.
-    """
-
-    members: list[int]
-    alignments: list[Alignment]
-    stars: Reference
-
-
 def _groups(queue, plane, rules):
     """Yield groups of exposures that failed with the reference but can be aligned together."""
     rules = dataclasses.replace(rules, expand_refcat=True, enforce_user_order=False)
@@ -119,7 +102,7 @@ def _groups(queue, plane, rules):
                 if verdict.status is not Status.FAILED]
         members = [left[row] for row in rows]
         if len(members) > 1:
-            yield _Group(members, [part.verdicts[row] for row in rows], found)
+            yield Group(members, [part.verdicts[row] for row in rows], found)
         left = [i for i in left if i not in members and i != head]
 
 
@@ -131,14 +114,35 @@ class _Aligner:
     rules: Rules
     review: Callable[[Alignment], str | Alignment] | None
     is_trial: bool = False
+    mapped: Callable = map
 
     def align_all(self, queue, reference):
         """Align the exposures of the queue in turn; return the reference that has learned."""
+        for found in self._found_ahead(queue, reference):
+            reference = self._accepted(queue, queue.following(), found, reference)
         while members := queue.following():
             reference = self.align(queue, members, reference)
         for members in queue.failed():  # what several exposures have seen may help
             reference = self.align(queue, members, reference, confirmed=True)
         return reference
+
+    def _found_ahead(self, queue, reference):
+        """Yield the results to come, where there are many sources and none waits for another."""
+        left = [e for e, verdict in zip(queue.exposures, queue.verdicts, strict=True)
+                if verdict is None]
+        rules = self.rules
+        depends = (rules.expand_refcat or rules.group == "visit" or self.review or queue.stopped
+                   or not rules.enforce_user_order or any(e.lacks_wcs for e in left))
+        if depends or sum(len(e.sources) for e in left) < _MANY_SOURCES:
+            return
+        align = functools.partial(_aligned_apart, reference=reference, plane=self.plane,
+                                  rules=rules)
+        for verdict, exposure in zip(self.mapped(align, left), left, strict=True):
+            catalog = verdict.reference
+            if len(catalog):
+                catalog = reference.at(exposure.metadata.epoch)
+            yield [dataclasses.replace(verdict, exposure=exposure, plane=self.plane,
+                                       reference=catalog)]
 
     def align(self, queue, members, reference, *, confirmed=False):
         """Align exposures of the queue; return the reference that has learned from them.
@@ -168,7 +172,7 @@ class _Aligner:
                 rules = dataclasses.replace(self.rules, onlybetter=False)
                 found, = _align_together([merged], reference, self.plane, rules)
             if found.changes:
-                verdicts = [_followed(_within_group(alignment, found, self.rules))
+                verdicts = [_followed(within_group(alignment, found, self.rules))
                             for alignment in group.alignments]
                 return self._accepted(queue, group.members, verdicts, reference)
         return reference
@@ -190,6 +194,12 @@ class _Aligner:
                     queue.teachers.append(i)
                     reference = _taught(reference, verdict)
         return reference
+
+
+def _aligned_apart(exposure, reference, plane, rules):
+    """Return the result of an exposure, which is not sent from one process to another again."""
+    verdict, = _align_together([exposure], reference, plane, rules)
+    return dataclasses.replace(verdict, exposure=None)
 
 
 def _taught(reference, verdict):
@@ -376,45 +386,6 @@ def _followed(verdict):
     except AlignmentError as failure:
         return dataclasses.replace(verdict, status=Status.FAILED, reason=str(failure))
     return verdict
-
-
-def _within_group(alignment, found, rules):
-    """Return the alignment of an exposure whose group is aligned.
-
-    `alignment` is that with the group, `found` that of the group with the reference, of which those
-    sources that it uses are matched.
-    """
-    exposure = alignment.exposure
-    fit = found.fit
-    if alignment.changes:
-        fit = fit.after(alignment.fit)
-        richer = max(found.fit, alignment.fit, key=lambda one: GEOMETRIES.index(one.geometry))
-        fit = dataclasses.replace(fit, geometry=richer.geometry,
-                                  covariance=fit.covariance + alignment.fit.covariance)
-    rows, ref_rows = _partners(exposure, found, fit, rules.tolerance)
-    image_xy = found.plane.sky_to_plane(exposure.sources.sky[rows])
-    ref_xy = found.plane.sky_to_plane(found.reference.sky[ref_rows])
-    fit = dataclasses.replace(fit, residuals=ref_xy - fit(image_xy), used=np.ones(len(rows), bool))
-    status = Status.ALIGNED
-    if rules.onlybetter and not alignment.changes and is_needless(found.fit.p_value_unchanged):
-        status = Status.UNCHANGED
-    how = f"aligned by what {found.name} show together, which none of them does alone"
-    reason = "; ".join(filter(None, [how, found.reason]))
-    return dataclasses.replace(
-        found, exposure=exposure, status=status, reason=reason, fit=fit,
-        rows=rows, ref_rows=ref_rows, image_xy=image_xy, ref_xy=ref_xy)
-
-
-def _partners(exposure, found, fit, tolerance):
-    """Pair the sources of an exposure with those of the reference that its group uses."""
-    used = np.unique(found.ref_rows[found.fit.used])
-    image = PointSet.of(fit(found.plane.sky_to_plane(exposure.sources.sky)))
-    reference = PointSet.of(found.plane.sky_to_plane(found.reference.sky[used]))
-    try:
-        pairs = pair_at(image, reference, (0, 0), tolerance=tolerance, separation=0)
-    except NotEnoughMatches:
-        return np.empty(0, int), np.empty(0, int)
-    return pairs.image_index, used[pairs.ref_index]
 
 
 def _parity_verdict(verdict):

@@ -138,11 +138,13 @@ def _aligned(measured, task, plane, *, reference, refimage, review, meanwhile):
     from imagereg.tasks.dithers import remeasured, share_psf
 
     rules = rules_of(task, plane)
+    in_parallel = functools.partial(mapped, num_cores=task.num_cores)
     exposures = [each.exposure for each in measured]
     images = measured if refimage is None else [*measured, refimage]
     if share_psf(images):
         in_turn = dataclasses.replace(rules, solution="sequential")
-        first, _ = alignment.align(exposures, plane, in_turn, reference=reference)
+        first, _ = alignment.align(exposures, plane, in_turn, reference=reference,
+                                   mapped=in_parallel)
         if refimage is not None:
             first.append(alignment.Alignment(refimage.exposure, Status.REFERENCE, "", plane))
         images = remeasured(images, first, task.num_cores, meanwhile)
@@ -150,7 +152,6 @@ def _aligned(measured, task, plane, *, reference, refimage, review, meanwhile):
         exposures = [each.exposure for each in measured]
         if refimage is not None:
             reference = dataclasses.replace(reference, sources=images[-1].exposure.sources)
-    in_parallel = functools.partial(mapped, num_cores=task.num_cores)
     alignments, reference = alignment.align(exposures, plane, rules, reference=reference,
                                             review=review, mapped=in_parallel)
     return measured, alignments, reference

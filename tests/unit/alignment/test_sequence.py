@@ -1,6 +1,7 @@
 """Every exposure gets a verdict with its reason, and a success has the shift that a shiftfile wants."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from planes import (
     verdicts,
 )
 
+from imagereg.alignment import sequence
 from imagereg.alignment import solve as solve_module
 from imagereg.alignment.sequence import Alignment, Chip, Exposure, Metadata, Status, align
 from imagereg.catalogs.reference import Reference
@@ -395,6 +397,42 @@ def test_verdicts_are_in_order():
     results = verdicts(three(), PLANE, EASY)
     assert [result.name for result in results] == ["a_flt.fits", "2.fits", "5.fits", "8.fits"]
     np.testing.assert_allclose([result.offset[0] for result in results], [0, 2, 5, 8], atol=0.02)
+
+
+def test_many_sources_are_matched_by_other_processes_with_the_same_results(monkeypatch):
+    sent = []
+
+    def mapped(function, items):  # as other processes do: what comes back is no object of this one
+        for item in items:
+            sent.append(item.name)
+            yield pickle.loads(pickle.dumps(function(item)))
+
+    exposures = three()
+    few = dataclasses.replace(exposures[2], name="few.fits", sources=exposures[2].sources[:2])
+    bad = Exposure("bad.fits", "", Metadata(), (), SourceCatalog.empty(), "bad.fits can't be read")
+    exposures = [*exposures[:2], few, bad, exposures[3]]
+    rules = dataclasses.replace(EASY, solution="sequential")
+    expected = verdicts(exposures, PLANE, rules, mapped=mapped)
+    assert not sent  # they are too few
+    monkeypatch.setattr(sequence, "_MANY_SOURCES", 1)
+    results = verdicts(exposures, PLANE, rules, mapped=mapped)
+    assert sent == ["2.fits", "few.fits", "bad.fits", "8.fits"]
+    for result, one in zip(results, expected, strict=True):
+        assert result.exposure is one.exposure and result.plane is PLANE
+        assert result.reference is one.reference or len(one.reference) == len(result.reference) == 0
+        assert (result.status, result.reason, result.nmatches) == (one.status, one.reason, one.nmatches)
+        np.testing.assert_array_equal(result.offset, one.offset)
+        np.testing.assert_array_equal(result.rows, one.rows)
+
+
+@pytest.mark.parametrize("rules", [
+    dataclasses.replace(EASY, expand_refcat=True), dataclasses.replace(EASY, enforce_user_order=False),
+    dataclasses.replace(EASY, group="visit")])
+def test_what_depends_on_others_is_not_matched_ahead(monkeypatch, rules):
+    monkeypatch.setattr(sequence, "_MANY_SOURCES", 1)
+    rules = dataclasses.replace(rules, solution="sequential")
+    results = verdicts(three(), PLANE, rules, mapped=lambda *_: pytest.fail("matched ahead"))
+    assert [result.status for result in results[1:]] == 3 * [Status.ALIGNED]
 
 
 @pytest.mark.parametrize("answer", ["accept", "reject"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -10,12 +11,79 @@ from imagereg.detection.psf.epsf import EffectivePSF
 from imagereg.detection.psf.epsf_fit import Linearised, StarFits
 from imagereg.detection.psf.stamps import Stamps
 
-_CHUNK = 500  # stars whose pixels are in work at one time
+_CHUNK = 400  # stamps whose equations are in work at one time: they fit into a cache
+_NOTHING = 1e-150  # of no weight beside any number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Equations:
-    """Normal equations of a surface of K coefficients, and of k unknowns of each of N stars.
+    """Normal equations of the K coefficients of a surface.
+
+    Parameters
+    ----------
+    normal, right : (K, K) ndarray, (K,) ndarray
+        Their matrix and right-hand sides.
+    """
+
+    normal: np.ndarray
+    right: np.ndarray
+
+    @classmethod
+    def of_known_stars(
+        cls, prior: EffectivePSF, psf: EffectivePSF, stamps: Stamps, fits: StarFits
+    ) -> Equations:
+        """Return equations for the change of `prior` where fits of `psf` are right."""
+        return cls._sum(_Part.of(prior, psf, stamps[rows], fits[rows])
+                        for rows in _chunks(np.arange(len(stamps))))
+
+    @classmethod
+    def of_single_stars(
+        cls, prior: EffectivePSF, psf: EffectivePSF, stamps: Stamps, fits: StarFits
+    ) -> Equations:
+        """Return the same where every stamp has a position, flux and sky of its own."""
+        return cls._sum(_Part.of(prior, psf, stamps[rows], fits[rows]).without_stars()
+                        for rows in _chunks(np.arange(len(stamps))))
+
+    @classmethod
+    def of_dithered_stars(
+        cls, prior: EffectivePSF, psf: EffectivePSF, stamps: Stamps, fits: StarFits, *,
+        star: np.ndarray, to_pixels: np.ndarray, scatter: float,
+    ) -> Equations:  # fmt: skip
+        """Return the same where stamps that show the same star have one position on the sky.
+
+        Parameters
+        ----------
+        prior, psf, stamps, fits
+            As in `of_known_stars`, of N stamps.
+        star, to_pixels : (N,), (N, 2, 2) ndarray
+            As in `Dithers`.
+        scatter : float
+            Of positions in the stamps about that of the star, pixels.
+        """
+        parts = []
+        for rows in _chunks(star):
+            part = _Part.of(prior, psf, stamps[rows], fits[rows]).with_positions_alone(scatter)
+            parts.append(part.by_star(star[rows], to_pixels[rows]).without_stars())
+        return cls._sum(parts)
+
+    @classmethod
+    def _sum(cls, parts):
+        """Return the equations that all stars of `parts` set together."""
+        parts = [(part.normal, part.right) for part in parts]
+        return cls(sum(normal for normal, _ in parts), sum(right for _, right in parts))
+
+
+def _chunks(star: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the rows of some stars at a time, all those of a star together."""
+    order = np.argsort(star, kind="stable")
+    first = np.flatnonzero(np.diff(star[order], prepend=-1))
+    part = first // _CHUNK
+    return np.split(order, first[1:][np.diff(part) > 0])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Part:
+    """Equations of a surface of K coefficients, and of k unknowns of each of N stars.
 
     Parameters
     ----------
@@ -34,26 +102,8 @@ class Equations:
     own_right: np.ndarray
 
     @classmethod
-    def of(
-        cls, prior: EffectivePSF, psf: EffectivePSF, stamps: Stamps, fits: StarFits
-    ) -> Equations:
-        """Return equations for the change of `prior`, linear about fits of `psf`.
-
-        The unknowns of a star are its x, y, flux and sky.
-        """
-        chunks = [slice(first, first + _CHUNK) for first in range(0, len(stamps), _CHUNK)]
-        parts = [cls._of_chunk(prior, psf, stamps[rows], fits[rows]) for rows in chunks]
-        return cls(
-            normal=sum(part.normal for part in parts),
-            right=sum(part.right for part in parts),
-            cross=np.concatenate([part.cross for part in parts]),
-            own=np.concatenate([part.own for part in parts]),
-            own_right=np.concatenate([part.own_right for part in parts]),
-        )
-
-    @classmethod
-    def _of_chunk(cls, prior, psf, stamps, fits):
-        """Return the equations of stars whose pixels are in work at one time."""
+    def of(cls, prior, psf, stamps, fits):
+        """Return equations whose unknowns are the x, y, flux and sky of each stamp."""
         n = len(stamps)
         x, y = fits.distances(stamps)
         near = Linearised.of(fits, stamps, psf)
@@ -73,56 +123,47 @@ class Equations:
         normal = (weighted.T @ design).toarray()
         return cls(normal, weighted.T @ residual, cross, near.normal, own_right)
 
-    def without_flux_and_sky(self) -> Equations:
-        """Return the equations with the last two unknowns of each star eliminated."""
-        inverse = np.linalg.inv(self.own[:, 2:, 2:])
-        factor = self.own[:, :2, 2:] @ inverse
-        cross, own_right = self.cross[:, 2:], self.own_right[:, 2:, None]
+    def with_positions_alone(self, scatter):
+        """Return equations with x and y left of the unknowns, about which positions scatter."""
+        inverse = np.zeros_like(self.own)
+        if scatter > 0:
+            inverse = np.linalg.inv(self.own + np.diag([scatter**-2, scatter**-2, 0, 0]))
+        else:
+            inverse[:, 2:, 2:] = np.linalg.inv(self.own[:, 2:, 2:])
+        factor = self.own[:, :2] @ inverse
+        own_right = self.own_right[..., None]
         return dataclasses.replace(
-            self._minus(cross, inverse, own_right),
-            cross=self.cross[:, :2] - factor @ cross,
-            own=self.own[:, :2, :2] - factor @ self.own[:, 2:, :2],
+            self._minus(inverse),
+            cross=self.cross[:, :2] - factor @ self.cross,
+            own=self.own[:, :2, :2] - factor @ self.own[:, :, :2],
             own_right=self.own_right[:, :2] - (factor @ own_right)[..., 0],
         )
 
-    def without_scatter(self, scatter: float) -> Equations:
-        """Return the equations where positions of each stamp scatter about those of the star."""
-        identity = np.eye(self.own.shape[1])
-        if scatter == 0:
-            return self
-        inverse = np.linalg.inv(self.own + identity / scatter**2)
-        factor = self.own @ inverse
-        own_right = self.own_right[..., None]
-        return dataclasses.replace(
-            self._minus(self.cross, inverse, own_right),
-            cross=self.cross - factor @ self.cross,
-            own=self.own - factor @ self.own,
-            own_right=self.own_right - (factor @ own_right)[..., 0],
-        )
-
-    def by_star(self, star: np.ndarray, to_pixels: np.ndarray) -> Equations:
-        """Return the equations for the positions of stars on a plane, see `Dithers`."""
+    def by_star(self, star, to_pixels):
+        """Return the equations for the positions of stars on a plane; they stand in order."""
         to_plane = to_pixels.swapaxes(1, 2)
-        order = np.argsort(star, kind="stable")
-        first = np.flatnonzero(np.diff(star[order], prepend=-1))
+        first = np.flatnonzero(np.diff(star, prepend=-1))
         own_right = (to_plane @ self.own_right[..., None])[..., 0]
         return dataclasses.replace(
             self,
-            cross=np.add.reduceat((to_plane @ self.cross)[order], first),
-            own=np.add.reduceat((to_plane @ self.own @ to_pixels)[order], first),
-            own_right=np.add.reduceat(own_right[order], first),
+            cross=np.add.reduceat(to_plane @ self.cross, first),
+            own=np.add.reduceat(to_plane @ self.own @ to_pixels, first),
+            own_right=np.add.reduceat(own_right, first),
         )
 
-    def without_own(self) -> Equations:
+    def without_stars(self):
         """Return the equations with the unknowns of the stars eliminated."""
-        return self._minus(self.cross, np.linalg.inv(self.own), self.own_right[..., None])
+        return self._minus(np.linalg.inv(self.own))
 
-    def _minus(self, cross, inverse, own_right):
-        """Return the equations less what eliminated unknowns take from the coefficients."""
-        flat = cross.reshape(-1, cross.shape[-1])
-        taken = (inverse @ cross).reshape(flat.shape)
+    def _minus(self, inverse):
+        """Return the equations less what the unknowns with that inverse matrix take from them."""
+        scale = np.sqrt(np.diagonal(inverse, axis1=1, axis2=2)) + _NOTHING
+        size, axes = np.linalg.eigh(inverse / (scale[:, None] * scale[..., None]))
+        root = (axes * np.sqrt(size.clip(0))[:, None]).swapaxes(1, 2) * scale[:, None]
+        half = (root @ self.cross).reshape(-1, self.cross.shape[-1])
+        own_right = (root @ self.own_right[..., None]).ravel()
         return dataclasses.replace(
             self,
-            normal=self.normal - taken.T @ flat,
-            right=self.right - taken.T @ own_right.ravel(),
+            normal=self.normal - half.T @ half,  # one matrix twice: BLAS does half of the work
+            right=self.right - half.T @ own_right,
         )

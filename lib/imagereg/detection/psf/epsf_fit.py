@@ -69,6 +69,10 @@ class StarFits:
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
+    def __len__(self) -> int:
+        """Return the number of fits."""
+        return len(self.flux)
+
     def __getitem__(self, rows: np.ndarray | slice) -> StarFits:
         """Return the fits picked by a mask, an index array or a slice."""
         return StarFits(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
@@ -175,13 +179,14 @@ def fit_stars(
     psf : EffectivePSF or LocalPSFs
         What is fitted to them.
     start : StarFits, optional
-        Fits of another PSF, from which those that are good begin: that takes half the steps.
+        Fits of another PSF to the first of them, from which those that are good begin: that takes
+        half the steps.
     bounds_sky : bool
         Let no sky be lower than its level around the star, to which the wings of the star only add:
         a PSF that is too wide fits with a sky that is too low.
     """
-    if start is None:
-        start = _not_fitted(stamps)
+    begun = [] if start is None else [start]
+    start = StarFits.concat([*begun, _not_fitted(stamps[sum(map(len, begun)):])])
     parts = []
     for first in range(0, max(len(stamps), 1), _CHUNK):
         rows = slice(first, first + _CHUNK)

@@ -70,7 +70,9 @@ _MOST_SCALES = 4  # surfaces that are measured until the scale has settled
 _SAME_SPACING = 0.2  # relative; knots that differ by less describe the same surface
 _LEAST_HALF = 2  # pixels; half width of the smallest box, with a rim for the sky of the narrowest
 _HALF_WIDTH = 0.637  # of the kernel's FWHM; half width of a box, DAOFIND's footprint of 1.5 sigma
-_DITHERED_ROUNDS = 3  # the scatter of positions changes by less than a fifth in the last
+# Of how many of those stars the rounds make use: the first ones only bring the surface near, and
+# the scatter of positions changes by less than a fifth in the last.
+_DITHERED_ROUNDS = (1 / 6, 1 / 3, 1)
 _FRAME_ROUNDS = 4  # of two exposures each one takes half of what is left
 _FEWEST_OF_FRAME = 10  # stars that tell a linear transform of three terms an axis
 # Distance of the knots of the second surface, of its FWHM: 0.36 leaves errors of 0.005 pixel where
@@ -239,7 +241,7 @@ def measure_psf_again(stamps: Stamps, first: EffectivePSF) -> EffectivePSF:
     if not stars.size:
         return first
     prior = EffectivePSF.gaussian(first.fwhm, first.half, first.spacing)
-    equations = Equations.of(prior, psf, stamps[stars], fits[stars])
+    equations = Equations.of_known_stars(prior, psf, stamps[stars], fits[stars])
     return _solved(prior, psf, equations, _bending(prior)).centred()
 
 
@@ -267,18 +269,20 @@ def measure_dithered_psf(stamps: Stamps, dithers: Dithers, first: EffectivePSF) 
     psf = first.resampled(prior.spacing)
     stiffness = _departure(prior)
     fits = None
-    for _ in range(_DITHERED_ROUNDS):
-        fits = fit_stars(stamps, psf, fits)
-        stars = stars_among(stamps, fits, psf.fwhm)[:_MOST_DITHERED]
+    for share in _DITHERED_ROUNDS:
+        candidates = stamps[: int(share * _MOST_CANDIDATES_DITHERED)]
+        fits = fit_stars(candidates, psf, fits)
+        stars = stars_among(candidates, fits, psf.fwhm)[: int(share * _MOST_DITHERED)]
         if np.unique(dithers.star[stars]).size < _FEWEST_STARS:
             return first
         used, its = stamps[stars], fits[stars]
         psf = dataclasses.replace(psf, error=model_error(used, its, psf))
         shared, scatter = dithers[stars].shared(its)
-        equations = Equations.of(prior, psf, used, shared)
-        equations = equations.without_flux_and_sky().without_scatter(scatter)
-        equations = equations.by_star(dithers.star[stars], dithers.to_pixels[stars])
-        psf = _solved(prior, psf, equations.without_own(), stiffness)
+        equations = Equations.of_dithered_stars(
+            prior, psf, used, shared, star=dithers.star[stars],
+            to_pixels=dithers.to_pixels[stars], scatter=scatter,
+        )  # fmt: skip
+        psf = _solved(prior, psf, equations, stiffness)
     _log.info(
         "point-spread function measured again from %d images of %d stars, to which it is true to "
         "%.1f%%; their positions agree to %.4f pixel beyond their errors",
@@ -318,7 +322,7 @@ def measure_psf_of_each(
     for number in np.unique(exposure[stars]):
         own = stars[exposure[stars] == number]
         used, its = stamps[own], fits[own]
-        equations = Equations.of(psf, psf, used, its).without_own()
+        equations = Equations.of_single_stars(psf, psf, used, its)
         if _fall_of_chi2(equations, stiffness) > _SIGNIFICANT_FALL:
             better = _solved(psf, psf, equations, stiffness)
             error = model_error(used, fit_stars(used, better, its), better)
@@ -367,7 +371,7 @@ def _measured(stamps, conv_width):
             _log.info("no star tells the point-spread function: a Gaussian takes its place")
             break
         used, its = stamps[stars], fits[stars]
-        psf = _solved(prior, psf, Equations.of(prior, psf, used, its), stiffness)
+        psf = _solved(prior, psf, Equations.of_known_stars(prior, psf, used, its), stiffness)
         is_hopeful = fits.chi2 < _HOPELESS_CHI2
         stamps, fits = stamps[is_hopeful], fits[is_hopeful]
     return dataclasses.replace(psf, error=_MODEL_ERRORS[-1])
