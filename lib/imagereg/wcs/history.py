@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
 
 from imagereg.wcs.alternates import with_original
 from imagereg.wcs.keywords import is_wcs_keyword, text
@@ -72,14 +73,14 @@ def record(
     Parameters
     ----------
     hdus : astropy.io.fits.HDUList
-        The file as it was; its headers are not to be used after this.
+        The file as it was.
     changed : dict of int to astropy.io.fits.Header
         New headers by index.
 
     Returns
     -------
     changed : dict of int to astropy.io.fits.Header
-        The headers, with what belongs to the table.
+        The headers, with what belongs to the table; the primary one if NEXTEND changes.
     table : astropy.io.fits.BinTableHDU or None
         The table; None where it can't be made, which is logged.
     """
@@ -87,13 +88,17 @@ def record(
                for index, header in changed.items()}
     try:
         table = _continued(hdus, changed)
-    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, OSError) as error:
+    except (VerifyError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
+            OSError) as error:  # whatever cards and cells may hold
         log.warning("the table WCSCORR is left as it is: %s", error)
         return changed, None
     primary = hdus[0].header
-    if "NEXTEND" in primary:
-        primary["NEXTEND"] = len(hdus) - ("WCSCORR" in hdus)
-    return {0: primary, **changed}, table
+    extensions = len(hdus) - ("WCSCORR" in hdus)
+    if primary.get("NEXTEND", extensions) != extensions:
+        primary = primary.copy()
+        primary["NEXTEND"] = extensions
+        changed = {0: primary, **changed}
+    return changed, table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
