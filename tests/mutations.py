@@ -141,9 +141,24 @@ MUTATIONS = (
         "end_to_end/test_header_updates.py::test_history_of_hst_images"),
     Mutation(
         "NEXTEND without the history", "wcs/history.py",
-        'primary["NEXTEND"] = len(hdus) - ("WCSCORR" in hdus)',
-        'primary["NEXTEND"] = len(hdus) - 1',
+        'extensions = len(hdus) - ("WCSCORR" in hdus)',
+        "extensions = len(hdus) - 1",
         "end_to_end/test_header_updates.py::test_history_of_hst_images"),
+    Mutation(
+        "a longer table of the history with zeros in its unused rows", "wcs/history.py",
+        "longer[column][first:first + room] = table[column][-1]",
+        "pass",
+        "unit/wcs/test_history.py::test_new_and_longer_tables"),
+    Mutation(
+        "a row of the history that is entered again", "wcs/history.py",
+        "return same.any()",
+        "return False",
+        "unit/wcs/test_history.py::test_name_used_again"),
+    Mutation(
+        "the history with all digits of the WCS", "wcs/history.py",
+        "WCSHDO_P14 | WCSHDO_safe)",
+        "16384 * 2 | WCSHDO_safe)",
+        "unit/wcs/test_history.py::test_wcs_of_other_kinds"),
     Mutation(
         "alternates of the image in its headerlet", "tasks/solutions/headerlets.py",
         "plain = alternates.without_alternates(hdu.header)",

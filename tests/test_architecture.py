@@ -60,9 +60,8 @@ OUTSIDE_WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "subproces
                  "datetime", "getpass", "readline", "curses", "threading", "multiprocessing", "random", "secrets"}
 EXCUSED = {("catalogs.formats.readers", "io"): "bytes as a file",
            ("catalogs.surveys", "io"): "text as a file",
-           ("wcs.history", "io"): "a place for what stwcs prints",
-           ("wcs.history", "threading"): "warnings and standard output are turned off for all threads",
-           ("wcs.headerlet", "io"): "bytes as a file",
+           ("wcs.headerlet", "io"): "bytes as a file, and a place for what stwcs prints",
+           ("wcs.headerlet", "threading"): "warnings and standard output are turned off for all threads",
            **{("detection.finders.sextractor", name): "a program that reads and writes files"
               for name in ("os", "shutil", "subprocess", "tempfile")}}  # module and import: why
 # What these do with astropy.io touches no disk, but for the files that are handed to SExtractor.

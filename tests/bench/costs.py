@@ -19,8 +19,7 @@ import time
 import numpy as np
 from children import checked
 
-_LOADED = ("import imagereg.tasks.exposures, astropy.wcs; from imagereg.tasks import run; run.load_what_follows(); "
-           "from imagereg.wcs import history; history.load_stwcs()")
+_LOADED = ("import imagereg.tasks.exposures, astropy.wcs; from imagereg.tasks import run; run.load_what_follows()")
 _LEAST_LOADED = "import numpy"
 
 

@@ -121,6 +121,17 @@ def test_history_of_hst_images(visit):
     assert len(more) > len(rows)
 
 
+def test_stwcs_is_not_loaded_for_the_history(visit):
+    for name in visit.names:
+        as_of_hst(name)
+    run = (f"import sys; from imagereg.tweakreg import TweakReg; "
+           f"TweakReg({visit.names!r}, updatehdr=True, num_cores=1, **{QUIET!r}); print('stwcs' in sys.modules)")
+    told = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "False"
+    with fits.open(visit.names[1]) as hdus:
+        assert "WCSCORR" in hdus
+
+
 def test_nextend_counts_a_headerlet_and_the_history(visit):
     pytest.importorskip("stwcs")
     for name in visit.names:

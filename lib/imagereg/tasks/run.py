@@ -26,7 +26,7 @@ from imagereg.tasks.feedback.review import Review
 from imagereg.tasks.feedback.runlog import logged
 from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.parallel import mapped
-from imagereg.wcs import Status, TangentPlane, history
+from imagereg.wcs import Status, TangentPlane, headerlet
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -101,7 +101,7 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             review = Review(output.redraw) if task.interactive else None
             measured, alignments, reference = _aligned(
                 measured, task, plane, reference=reference, refimage=refimage, review=review,
-                meanwhile=history.load_stwcs if changing else None)
+                meanwhile=headerlet.load_stwcs if task.headerlet else None)
             if footprint.writes_psf(task) and not dry_run:
                 _write_psfs(task.psf, measured)
             result = output.write(alignments, plane, reference)

@@ -242,30 +242,34 @@ def with_original(header: fits.Header, before: fits.Header) -> fits.Header:
     """Return a header that has the primary WCS of `before` as the one of the first calibration."""
     header = header.copy()
     if _ORIGINAL not in wcs_names(header):
-        before = before.copy()
-        _insert_alternate(before, _ORIGINAL, "OPUS")
-        header.extend(card for card in before.cards
-                      if card.keyword not in header and card.keyword[-1:] == _ORIGINAL)
+        header.extend(card for card in _alternate_cards(before, _ORIGINAL, "OPUS")
+                      if card.keyword not in header)
     return header
 
 
 def _insert_alternate(header, key, name):
     """Copy the primary WCS of a header, in place, to an alternate after it."""
+    primary = set(wcs_cards(header))
+    if name != header.get("WCSNAME"):
+        primary.discard("WCSNAME")
+    place = max(map(header.index, primary))
+    for card in reversed(_alternate_cards(header, key, name)):
+        header.insert(place, card, after=True)
+
+
+def _alternate_cards(header, key, name):
+    """Return the cards of an alternate that is a copy of the primary WCS of a header."""
     own = _of_alternate(header)
     primary = wcs_cards(header)
     if name != header.get("WCSNAME"):
         own["WCSNAME"] = named(name)
-        primary.pop("WCSNAME", None)
-    place = max(map(header.index, primary))
     cards = []
     for keyword, card in {card.keyword: card for card in header.cards}.items():
         if keyword in primary and keyword not in own:
             cards.append(renamed_card(card, keyword + key))
         elif keyword in _TWINS:
             cards.append(renamed_card(card, _TWINS[keyword] + key))
-    cards += [fits.Card(keyword + key, *content) for keyword, content in own.items()]
-    for card in reversed(cards):
-        header.insert(place, card, after=True)
+    return cards + [fits.Card(keyword + key, *content) for keyword, content in own.items()]
 
 
 def _of_alternate(header):

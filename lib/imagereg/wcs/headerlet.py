@@ -10,18 +10,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import logging
 import re
 import textwrap
+import threading
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import astropy
 import numpy as np
 from astropy.io import fits
 from astropy.io.fits.hdu.base import NonstandardExtHDU
 
 from imagereg.errors import InputError
 from imagereg.wcs.distortion import TABLES, read_wcs
-from imagereg.wcs.history import InMemory, silent_stwcs
 from imagereg.wcs.keywords import fit_rms, wcs_cards
 
 if TYPE_CHECKING:
@@ -31,6 +34,46 @@ _OF_ALL_CHIPS = ("HDRNAME", "CATALOG", "NMATCH", "RMS_RA", "RMS_DEC")
 _HISTORY_WIDTH = 70  # characters of a HISTORY card
 _CARD_ROOM = 64  # characters of a FITS card for a text and its comment, less the marks around them
 _STWCS_ROUNDING = 1e-9  # relative; stwcs writes at least 10 digits
+
+# Held while warnings or the standard output are turned off: that is done for all threads at once.
+SILENCE = threading.Lock()
+
+log = logging.getLogger(__name__)
+
+
+class InMemory(fits.HDUList):
+    """An HDUList that stays in memory, whatever stwcs thinks."""
+
+    def flush(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""
+
+
+@contextlib.contextmanager
+def silent_stwcs() -> Iterator[None]:
+    """Hide what stwcs and astropy print, log and warn about; what they print goes to our log."""
+    from stwcs.wcsutil import headerlet
+
+    def silence(record):
+        return False
+
+    loggers = (astropy.log, headerlet.logger)
+    printed = io.StringIO()
+    try:
+        with SILENCE, contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about keywords that stwcs makes for its own use
+            for logger in loggers:
+                logger.addFilter(silence)
+            yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(silence)
+        log.debug("%s", printed.getvalue())
+
+
+def load_stwcs() -> None:
+    """Import what makes headerlets."""
+    with silent_stwcs():
+        pass
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from imagereg.errors import InputError
-from imagereg.wcs import alternates, distortion, history, keywords
+from imagereg.wcs import alternates, distortion, headerlet, keywords
 
 _COMMENTARY = ("HISTORY", "COMMENT", "")
 _LONGEST = 200  # characters of an error of stwcs that is passed on; some are a screen long
@@ -101,7 +101,7 @@ def _phantom(hdu, header):
 def _run_stwcs(hdus, where):
     """Run stwcs.updatewcs in memory, and silently."""
     try:
-        with history.silent_stwcs():
+        with headerlet.silent_stwcs():
             from stwcs.updatewcs import updatewcs
 
             updatewcs(hdus, checkfiles=False, use_db=False)

@@ -24,7 +24,7 @@ from imagereg.errors import InputError, ParameterError
 from imagereg.files.atomic import reason, write_bytes
 from imagereg.files.images.blocks import check_structure
 from imagereg.files.images.instruments import electrons_per_count, instrument_of, metadata_of
-from imagereg.wcs import TangentPlane, alternates, distortion, history, orientation, pixel_scale
+from imagereg.wcs import TangentPlane, alternates, distortion, headerlet, orientation, pixel_scale
 
 if TYPE_CHECKING:
     from imagereg.alignment import Chip, Metadata
@@ -289,7 +289,7 @@ def _readable_cards(path):
 def _open_whole(path):
     """Open a FITS file that holds all that its headers declare."""
     check_structure(path)
-    with history.SILENCE, warnings.catch_warnings():
+    with headerlet.SILENCE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what astropy warns of is an error here, or harmless
         return fits.open(path, mode="readonly", lazy_load_hdus=False)
 

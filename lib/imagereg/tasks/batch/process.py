@@ -92,11 +92,11 @@ def _end_of(code):
 def serve() -> None:
     """Do what lines of standard input ask for, as `align_visit` writes them, and answer each."""
     from imagereg.tasks import run
-    from imagereg.wcs import history
+    from imagereg.wcs import headerlet
 
     run.load_what_follows()
     importlib.import_module("astropy.wcs")
-    history.load_stwcs()
+    headerlet.load_stwcs()
     gc.freeze()  # what is loaded is searched for cycles by no visit
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # where nothing else may be written
