@@ -31,7 +31,7 @@ from imagereg.parameters import ParameterSet
 from imagereg.tasks.exposures import _finding
 finding = _finding(ParameterSet("imagefindpars", {"threshold": 10, "centroid": "marginal"}))
 def work():
-    sources, _ = measure_chip(image, finding, bad=None, relative_noise=None, excluded=None, gain=1.0, chip=1, where="")
+    sources, *_ = measure_chip(image, finding, bad=None, relative_noise=None, excluded=None, gain=1.0, chip=1, where="")
     return len(sources)
 """,
     "sep": """

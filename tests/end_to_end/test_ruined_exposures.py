@@ -92,3 +92,26 @@ def test_bad_wcs_leaves_the_psf_of_the_others_alone(files):
         assert [alignment.status for alignment in result.alignments][1:] == [Status.ALIGNED, Status.FAILED]
     one, two = (result.alignments[1].exposure.sources for result in results)
     np.testing.assert_array_equal(one.xy, two.xy)
+
+
+def test_halo_of_a_saturated_star_is_left_out_and_said(files):
+    def with_star(data):
+        random = np.random.default_rng(2)
+        y, x = np.indices(data.shape) - np.array([300, 400])[:, None, None]
+        square = x**2 + y**2
+        wings = 3e6 / (25 + square) ** 1.5 + 1e7 * np.exp(-square / 1.44)
+        spikes = sum(1e5 * np.exp(-(one**2) / 2) / (20 + other**2) for one, other in ((x, y), (y, x)))
+        light = np.minimum(random.poisson((wings + spikes) * random.gamma(16, 1 / 16, data.shape)), 80000)
+        light[280:321, 400] = 80000
+        return np.minimum(data + light, 80000)
+
+    _change(files[2], with_star)
+    result = TweakReg("*flt.fits", **QUIET)
+    assert [alignment.status for alignment in result.alignments][1:] == [Status.ALIGNED] * 2
+    log = Path("tweakreg.log").read_text()
+    said = re.findall(r"(\S+): (\d+) sources in the halo, the spikes or the bleeding of (.*) are left out: "
+                      r"\S+( brightest)? is at x=(\d+) y=(\d+) on chip 1", log)
+    assert len(said) == 1
+    name, number, _, _, x, y = said[0]
+    assert name == files[2].name and int(number) > 5
+    assert (int(x), int(y)) == pytest.approx((401, 301), abs=2)

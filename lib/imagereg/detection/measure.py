@@ -11,6 +11,7 @@ from imagereg.catalogs import Flag, SourceCatalog
 from imagereg.detection.finders.daofind import find_sources
 from imagereg.detection.finders.finding import Finding
 from imagereg.detection.finders.sextractor import find_sources_sextractor
+from imagereg.detection.halos import Hosts, find_hosts
 from imagereg.detection.psf.stamps import Stamps
 from imagereg.detection.sky import measure_sky
 from imagereg.detection.trails import on_trails
@@ -40,7 +41,7 @@ def measure_chip(
     gain: float,
     chip: int,
     where: str,
-) -> tuple[SourceCatalog, Stamps | None]:
+) -> tuple[SourceCatalog, Stamps | None, Hosts | None]:
     """Find the sources of one chip.
 
     Parameters
@@ -68,6 +69,8 @@ def measure_chip(
         The sources.
     stamps : Stamps or None
         Pixels around them for the PSF; None where their positions are to stay.
+    hosts : Hosts or None
+        Bright stars whose light explains them, if the PSF does not; None without stamps.
     """
     if relative_noise is not None:
         bad = ~np.isfinite(relative_noise) | (False if bad is None else bad)
@@ -85,7 +88,7 @@ def measure_chip(
         _log.info("%s: %d sources on trails are left out", where, on_trail.sum())
         sources = sources[~on_trail]
     if finding.centroid == "marginal" or not len(sources):
-        return sources, None
+        return sources, None, None
     if finding.nsources is not None:
         candidates = max(_CANDIDATES_PER_SOURCE * finding.nsources, _FEWEST_CANDIDATES)
         sources = sources.best(candidates, data.shape)
@@ -94,7 +97,7 @@ def measure_chip(
         data, sources.xy, half=half, level=sky.level_at(sources.xy),
         noise=sky.noise_at(sources.xy), gain=gain, bad=bad,
     )  # fmt: skip
-    return sources, stamps
+    return sources, stamps, find_hosts(data, sources.xy, sky, width=finding.conv_width)
 
 
 def noise_from_inverse_variance(inverse_variance: np.ndarray) -> np.ndarray:

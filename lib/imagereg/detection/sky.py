@@ -55,6 +55,33 @@ class Sky:
         return self.noise * relative
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class PixelsAboveSky:
+    """Pixels of a chip above its sky, in units of their noise; 0 where there are none."""
+
+    image: np.ndarray
+    bad: np.ndarray | None
+    sky: Sky
+
+    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the pixels at FITS x and y, arrays of one shape."""
+        ny, nx = self.image.shape
+        column = np.rint(x).astype(np.intp) - 1
+        row = np.rint(y).astype(np.intp) - 1
+        usable = (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
+        place = row.clip(0, ny - 1), column.clip(0, nx - 1)
+        level, noise = self.sky.level, self.sky.noise
+        if self.sky.level_map is not None:
+            level = self.sky.level_map[place]
+        if self.sky.relative_noise is not None:
+            noise = noise * self.sky.relative_noise[place]
+        value = (self.image[place] - level) / noise
+        usable &= np.isfinite(value)
+        if self.bad is not None:
+            usable &= ~self.bad[place]
+        return np.where(usable, value, 0.0)
+
+
 def measure_sky(
     image: np.ndarray, bad: np.ndarray | None = None, relative_noise: np.ndarray | None = None
 ) -> Sky:

@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from imagereg.detection.sky import Sky
+from imagereg.detection.sky import PixelsAboveSky, Sky
 
 # Lengths are in units of the FWHM of the kernel, 3.5 pixels for ACS; brightness is in units of the
 # noise of a pixel.
@@ -69,7 +69,7 @@ def on_trails(
     is_piece = np.zeros(len(xy), bool)
     if len(xy) < _FEWEST_WITNESSES or not sky.noise > 0:
         return is_piece
-    pixels = _Pixels(image, bad, sky)
+    pixels = PixelsAboveSky(image, bad, sky)
     seen = xy[:: len(xy) // _MOST_SOURCES + 1]
     direction = _directions(pixels, seen, width)
     witnesses = np.flatnonzero(np.isfinite(direction))
@@ -86,33 +86,6 @@ def on_trails(
                 is_piece |= on_trail
         witnesses = witnesses[~explained]
     return is_piece
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Pixels:
-    """Pixels of a chip above its sky, in units of their noise; 0 where there are none."""
-
-    image: np.ndarray
-    bad: np.ndarray | None
-    sky: Sky
-
-    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the pixels at FITS x and y, arrays of one shape."""
-        ny, nx = self.image.shape
-        column = np.rint(x).astype(np.intp) - 1
-        row = np.rint(y).astype(np.intp) - 1
-        usable = (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
-        place = row.clip(0, ny - 1), column.clip(0, nx - 1)
-        level, noise = self.sky.level, self.sky.noise
-        if self.sky.level_map is not None:
-            level = self.sky.level_map[place]
-        if self.sky.relative_noise is not None:
-            noise = noise * self.sky.relative_noise[place]
-        value = (self.image[place] - level) / noise
-        usable &= np.isfinite(value)
-        if self.bad is not None:
-            usable &= ~self.bad[place]
-        return np.where(usable, value, 0.0)
 
 
 def _directions(pixels, xy, width):

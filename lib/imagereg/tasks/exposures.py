@@ -14,11 +14,12 @@ import numpy as np
 
 from imagereg import detection as measuring
 from imagereg.alignment import Chip, Exposure, Metadata
-from imagereg.catalogs import SourceCatalog, limited
+from imagereg.catalogs import Flag, SourceCatalog, limited
 from imagereg.detection import (
     Finding,
     Stamps,
     best_of_chip,
+    halos,
     leave_out,
     measure,
     measure_chip,
@@ -78,6 +79,8 @@ class Detection:
         Of all chips.
     stamps : Stamps or None
         Pixels around the sources; None where positions are not to be improved with the PSF.
+    hosts : Hosts or None
+        Bright stars whose light explains sources that the PSF does not; None without stamps.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Detection:
     chips: tuple[Chip, ...] = ()
     sources: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
     stamps: Stamps | None = None
+    hosts: halos.Hosts | None = None
     problem: str = ""
 
 
@@ -247,7 +251,7 @@ def _detect(image, *, parameters, exclusions, catalogs, needs_wcs):
         where = f"{name}[SCI,{chip.extver}]"
         if catalogs is not None:
             given = catalogs.read(name, number, chip.extver, metadata.exptime)
-            return leave_out(given, mask, where), None
+            return leave_out(given, mask, where), None, None
         return measure_chip(pixels.data, finding, bad=pixels.bad, gain=pixels.gain,
                             relative_noise=_relative_noise(image, chip), excluded=mask,
                             chip=chip.extver, where=where)
@@ -340,11 +344,13 @@ def _with_chips(detections, needs_wcs):
 
 
 def _with_sources(detection, parts):
-    """Return a detection with the sources and stamps of its chips, one pair for each."""
-    sources, stamps = zip(*parts, strict=True)
+    """Return a detection with what was found on its chips: sources, stamps and hosts of each."""
+    sources, stamps, hosts = zip(*parts, strict=True)
     stamps = [part for part in stamps if part is not None]
+    hosts = [part for part in hosts if part is not None]
     return dataclasses.replace(detection, sources=SourceCatalog.concat(sources),
-                               stamps=Stamps.concat(stamps) if stamps else None)
+                               stamps=Stamps.concat(stamps) if stamps else None,
+                               hosts=halos.Hosts.concat(hosts) if hosts else None)
 
 
 def chip_shapes(chips: Iterable[Chip]) -> dict[int, tuple[int, int]]:
@@ -396,12 +402,31 @@ def _measured(detection, sources, surface, *, limits, nsources):
     if detection.problem:
         return Measured(Exposure(detection.name, detection.path, detection.metadata, (),
                                  detection.sources, detection.problem))
+    if detection.hosts is not None:
+        sources = _without_halos(sources, detection)
     sources, rows = _kept(sources, detection, limits, nsources)
     exposure = Exposure.measured(detection.name, detection.chips, sources, path=detection.path,
                                  metadata=detection.metadata)
     if detection.stamps is None:
         return Measured(exposure)
     return Measured(exposure, detection.stamps.cropped(surface.half)[rows], surface)
+
+
+def _without_halos(sources, detection):
+    """Leave out the sources that no PSF fits and the light of a bright star explains."""
+    hosts = detection.hosts
+    explained = (hosts.light > 0) & ((sources.flags & Flag.POOR_FIT) > 0)
+    if not explained.any():
+        return sources
+    rows = np.flatnonzero(explained)
+    n_stars = len(np.unique(np.column_stack([sources.chip, hosts.xy])[rows], axis=0))
+    brightest = rows[hosts.light[rows].argmax()]
+    x, y = hosts.xy[brightest]
+    log.info("%s: %d sources in the halo, the spikes or the bleeding of %s are left out: %s at "
+             "x=%.0f y=%.0f on chip %d", detection.name, len(rows),
+             "1 star" if n_stars == 1 else f"{n_stars} stars",
+             "it is" if n_stars == 1 else "the brightest is", x, y, sources.chip[brightest])
+    return sources[~explained]
 
 
 def _kept(sources, detection, limits, nsources):

@@ -43,7 +43,7 @@ def nebula(image):
 def _sources(image, gain=np.inf, bad=None):
     """Return positions of the sources, and which are unreliable."""
     finding = how(threshold=5.0)
-    sources, stamps = measure_chip(image, finding, bad=bad, relative_noise=None, excluded=None,
+    sources, stamps, _ = measure_chip(image, finding, bad=bad, relative_noise=None, excluded=None,
                                    gain=gain, chip=1, where="test")
     refined = refine_positions(sources, stamps, measure_psf(stamps, finding.conv_width))
     return refined.xy, (refined.flags & Flag.UNRELIABLE) > 0

@@ -9,7 +9,7 @@ import pytest
 from finders import find_sources, how
 
 from imagereg.detection import measure_chip, trails
-from imagereg.detection.sky import Sky, measure_sky
+from imagereg.detection.sky import PixelsAboveSky, Sky, measure_sky
 from imagereg.detection.trails import on_trails
 
 _SHAPE = (600, 800)
@@ -81,7 +81,7 @@ def test_sources_of_a_trail_are_found_and_its_surroundings_stay(number, options)
 
 def test_lists_have_no_sources_on_trails():
     trail = _trail(2500.0)
-    sources, stamps = measure_chip(
+    sources, stamps, _ = measure_chip(
         _exposed(_field(200) + trail), how(), bad=None, relative_noise=None,
         excluded=None, gain=1.0, chip=1, where="test",
     )  # fmt: skip
@@ -91,7 +91,7 @@ def test_lists_have_no_sources_on_trails():
 
 def test_light_on_one_side_is_no_direction():
     half = np.where(np.arange(_SHAPE[1]) < 400, _trail(2500.0, slope=0.0, start=300.0), 0.0)
-    pixels = trails._Pixels(half, None, Sky(0.0, 5.0, None, None))
+    pixels = PixelsAboveSky(half, None, Sky(0.0, 5.0, None, None))
     xy = np.array([[100.0, 301.0], [400.0, 301.0], [600.0, 301.0]])
     direction = trails._directions(pixels, xy, _WIDTH)
     assert abs(direction[0]) < 0.1
