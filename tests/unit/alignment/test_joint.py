@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from imagereg.alignment import align, joint
 from imagereg.alignment.exposure import Chip, Exposure, Metadata
 from imagereg.alignment.fitting.adjustment import Measurements, adjust, solve_once
+from imagereg.alignment.fitting.geometry import GEOMETRIES
 from imagereg.alignment.fitting.weights import error_model
 from imagereg.alignment.matching.overlap import Overlap, StarList
 from imagereg.catalogs import Flag, Reference, ReferenceCatalog, SourceCatalog
@@ -309,6 +310,27 @@ def test_three_lists_of_few_stars_are_weighted_nearly_as_by_their_true_errors(fa
         best.append(solve_once(measured, design, 1 / true**2)[0])
     assert np.square(found).sum() < 1.06 * np.square(best).sum()
     assert np.sqrt(np.square(np.array(found) / stated_errors).mean()) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("n_stars", [8, 20])
+def test_errors_of_few_stars_are_true_though_their_transforms_follow_them(n_stars):
+    # 1.65 and 1.21 where residuals count as if the transforms were known.
+    rng = np.random.default_rng(5)
+    star = np.tile(np.arange(n_stars), 3)
+    which = np.repeat(np.arange(3), n_stars)
+    blank = np.zeros((n_stars, 4))
+    pulls = []
+    for _ in range(100):
+        xy = rng.uniform(-1000, 1000, (n_stars, 2))
+        stated = np.tile(10 ** rng.uniform(-3, -1.3, n_stars), 3)[:, None] * np.ones(2)
+        seen = np.tile(xy, (3, 1)) + rng.normal(0, np.hypot(stated, 0.005))
+        terms = GEOMETRIES["rscale"].about_unity(xy)
+        design = tuple(sparse.csr_array(np.block([[blank, blank], [one, blank], [blank, one]]))
+                       for one in terms)
+        measured = Measurements(star, which, seen, stated, np.zeros(3, int))
+        solved = adjust(measured, design, scatter=np.zeros(3), sigma=None, loss="linear")
+        pulls.append(solved.parameters / np.sqrt(np.diagonal(solved.covariance)))
+    assert 0.9 < np.sqrt(np.square(pulls).mean()) < 1.2
 
 
 def test_errors_that_are_stated_too_small_change_nothing():

@@ -136,7 +136,9 @@ def adjust(measured: Measurements, design: tuple[sparse.csr_array, sparse.csr_ar
         weight = (robust * kept)[:, None] / variance
         parameters, covariance = solve_once(measured, design, weight)
         xy = measured.xy + np.column_stack([axis @ parameters for axis in design])
-        stars, share = _stars(measured, xy, weight, variance)
+        stars, star_variance = _stars(measured, xy, weight)
+        step = _transform_variance(measured, design, weight, covariance)
+        share = _share_left(weight, variance, star_variance[measured.star] + step)
         square = (xy - stars[measured.star]) ** 2
         counted = np.where(kept[:, None], square, np.nan)
         variance = _modelled(measured, counted, share, variance)
@@ -148,6 +150,9 @@ def adjust(measured: Measurements, design: tuple[sparse.csr_array, sparse.csr_ar
     used = _in_pairs(measured, kept)
     n_stars = len(np.unique(measured.star[used]))
     n_free = 2 * int(used.sum()) - 2 * n_stars - len(parameters)
+    # Variances are those of medians, which a few large residuals do not move, but parameters are.
+    chi2 = (square[used] / variance[used]).sum()
+    covariance *= max(1.0, chi2 / max(n_free, 1))
     return Adjustment(parameters, covariance, xy, stars, variance, used, n_free)
 
 
@@ -207,29 +212,76 @@ def _eliminate(normal, by_star, inverse):
         normal[np.ix_(columns, columns)] -= dense.T @ dense
 
 
-def _stars(measured, xy, weight, variance):
-    """Return the positions of the stars (S, 2), and what share of its variance a residual has.
+def _stars(measured, xy, weight):
+    """Return the positions of the stars and their variances, (S, 2) each.
 
-    A measurement that counts has drawn its star to itself, so that its residual is smaller than its
-    error; one that does not adds the error of the star to its own.
+    Transforms count as known. NaN for a star with nothing left.
     """
-    total = measured.summed(weight)
-    with np.errstate(divide="ignore", invalid="ignore"):  # NaN for a star with nothing left
-        stars = measured.summed(weight * xy) / total
-        of_star = 1 / total[measured.star]
-    change = np.where(weight > 0, -of_star, of_star) / variance
-    return stars, np.maximum(1 + change, _ALONE)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = 1 / measured.summed(weight)
+        return measured.summed(weight * xy) * variance, variance
+
+
+def _transform_variance(measured, design, weight, covariance):
+    """Return what the covariance of the parameters adds to the variances of residuals (N, 2).
+
+    What moves a star in all its lists alike moves none of its residuals.
+    """
+    added = np.zeros(weight.shape)
+    share = weight / np.maximum(measured.summed(weight), 1e-300)[measured.star]
+    for axis, axis_design in enumerate(design):
+        for rows in measured.rows:
+            own, _, covariance_of_own = _without_zeros(axis_design[rows], covariance)
+            own = own.toarray()
+            added[rows, axis] = ((own @ covariance_of_own) * own).sum(axis=1)
+        for rows in _by_stars(measured):
+            part = axis_design[rows]
+            place = measured.star[rows] - measured.star[rows[0]]
+            members = sparse.csr_array((share[rows, axis], (place, np.arange(len(rows)))))
+            mean, columns, covariance_of_mean = _without_zeros(members @ part, covariance)
+            mean = mean.toarray()
+            along = mean @ covariance_of_mean
+            entries = part[:, columns].tocoo()
+            values = entries.data * along[place[entries.row], entries.col]
+            common = np.bincount(entries.row, values, len(rows))
+            added[rows, axis] += (along * mean).sum(axis=1)[place] - 2 * common
+    return np.maximum(added, 0)
+
+
+def _without_zeros(part, covariance):
+    """Return the columns of a sparse matrix that are not zero, which, and their covariance."""
+    part = part.tocsc()
+    columns = np.flatnonzero(np.diff(part.indptr))
+    return part[:, columns], columns, covariance[np.ix_(columns, columns)]
+
+
+def _by_stars(measured):
+    """Yield the rows of the measurements of so many stars as are solved at once."""
+    order = np.argsort(measured.star, kind="stable")
+    starts = np.arange(_STARS_AT_ONCE, measured.n_stars, _STARS_AT_ONCE)
+    parts = np.split(order, np.searchsorted(measured.star[order], starts))
+    yield from (rows for rows in parts if len(rows))
+
+
+def _share_left(weight, variance, fitted):
+    """Return what share of its variance a residual has, for the variance of where it was fitted.
+
+    A measurement that counts has drawn its star, and the transform of its list, to itself, so that
+    its residual is smaller than its error; one that does not adds their errors to its own.
+    """
+    change = np.where(weight > 0, -fitted, fitted) / variance
+    return np.maximum(1 + change, _ALONE)
 
 
 def _modelled(measured, square, share, before):
     """Return the variance of all measurements (N, 2), from scale and floor of their errors.
 
     `square` (N, 2) are the squares of the residuals of measurements that count, NaN for others; see
-    `_stars` for `share` (N, 2). Scale and floor are those of all lists of a kind, whose errors have
-    one origin; a list's own would shift weight between lists by what its few residuals happen to
-    be. It has a factor of its own, see `_own_factor`. A list that has drawn nearly all its stars to
-    itself, as an exact catalog does, keeps the variance that it had `before`: its residuals tell no
-    more.
+    `_share_left` for `share` (N, 2). Scale and floor are those of all lists of a kind, whose errors
+    have one origin; a list's own would shift weight between lists by what its few residuals happen
+    to be. It has a factor of its own, see `_own_factor`. A list that has drawn nearly all its stars
+    to itself, as an exact catalog does, keeps the variance that it had `before`: its residuals tell
+    no more.
     """
     known = measured.error**2
     variance = before.copy()
