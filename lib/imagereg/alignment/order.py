@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
-from imagereg.catalogs import Flag, SourceCatalog
+from imagereg.alignment.verdict import Alignment
+from imagereg.catalogs import Flag, Reference, SourceCatalog
 from imagereg.wcs import Status, border, pixel_to_sky
 
 _GRID_STEPS = 200  # along a side, to see which exposure covers what
@@ -81,6 +84,25 @@ class Queue:
         if not (self._group and visit):
             return [int(number)]
         return [int(i) for i in among if self._visit(i) == visit]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Exposures that agree with each other.
+
+    Parameters
+    ----------
+    members : list of int
+        Their indices in the queue.
+    alignments : list of Alignment
+        Of each with the first of them.
+    stars : Reference
+        What they show together.
+    """
+
+    members: list[int]
+    alignments: list[Alignment]
+    stars: Reference
 
 
 def _coverage(exposures, plane):

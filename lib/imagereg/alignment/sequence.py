@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from imagereg.alignment.exposure import Chip, Exposure, Metadata
-from imagereg.alignment.groups import Group, within_group
+from imagereg.alignment.fitting.fit import GEOMETRIES
 from imagereg.alignment.joint import CHIP_PIXELS, CHIP_SIGMA, solve_jointly
-from imagereg.alignment.matching.match import Candidate, PointSet
+from imagereg.alignment.matching.match import Candidate, PointSet, pair_at
 from imagereg.alignment.matching.placement import description, placed, rules_once_placed
-from imagereg.alignment.order import Queue, stars
+from imagereg.alignment.order import Group, Queue, stars
 from imagereg.alignment.significance import is_needless, log10
 from imagereg.alignment.solve import FittedCandidate, solve
-from imagereg.alignment.verdict import Alignment, Rules
+from imagereg.alignment.verdict import Alignment, Rules, judged_by_parity
 from imagereg.catalogs import Reference
-from imagereg.errors import AlignmentError, NotEnoughSources
+from imagereg.errors import AlignmentError, NotEnoughMatches, NotEnoughSources
 from imagereg.wcs import Status, TangentPlane
 
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
@@ -172,7 +172,7 @@ class _Aligner:
                 rules = dataclasses.replace(self.rules, onlybetter=False)
                 found, = _align_together([merged], reference, self.plane, rules)
             if found.changes:
-                verdicts = [_followed(within_group(alignment, found, self.rules))
+                verdicts = [_followed(_within_group(alignment, found, self.rules))
                             for alignment in group.alignments]
                 return self._accepted(queue, group.members, verdicts, reference)
         return reference
@@ -374,7 +374,7 @@ def _split(found, error, exposures, catalog, *, plane, rules):
             alone = "its sources do not follow the correction that its visit shares (group=visit)"
             verdict = dataclasses.replace(verdict, status=Status.FAILED, reason=alone)
         if verdict.changes and verdict.mirrors:
-            verdict = _parity_verdict(verdict)
+            verdict = judged_by_parity(verdict)
         yield _followed(verdict)
 
 
@@ -388,15 +388,43 @@ def _followed(verdict):
     return verdict
 
 
-def _parity_verdict(verdict):
-    """Return the verdict on a fit that mirrors, right only for a header of wrong parity."""
-    if verdict.header_is_mirrored:
-        said = "its header has the opposite parity of the reference, and the fit turns it round"
-        reason = "; ".join(filter(None, [verdict.reason, said]))
-        return dataclasses.replace(verdict, reason=reason)
-    mirrored = ("the fit would mirror the image, which no pointing error does, and its header has "
-                "the parity of the reference")
-    return dataclasses.replace(verdict, status=Status.FAILED, reason=mirrored)
+def _within_group(alignment, found, rules):
+    """Return the alignment of an exposure whose group is aligned.
+
+    `alignment` is that with the group, `found` that of the group with the reference, of which those
+    sources that it uses are matched.
+    """
+    exposure = alignment.exposure
+    fit = found.fit
+    if alignment.changes:
+        fit = fit.after(alignment.fit)
+        richer = max(found.fit, alignment.fit, key=lambda one: GEOMETRIES.index(one.geometry))
+        fit = dataclasses.replace(fit, geometry=richer.geometry,
+                                  covariance=fit.covariance + alignment.fit.covariance)
+    rows, ref_rows = _partners(exposure, found, fit, rules.tolerance)
+    image_xy = found.plane.sky_to_plane(exposure.sources.sky[rows])
+    ref_xy = found.plane.sky_to_plane(found.reference.sky[ref_rows])
+    fit = dataclasses.replace(fit, residuals=ref_xy - fit(image_xy), used=np.ones(len(rows), bool))
+    status = Status.ALIGNED
+    if rules.onlybetter and not alignment.changes and is_needless(found.fit.p_value_unchanged):
+        status = Status.UNCHANGED
+    how = f"aligned by what {found.name} show together, which none of them does alone"
+    reason = "; ".join(filter(None, [how, found.reason]))
+    return dataclasses.replace(
+        found, exposure=exposure, status=status, reason=reason, fit=fit,
+        rows=rows, ref_rows=ref_rows, image_xy=image_xy, ref_xy=ref_xy)
+
+
+def _partners(exposure, found, fit, tolerance):
+    """Pair the sources of an exposure with those of the reference that its group uses."""
+    used = np.unique(found.ref_rows[found.fit.used])
+    image = PointSet.of(fit(found.plane.sky_to_plane(exposure.sources.sky)))
+    reference = PointSet.of(found.plane.sky_to_plane(found.reference.sky[used]))
+    try:
+        pairs = pair_at(image, reference, (0, 0), tolerance=tolerance, separation=0)
+    except NotEnoughMatches:
+        return np.empty(0, int), np.empty(0, int)
+    return pairs.image_index, used[pairs.ref_index]
 
 
 def _verdict(found, error, plane, rules):

@@ -371,3 +371,14 @@ class Alignment:
         scatter = np.hypot(*self.fit.rms) / 3
         scale = self.plane.pixel_scale / pixel_scale(chip.wcs)
         return float(max(own if np.isfinite(own) else 0.0, scatter) * scale)
+
+
+def judged_by_parity(verdict: Alignment) -> Alignment:
+    """Return the verdict on a fit that mirrors, right only for a header of wrong parity."""
+    if verdict.header_is_mirrored:
+        said = "its header has the opposite parity of the reference, and the fit turns it round"
+        reason = "; ".join(filter(None, [verdict.reason, said]))
+        return dataclasses.replace(verdict, reason=reason)
+    mirrored = ("the fit would mirror the image, which no pointing error does, and its header has "
+                "the parity of the reference")
+    return dataclasses.replace(verdict, status=Status.FAILED, reason=mirrored)
