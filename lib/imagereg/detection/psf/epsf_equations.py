@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from imagereg.detection.psf.epsf import EffectivePSF
 from imagereg.detection.psf.epsf_fit import Linearised, StarFits
 from imagereg.detection.psf.stamps import Stamps
 
-_CHUNK = 400  # stamps whose equations are in work at one time: they fit into a cache
+_CHUNK = 400  # stamps whose equations are in work at one time: bounds memory
 _NOTHING = 1e-150  # of no weight beside any number
 
 
@@ -60,11 +59,12 @@ class Equations:
         scatter : float
             Of positions in the stamps about that of the star, pixels.
         """
-        parts = []
-        for rows in _chunks(star):
-            part = _Part.of(prior, psf, stamps[rows], fits[rows]).with_positions_alone(scatter)
-            parts.append(part.by_star(star[rows], to_pixels[rows]).without_stars())
-        return cls._sum(parts)
+
+        def part(rows):
+            each = _Part.of(prior, psf, stamps[rows], fits[rows]).with_positions_alone(scatter)
+            return each.by_star(star[rows], to_pixels[rows]).without_stars()
+
+        return cls._sum(map(part, _chunks(star)))
 
     @classmethod
     def _sum(cls, parts):
@@ -73,8 +73,8 @@ class Equations:
         return cls(sum(normal for normal, _ in parts), sum(right for _, right in parts))
 
 
-def _chunks(star: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the rows of some stars at a time, all those of a star together."""
+def _chunks(star: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of some stars at a time, all those of a star together."""
     order = np.argsort(star, kind="stable")
     first = np.flatnonzero(np.diff(star[order], prepend=-1))
     part = first // _CHUNK
