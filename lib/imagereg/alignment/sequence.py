@@ -25,7 +25,7 @@ from imagereg.wcs import Status, TangentPlane
 __all__ = ["Alignment", "Chip", "Exposure", "Metadata", "Reference", "Rules", "Status", "align"]
 
 _MOST_HEADS = 3  # exposures with which others are tried that failed; the deepest come first
-_MANY_SOURCES = 10_000  # matching them takes ten times starting a process
+_MANY_STARS = 5_000  # matching them takes several times as long as starting processes
 _STOPPED = "stopped by the user"
 
 log = logging.getLogger(__name__)
@@ -127,13 +127,13 @@ class _Aligner:
         return reference
 
     def _found_ahead(self, queue, reference):
-        """Yield the results to come, where there are many sources and none waits for another."""
+        """Yield the results to come, where there are many stars and none waits for another."""
         left = [e for e, verdict in zip(queue.exposures, queue.verdicts, strict=True)
                 if verdict is None]
         rules = self.rules
         depends = (rules.expand_refcat or rules.group == "visit" or self.review or queue.stopped
                    or not rules.enforce_user_order or any(e.lacks_wcs for e in left))
-        if depends or sum(len(e.sources) for e in left) < _MANY_SOURCES:
+        if depends or sum(len(stars(e.sources, 1)) for e in left) < _MANY_STARS:
             return
         align = functools.partial(_aligned_apart, reference=reference, plane=self.plane,
                                   rules=rules)

@@ -399,7 +399,7 @@ def test_verdicts_are_in_order():
     np.testing.assert_allclose([result.offset[0] for result in results], [0, 2, 5, 8], atol=0.02)
 
 
-def test_many_sources_are_matched_by_other_processes_with_the_same_results(monkeypatch):
+def test_many_stars_are_matched_by_other_processes_with_the_same_results(monkeypatch):
     sent = []
 
     def mapped(function, items):  # as other processes do: what comes back is no object of this one
@@ -414,7 +414,7 @@ def test_many_sources_are_matched_by_other_processes_with_the_same_results(monke
     rules = dataclasses.replace(EASY, solution="sequential")
     expected = verdicts(exposures, PLANE, rules, mapped=mapped)
     assert not sent  # they are too few
-    monkeypatch.setattr(sequence, "_MANY_SOURCES", 1)
+    monkeypatch.setattr(sequence, "_MANY_STARS", 1)
     results = verdicts(exposures, PLANE, rules, mapped=mapped)
     assert sent == ["2.fits", "few.fits", "bad.fits", "8.fits"]
     for result, one in zip(results, expected, strict=True):
@@ -429,7 +429,7 @@ def test_many_sources_are_matched_by_other_processes_with_the_same_results(monke
     dataclasses.replace(EASY, expand_refcat=True), dataclasses.replace(EASY, enforce_user_order=False),
     dataclasses.replace(EASY, group="visit")])
 def test_what_depends_on_others_is_not_matched_ahead(monkeypatch, rules):
-    monkeypatch.setattr(sequence, "_MANY_SOURCES", 1)
+    monkeypatch.setattr(sequence, "_MANY_STARS", 1)
     rules = dataclasses.replace(rules, solution="sequential")
     results = verdicts(three(), PLANE, rules, mapped=lambda *_: pytest.fail("matched ahead"))
     assert [result.status for result in results[1:]] == 3 * [Status.ALIGNED]
