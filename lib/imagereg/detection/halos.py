@@ -187,7 +187,10 @@ def _bright_pixels(pixels, least):
 
 
 def _groups(column, row):
-    """Return the number of the group of pixels that touch, of each; they are in order of rows."""
+    """Return the number of the group of pixels that touch, of each; they are in order of rows.
+
+    Chips are measured before scipy is loaded, which has this too.
+    """
     stride = column.max(initial=0) + 2
     place = row * stride + column
     links = []
