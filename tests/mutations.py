@@ -838,7 +838,7 @@ MUTATIONS = (
         "unit/wcs/test_archive_order.py"),
     Mutation(
         "restore takes O away", "wcs/alternates.py",
-        "[key] if key != _ORIGINAL else []",
+        "[key] if key != ORIGINAL else []",
         "[key]",
         "unit/wcs/test_archive_order.py"),
     Mutation(

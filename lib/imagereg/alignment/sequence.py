@@ -127,7 +127,7 @@ class _Aligner:
         return reference
 
     def _found_ahead(self, queue, reference):
-        """Yield the results to come, where there are many stars and none waits for another."""
+        """Yield the results to come where no exposure depends on another and stars are many."""
         left = [e for e, verdict in zip(queue.exposures, queue.verdicts, strict=True)
                 if verdict is None]
         rules = self.rules
@@ -197,7 +197,7 @@ class _Aligner:
 
 
 def _aligned_apart(exposure, reference, plane, rules):
-    """Return the result of an exposure, which is not sent from one process to another again."""
+    """Return the result of an exposure without the exposure, which need not be sent back."""
     verdict, = _align_together([exposure], reference, plane, rules)
     return dataclasses.replace(verdict, exposure=None)
 

@@ -38,7 +38,7 @@ _TWINS = {"ORIENTAT": "ORIENT", "S_REGION": "SREGION", "CROTA1": "OROTA1", "CROT
 _OF_TWINS = {twin: keyword for keyword, twin in _TWINS.items()}
 # Those that no update changes: an alternate that another program archived may do without them.
 _LASTING = re.compile(r"WCSAXES|RADESYS|EQUINOX|(CTYPE|CUNIT|CRPIX|CDELT)[12]$")
-_ORIGINAL = "O"  # stwcs keeps the WCS of the first calibration there
+ORIGINAL = "O"  # stwcs keeps the WCS of the first calibration there
 _UNNAMED = "PRE-TWEAKREG"
 _RELATIVE, _ABSOLUTE = 1e-10, 1e-15  # within which numbers are equal: stwcs archives some 13 digits
 
@@ -57,7 +57,7 @@ def wcs_names(header: fits.Header) -> dict[str, str]:
 
 def _archive(header):
     """Return the names of the alternates by letter, without that of the first calibration."""
-    return {key: name for key, name in wcs_names(header).items() if key not in (" ", _ORIGINAL)}
+    return {key: name for key, name in wcs_names(header).items() if key not in (" ", ORIGINAL)}
 
 
 def primary_name(header: fits.Header) -> str:
@@ -134,11 +134,11 @@ def _is_copy(header, key):
 
 def _next_letter(header):
     """Return the letter after the last one that any keyword uses, or else the first free one."""
-    used = {keyword[-1] for keyword in _alternate_keywords(header)} | {_ORIGINAL}
+    used = {keyword[-1] for keyword in _alternate_keywords(header)} | {ORIGINAL}
     free = [key for key in string.ascii_uppercase if key not in used]
     if not free:
         raise InputError("all 25 letters for alternate WCSs are taken")
-    last = max(used - {_ORIGINAL}, default="")
+    last = max(used - {ORIGINAL}, default="")
     return next((key for key in free if key > last), free[0])
 
 
@@ -182,7 +182,7 @@ def restored_header(header: fits.Header, name: str, read_wcs: ReadWCS) -> fits.H
                          "both")
     if names[key] == _UNNAMED:
         del cards["WCSNAME"]
-    replaced = [key] if key != _ORIGINAL else []
+    replaced = [key] if key != ORIGINAL else []
     return with_primary(without_alternates(header, replaced), cards, read_wcs)
 
 
@@ -241,8 +241,8 @@ def _put_primary(header, cards):
 def with_original(header: fits.Header, before: fits.Header) -> fits.Header:
     """Return a header that has the primary WCS of `before` as the one of the first calibration."""
     header = header.copy()
-    if _ORIGINAL not in wcs_names(header):
-        header.extend(card for card in _alternate_cards(before, _ORIGINAL, "OPUS")
+    if ORIGINAL not in wcs_names(header):
+        header.extend(card for card in _alternate_cards(before, ORIGINAL, "OPUS")
                       if card.keyword not in header)
     return header
 

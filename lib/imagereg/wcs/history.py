@@ -17,7 +17,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 
-from imagereg.wcs.alternates import with_original
+from imagereg.wcs.alternates import ORIGINAL, with_original
 from imagereg.wcs.keywords import is_wcs_keyword, text
 
 # The columns with their formats. ORIENTAT and PA_V3 are not filled.
@@ -39,9 +39,7 @@ _SPARE_ROWS = 4  # for each chip, in a new table
 _FORMAT = re.compile(r"(\d*)([AIJKEDBL])")  # others are not known here
 _NUMBERS = {"I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "B": "u1", "L": "V1"}
 _FITS_BLOCK = 2880  # bytes
-_CARD = 80  # bytes
 
-_ORIGINAL = "O"  # letter of the WCS of the first calibration
 _TELLS_WCS = re.compile(r"(?:WCSNAME|CTYPE1|CRPIX1|CRVAL1|RADESYS)([A-Z]?)$")
 _ROTATION = ("CROTA1", "CROTA2")  # of a primary WCS, which alternates do not have
 _SIP = re.compile(r"-SIP *'")  # of a CTYPE
@@ -143,14 +141,15 @@ class _Chip:
         """Return the values of a WCS by keyword without letter, rounded as wcslib writes them."""
         from astropy.wcs import WCSHDO_P14, WCSHDO_safe, Wcsprm
 
-        own = "".join(_SIP.sub("'", card).ljust(_CARD) for card in self.cards[key])
+        own = "".join(_SIP.sub("'", card).ljust(fits.Card.length) for card in self.cards[key])
         wcs = Wcsprm(header=own.encode("ascii"), key=key, relax=True, warnings=False)
         wcs.fix()
         wcs.set()
         if wcs.has_pc() and not self.keeps_pc:
             wcs.cd = wcs.pc * wcs.cdelt[1]
         written = wcs.to_header(WCSHDO_P14 | WCSHDO_safe)
-        lines = [written[start:start + _CARD] for start in range(0, len(written), _CARD)]
+        size = fits.Card.length
+        lines = [written[start:start + size] for start in range(0, len(written), size)]
         cards = {line[:8].rstrip().removesuffix(key): line[10:] for line in lines}
         values = {keyword: _value(cards[keyword]) for keyword in _OF_WCS if keyword in cards}
         if wcs.has_cd():
@@ -200,15 +199,15 @@ def _continued(hdus, changed):
 
 def _first_table(primary, old, new):
     """Return a table of the WCS of the first calibration and of those before the new one."""
-    letters = sorted(old[0].letters - {_ORIGINAL})
+    letters = sorted(old[0].letters - {ORIGINAL})
     wcss = [(key, chip, chip.wcs(key)) for key in letters for chip in old]
     columns = _columns_of(wcss[0][-1])
     of_file = {column: primary.get(column, "") for column in (*_OF_FILE, *_ABOUT)}
     rows = []
     for chip in new:
-        wcs = chip.wcs(_ORIGINAL)
+        wcs = chip.wcs(ORIGINAL)
         known = {column: wcs[column] for column in columns if column in wcs}
-        rows.append({"WCS_ID": "OPUS", "EXTVER": chip.extver, "WCS_key": _ORIGINAL,
+        rows.append({"WCS_ID": "OPUS", "EXTVER": chip.extver, "WCS_key": ORIGINAL,
                      **of_file, **known})
     of_file |= {"SIPNAME": _sip_name(primary, old[0].header), **_other_distortions(primary)}
     default = _default_name(primary)
@@ -397,4 +396,4 @@ def _header_of(table, used):
 def _written(keyword, value, comment):
     """Return a card as it is written; `fits.Card` takes ten times as long."""
     shown = f"'{value:8}'".ljust(20) if isinstance(value, str) else f"{value:20}"
-    return f"{keyword:8}= {shown}{' / ' if comment else ''}{comment}".ljust(_CARD)
+    return f"{keyword:8}= {shown}{' / ' if comment else ''}{comment}".ljust(fits.Card.length)

@@ -204,12 +204,17 @@ def _normal_equations(measured, design, weight):
 def _eliminate(normal, by_star, inverse):
     """Take the part of the stars out of the matrix, in place."""
     for start in range(0, by_star.shape[0], _STARS_AT_ONCE):
-        part = by_star[start:start + _STARS_AT_ONCE].tocsc()
-        columns = np.flatnonzero(np.diff(part.indptr))
-        dense = part[:, columns].toarray()
+        dense, columns = _occupied(by_star[start:start + _STARS_AT_ONCE])
         root = np.sqrt(inverse[start:start + _STARS_AT_ONCE, None])
         dense *= root
         normal[np.ix_(columns, columns)] -= dense.T @ dense
+
+
+def _occupied(matrix):
+    """Return the columns of a sparse matrix that are not all zero, dense, and which these are."""
+    matrix = matrix.tocsc()
+    columns = np.flatnonzero(np.diff(matrix.indptr))
+    return matrix[:, columns].toarray(), columns
 
 
 def _stars(measured, xy, weight):
@@ -231,28 +236,20 @@ def _transform_variance(measured, design, weight, covariance):
     share = weight / np.maximum(measured.summed(weight), 1e-300)[measured.star]
     for axis, axis_design in enumerate(design):
         for rows in measured.rows:
-            own, _, covariance_of_own = _without_zeros(axis_design[rows], covariance)
-            own = own.toarray()
-            added[rows, axis] = ((own @ covariance_of_own) * own).sum(axis=1)
+            own, columns = _occupied(axis_design[rows])
+            along = own @ covariance[np.ix_(columns, columns)]
+            added[rows, axis] = (along * own).sum(axis=1)
         for rows in _by_stars(measured):
             part = axis_design[rows]
             place = measured.star[rows] - measured.star[rows[0]]
             members = sparse.csr_array((share[rows, axis], (place, np.arange(len(rows)))))
-            mean, columns, covariance_of_mean = _without_zeros(members @ part, covariance)
-            mean = mean.toarray()
-            along = mean @ covariance_of_mean
+            mean, columns = _occupied(members @ part)
+            along = mean @ covariance[np.ix_(columns, columns)]
             entries = part[:, columns].tocoo()
             values = entries.data * along[place[entries.row], entries.col]
             common = np.bincount(entries.row, values, len(rows))
             added[rows, axis] += (along * mean).sum(axis=1)[place] - 2 * common
     return np.maximum(added, 0)
-
-
-def _without_zeros(part, covariance):
-    """Return the columns of a sparse matrix that are not zero, which, and their covariance."""
-    part = part.tocsc()
-    columns = np.flatnonzero(np.diff(part.indptr))
-    return part[:, columns], columns, covariance[np.ix_(columns, columns)]
 
 
 def _by_stars(measured):

@@ -179,14 +179,16 @@ def fit_stars(
     psf : EffectivePSF or LocalPSFs
         What is fitted to them.
     start : StarFits, optional
-        Fits of another PSF to the first of them, from which those that are good begin: that takes
-        half the steps.
+        Fits of another PSF to all stamps or to the first of them. Those that are good are where the
+        fits begin, which takes half the steps.
     bounds_sky : bool
         Let no sky be lower than its level around the star, to which the wings of the star only add:
         a PSF that is too wide fits with a sky that is too low.
     """
-    begun = [] if start is None else [start]
-    start = StarFits.concat([*begun, _not_fitted(stamps[sum(map(len, begun)):])])
+    if start is None:
+        start = _not_fitted(stamps)
+    elif len(start) < len(stamps):
+        start = StarFits.concat([start, _not_fitted(stamps[len(start) :])])
     parts = []
     for first in range(0, max(len(stamps), 1), _CHUNK):
         rows = slice(first, first + _CHUNK)
