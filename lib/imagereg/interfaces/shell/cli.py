@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import contextlib
 import functools
-import gc
 import glob
 import logging
 import os
@@ -20,7 +18,7 @@ from typing import NoReturn
 
 from imagereg.errors import AlignmentWarning, ImageregError, ParameterError, printable
 from imagereg.files import atomic
-from imagereg.interfaces.shell import batch, on_solutions
+from imagereg.interfaces.shell import batch, on_solutions, process
 from imagereg.interfaces.shell.completion import SHELLS, script
 from imagereg.interfaces.shell.words import Request, has_colours, in_colours
 from imagereg.parameters import (
@@ -36,11 +34,6 @@ from imagereg.parameters import (
 from imagereg.parameters import spec as declarations
 from imagereg.tasks import signals
 from imagereg.version import __version__
-
-# Objects made between two searches for unreachable cycles, of which there are few in a run. With
-# Python's 700 most searches are of modules that are being loaded, for 5 % of a short run's time;
-# another 5 % is a last search when all ends.
-_RARELY = 100_000
 
 _USAGE = """tweakreg [FILE ...] [name=value ...] [name+ ...] [name- ...]
 
@@ -90,8 +83,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "tweakreg") -> int:
         n has ended it.
     """
     if arguments is None:
-        gc.set_threshold(_RARELY)
-        atexit.register(gc.freeze)
+        process.set_up()
     # What astropy warns of in a header is harmless, or is said in one of our own sentences.
     warnings.filterwarnings("ignore", module=r"astropy\.")
     warnings.simplefilter("ignore", AlignmentWarning)  # the result is printed
