@@ -807,12 +807,12 @@ MUTATIONS = (
         "return len(self.failures) < len(self.alignments)",
         "end_to_end/test_bad_input.py::test_bad_image_among_good_ones"),
     Mutation(
-        "failed image is updated", "tasks/outputs.py",
+        "failed image is updated", "tasks/writing/outputs.py",
         "for a in alignments if a.status is not Status.FAILED]",
         "for a in alignments]",
         "end_to_end/test_bad_input.py::test_failed_image_is_not_updated"),
     Mutation(
-        "failed image with numbers in the shiftfile", "tasks/outputs.py",
+        "failed image with numbers in the shiftfile", "tasks/writing/outputs.py",
         "if alignment.status is Status.FAILED:\n        values",
         "if False:\n        values",
         "end_to_end/test_bad_input.py::test_failed_image_is_not_updated"),

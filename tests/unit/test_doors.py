@@ -81,7 +81,7 @@ def test_the_start_of_a_run_loads_no_sky_and_no_scipy():
     """They take longer to load than all that is done before the first image is read."""
     run = "import sys; from imagereg.interfaces import main; main(['absent.fits']); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True).stdout.split()
-    assert "imagereg.tasks.outputs" in loaded
+    assert "imagereg.tasks.writing.outputs" in loaded
     assert not {"astropy.wcs", "astropy.table", "scipy.spatial"} & set(loaded)
 
 
@@ -89,7 +89,7 @@ def test_finders_start_before_the_sky_and_scipy_are_loaded(tmp_path):
     """The parent loads these while they work."""
     visit = simulate_visit(tmp_path, n_exposures=2, n_stars=80, chip_shape=(256, 256), n_cosmic_rays=0)
     run = ("import sys\nfrom imagereg.interfaces import main\nfrom imagereg.tasks import parallel\n"
-           "parallel._started = lambda *_: sys.exit(' '.join(sys.modules))\n"
+           "parallel._started = lambda *_, **__: sys.exit(' '.join(sys.modules))\n"
            "main([*sys.argv[1:], 'num_cores=2', 'runfile='])")
     done = subprocess.run([sys.executable, "-c", run, *visit.files], capture_output=True, text=True, cwd=tmp_path)
     loaded = set(done.stderr.split())

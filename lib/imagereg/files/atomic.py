@@ -162,8 +162,22 @@ def _stamp(file):
 
 
 @contextlib.contextmanager
+def beside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a new binary file in the folder of `path`, removed in the end unless it was renamed."""
+    # Its name is known before the file is there, so that no signal in between leaves it behind.
+    folder = os.path.dirname(os.path.realpath(path))
+    temporary = os.path.join(folder, f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    try:
+        with _new_file(temporary) as file:
+            yield file
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+@contextlib.contextmanager
 def replacing(
-    path: str | os.PathLike[str], claim: Claim | None = None
+    path: str | os.PathLike[str], claim: Claim | None = None, draft: BinaryIO | None = None
 ) -> Iterator[BinaryIO]:
     """Yield a new binary file that takes the place of `path`, its mode and owner once complete.
 
@@ -175,6 +189,8 @@ def replacing(
         Where it is to be; a link is followed. There may be a file, or none.
     claim : Claim, optional
         Of a run that holds `path`: it goes over to the new file.
+    draft : file, optional
+        The new file, from `beside`, where it has been begun already.
 
     Raises
     ------
@@ -183,12 +199,8 @@ def replacing(
         was.
     """
     place = os.path.realpath(path)
-    # Known before the file is there, so that no signal in between leaves it behind.
-    temporary = os.path.join(os.path.dirname(place),
-                             f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
-    is_there = False
     try:
-        with _new_file(temporary) as file:
+        with contextlib.nullcontext(draft) if draft else beside(place) as file:
             yield file
             file.flush()
             _dress(file, place)
@@ -196,17 +208,12 @@ def replacing(
             if claim:
                 claim.check(path)
             _warn_of_links(path)
-            os.replace(temporary, place)
-            is_there = True
+            os.replace(file.name, place)
             if claim:
                 claim.follow(place, file)
         _sync_folder(os.path.dirname(place))
     except OSError as error:
         raise InputError(f"{path} can't be written: {reason(error)}") from error
-    finally:
-        if not is_there:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
 
 
 def _warn_of_links(path):
@@ -308,6 +315,12 @@ def copy_bytes(source: BinaryIO, target: BinaryIO, start: int, stop: int) -> Non
             raise InputError("the file ends early")
         target.write(block)
         start += len(block)
+
+
+def flush(path: str) -> None:
+    """Have the disk write what a file has, which may fail: the last word has `replacing`."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:

@@ -34,9 +34,9 @@ from imagereg.files import (
 )
 from imagereg.files.images import fits, instruments
 from imagereg.parameters import ParameterSet, Spec
-from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
 from imagereg.tasks.parallel import is_worker, mapped
+from imagereg.tasks.writing import footprint
 
 if TYPE_CHECKING:
     from imagereg.detection import EffectivePSF

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_message
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -33,6 +33,7 @@ from imagereg.tasks import signals
 
 _NUMBER = struct.Struct("i")
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
+_GIVES_WAY = 10  # nice(2): a tenth of a core's time where others want all of it
 _PATIENCE = 5.0  # seconds that a process has for cleaning up; a step of numpy takes less than one
 
 Item = TypeVar("Item")
@@ -49,8 +50,9 @@ def mapped(
 ) -> Iterator[Outcome]:
     """Yield ``function(item)`` of each item in order, the same whatever the number of cores.
 
-    Processes log what a plain loop would, in its order. Where one is killed, its items are done in
-    this process. Nothing is left of them when the iterator is closed or an error ends it.
+    Processes log what a plain loop would, in its order. Where one is killed or can't be started,
+    its items are done in this process. Nothing is left of them when the iterator is closed or an
+    error ends it.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ def mapped(
             if meanwhile:
                 meanwhile()
             yield from map(function, items)
-        elif sys.platform == "linux" and threading.active_count() == 1:
+        elif _can_fork():
             yield from _in_processes(function, items, number, meanwhile)
         else:
             with ThreadPoolExecutor(number) as pool:
@@ -156,23 +158,86 @@ class _Message:
 
 def _in_processes(function, items, n_processes, meanwhile):
     """Yield the results of processes, each of which takes the next item when it has done one."""
-    numbers = os.memfd_create("items")  # a position that all processes share: none is done twice
-    workers: list[tuple[Any, Connection]] = []
-    try:
-        os.write(numbers, b"".join(map(_NUMBER.pack, range(len(items)))))
-        os.lseek(numbers, 0, os.SEEK_SET)
-        for _ in range(n_processes):
-            workers.append(_started(function, items, numbers))
+    with _at_work(function, items, n_processes) as (_, connections):
         if meanwhile:
             meanwhile()
-        messages = _in_order([connection for _, connection in workers], len(items))
+        messages = _in_order(connections, len(items))
         for item, message in zip(items, messages, strict=True):
             for record in message.records:
                 logging.getLogger(record.name).handle(record)
             # What failed fails again here, with its whole traceback.
             yield message.result if message.is_done else function(item)
+
+
+class Background(Generic[Item, Outcome]):
+    """Pieces of work that a process does while this one goes on; a context manager.
+
+    The process gives way to all others, and what it logs is lost.
+
+    Parameters
+    ----------
+    function, items, num_cores
+        See `mapped`; with one core, or where a fork is not safe, nothing is done.
+    """
+
+    def __init__(self, function: Callable[[Item], Outcome], items: Sequence[Item],
+                 num_cores: int | None):
+        self._number = len(items)
+        self._stack = contextlib.ExitStack()
+        self._lock = threading.Lock()
+        self._results: dict[int, Outcome] | None = {}
+        if (num_cores or available_cores()) > 1 and items and _can_fork():
+            at_work = _at_work(function, items, 1, niceness=_GIVES_WAY)
+            self._places, self._connections = self._stack.enter_context(at_work)
+            self._results = None if self._connections else {}
+
+    def end(self) -> None:
+        """Let the process begin no other piece than that in work."""
+        if self._results is None:
+            os.lseek(self._places, 0, os.SEEK_END)
+
+    def results(self) -> list[Outcome | None]:
+        """Wait for the piece in work, and return results in order, None of what is not done."""
+        self.end()
+        with self._lock:  # of threads that ask at the same time
+            if self._results is None:
+                messages = _messages(self._connections)
+                self._results = {each.number: each.result for each in messages if each.is_done}
+        return list(map(self._results.get, range(self._number)))
+
+    def __enter__(self):
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_):
+        """End the process, with the piece in work as it is."""
+        self._stack.close()
+
+
+def _can_fork():
+    """Whether processes can be forked: on Linux, with no other thread to be caught in a lock."""
+    return sys.platform == "linux" and threading.active_count() == 1
+
+
+@contextlib.contextmanager
+def _at_work(function, items, n_processes, *, niceness=0):
+    """Start processes that do items; yield the position in the items, and their connections.
+
+    There are fewer, or none, where the system refuses more processes or open files.
+    """
+    numbers = None  # a position that all processes share: no item is done twice
+    workers: list[tuple[Any, Connection]] = []
+    try:
+        with contextlib.suppress(OSError):
+            numbers = os.memfd_create("items")
+            os.write(numbers, b"".join(map(_NUMBER.pack, range(len(items)))))
+            os.lseek(numbers, 0, os.SEEK_SET)
+            for _ in range(n_processes):
+                workers.append(_started(function, items, numbers, niceness=niceness))
+        yield numbers, [connection for _, connection in workers]
     finally:
-        os.close(numbers)
+        if numbers is not None:
+            os.close(numbers)
         for process, connection in workers:
             connection.close()
             process.terminate()
@@ -182,11 +247,12 @@ def _in_processes(function, items, n_processes, meanwhile):
             process.join()
 
 
-def _started(function, items, numbers):
+def _started(function, items, numbers, *, niceness):
     """Start a process; return it and the connection on which its messages come."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=_work, args=(function, items, numbers, sender), daemon=True)
+    work = functools.partial(_work, niceness=niceness)
+    process = context.Process(target=work, args=(function, items, numbers, sender), daemon=True)
     # Until the process handles signals in its own way it must not do so as this one does.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.ENDING)
     try:
@@ -218,8 +284,9 @@ def _messages(connections):
                 connections.remove(connection)
 
 
-def _work(function, items, numbers, connection):
+def _work(function, items, numbers, connection, *, niceness):
     """Do items until none is left, and send a message of each; end by SIGTERM without a word."""
+    os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends others
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

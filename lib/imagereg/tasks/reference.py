@@ -30,7 +30,6 @@ from imagereg.files import (
 )
 from imagereg.files.images import fits
 from imagereg.parameters import ParameterSet
-from imagereg.tasks import footprint
 from imagereg.tasks.exposures import (
     Limits,
     Measured,
@@ -38,6 +37,7 @@ from imagereg.tasks.exposures import (
     given_psfs,
     measure_exposures,
 )
+from imagereg.tasks.writing import footprint
 from imagereg.wcs import TangentPlane, border, pixel_to_sky
 
 if TYPE_CHECKING:

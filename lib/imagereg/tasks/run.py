@@ -21,11 +21,11 @@ from imagereg.files import Claim, atomic, expand_input, inputs, mef_inputs, psf
 from imagereg.files.images import fits, instruments, rewrite
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result
-from imagereg.tasks import footprint
 from imagereg.tasks.feedback.review import Review
 from imagereg.tasks.feedback.runlog import logged
-from imagereg.tasks.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.tasks.parallel import mapped
+from imagereg.tasks.writing import footprint
+from imagereg.tasks.writing.outputs import Output, changes_images, check_outputs, without_outputs
 from imagereg.wcs import Status, TangentPlane, headerlet
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
         page = functools.partial(_page, given=given, sets=sets)
         output = Output(task, claim=claim, dry_run=dry_run, page=page,
                         kept=footprint.user_files(images, task))
-        with logged(given, sets) as last_words, _reserved(task, dry_run), \
+        with logged(given, sets) as last_words, _reserved(task, dry_run), output.drafts, \
                 _new_wcs(images, task, output) as (images, task):
             log.info("images   %s", ", ".join(image.path for image in images))
             # Only now, since this takes longer than all that was done: the user sees the start.
@@ -98,6 +98,7 @@ def align_images(given: str | Sequence[str], task: ParameterSet, finding: Parame
             plane, reference, refimage = measure_reference(
                 task, ref_finding, exposures, images=images, star_table=star_table,
                 dry_run=dry_run)
+            output.draft(exposures, plane, reference.name if reference else exposures[0].name)
             review = Review(output.redraw) if task.interactive else None
             measured, alignments, reference = _aligned(
                 measured, task, plane, reference=reference, refimage=refimage, review=review,

@@ -95,6 +95,25 @@ def test_the_work_of_a_killed_process_is_done(alone):
     assert list(mapped(die, range(6), 2)) == list(range(6))
 
 
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_a_system_that_refuses_processes(allowed, alone, monkeypatch):
+    """As where a limit for each user is reached: there are fewer, or none."""
+    plain = os.fork
+    forked = []
+
+    def fork():
+        if len(forked) == allowed:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        forked.append(plain())
+        return forked[-1]
+
+    monkeypatch.setattr(os, "fork", fork)
+    results = list(mapped(square, range(8), 2))
+    assert [result[:2] for result in results] == [(n, n**2) for n in range(8)]
+    assert len(forked) == allowed
+    assert ({pid for *_, pid in results} == {PARENT}) == (allowed == 0)
+
+
 def test_nothing_is_left_where_one_stops_in_the_middle(tmp_path, alone):
     def wait_long(number):
         if number:

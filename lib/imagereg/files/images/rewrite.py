@@ -8,7 +8,7 @@ import gzip
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from astropy.io import fits
@@ -214,13 +214,62 @@ class Plan:
                 return cls(path, (), lines)
             return cls(path, list(_pieces(parts, source, spans)))
 
-    def carry_out(self, *, claim: Claim | None, target: str | None = None) -> None:
+    @property
+    def layout(self) -> list[int | tuple[int, int]]:
+        """How long the new bytes are, and the spans of the old file, in order."""
+        return [len(piece) if isinstance(piece, bytes) else piece for piece in self.pieces]
+
+    def write_draft(self, name: str) -> None:
+        """Write the new file, not gzipped, into one that is there."""
+        with open(self.path, "rb") as source, open(name, "r+b") as new:
+            _write_pieces(self.pieces, source, new)
+
+    def carry_out(self, *, claim: Claim | None, target: str | None = None,
+                  draft: Draft | None = None) -> None:
         """Replace the file, see `rewrite`; InputError where it can't be, it is then as it was."""
-        with _unpacked(self.path) as source, replacing(target or self.path, claim) as new:
+        draft_file = draft.file if draft else None
+        with _unpacked(self.path) as source, \
+                replacing(target or self.path, claim, draft_file) as new:
+            pieces = draft.rewritten(self.pieces) if draft else self.pieces
             packed = gzip.GzipFile(fileobj=new, mode="wb", filename="") \
                 if is_compressed(self.path) else None
             with packed or contextlib.nullcontext(new) as out:
-                _write_pieces(self.pieces, source, out)
+                _write_pieces(pieces, source, out)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """A new file that was written by a plan of the same file before all was known.
+
+    Parameters
+    ----------
+    file : file
+        From `atomic.beside`.
+    layout : sequence of int or (int, int)
+        Of that plan.
+    """
+
+    file: BinaryIO
+    layout: Sequence[int | tuple[int, int]]
+
+    def rewritten(self, pieces: Sequence[bytes | tuple[int, int]]
+                  ) -> Sequence[bytes | tuple[int, int]]:
+        """Put the new bytes of a plan where there is room for just these; return what is left.
+
+        From the first piece that the draft has otherwise all is cut off.
+        """
+        number = 0
+        for piece, own in zip(pieces, self.layout, strict=False):
+            if isinstance(piece, bytes) and len(piece) == own:
+                self.file.write(piece)
+            elif piece == own:
+                start, stop = piece
+                self.file.seek(stop - start, os.SEEK_CUR)
+            else:
+                break
+            number += 1
+        self.file.truncate()
+        return pieces[number:]
 
 
 def _differences(part, old, name):

@@ -16,8 +16,8 @@ from imagereg.tasks.batch.process import align_visit, forget_run, stop_servers
 from imagereg.tasks.batch.state import FAILED, Outcome, State
 from imagereg.tasks.batch.visits import Visit, read_visits, refuse_shared_images
 from imagereg.tasks.feedback.progress import progress
-from imagereg.tasks.outputs import changes_images
 from imagereg.tasks.parallel import available_cores
+from imagereg.tasks.writing.outputs import changes_images
 
 _PATIENCE = 10  # seconds for a scheduler to answer
 

@@ -13,7 +13,7 @@ from imagereg.alignment import Alignment, Chip, Exposure, LinearFit, Metadata
 from imagereg.catalogs import SourceCatalog
 from imagereg.errors import ImageregError
 from imagereg.files import Solutions, read_image, read_text, root_name, solution
-from imagereg.tasks import footprint
+from imagereg.tasks.writing import footprint
 from imagereg.wcs import Status, TangentPlane, corrected_wcs, correction
 
 # Pixels of the plane. A header that is this near to its solution has it: with shifts of single

@@ -21,8 +21,8 @@ from imagereg.files import (
     text,
 )
 from imagereg.files.images import fits, instruments, rewrite
-from imagereg.tasks import footprint
 from imagereg.tasks.parallel import mapped, write_each
+from imagereg.tasks.writing import footprint
 from imagereg.wcs import alternates, corrected_wcs, correction, distortion, pixel_scale
 
 

@@ -15,8 +15,8 @@ from imagereg.alignment import Metadata
 from imagereg.errors import InputError
 from imagereg.files import Solutions, expand_input, inputs, solution
 from imagereg.files.images import fits
-from imagereg.tasks import footprint
 from imagereg.tasks.solutions.apply import AppliedSolution, beside, update_files
+from imagereg.tasks.writing import footprint
 from imagereg.wcs import Solution, TangentPlane, alternates, keywords, pixel_to_sky
 from imagereg.wcs import plane as planes
 

@@ -28,16 +28,17 @@ from imagereg.files import text as formats
 from imagereg.files.images import fits, rewrite
 from imagereg.parameters import ParameterSet
 from imagereg.report import Result, plots
-from imagereg.tasks import footprint
 from imagereg.tasks.feedback.progress import progress
 from imagereg.tasks.parallel import mapped, write_each
 from imagereg.tasks.solutions import headerlets
-from imagereg.wcs import Status, TangentPlane
+from imagereg.tasks.writing import footprint
+from imagereg.tasks.writing.drafts import Drafts
+from imagereg.wcs import Solution, Status, TangentPlane
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-    from imagereg.alignment import Alignment
+    from imagereg.alignment import Alignment, Exposure
 
 # What fonts, settings and missing libraries make matplotlib raise.
 _OF_MATPLOTLIB = (RuntimeError, ImportError, OSError, ValueError, TypeError, KeyError)
@@ -115,6 +116,8 @@ class Output:
         Names of the files that were written or updated.
     differences : list of str
         What headers would get.
+    drafts : Drafts
+        New files of images, begun before they are aligned.
     """
 
     def __init__(self, task: ParameterSet, *, claim: Claim | None = None, dry_run: bool = False,
@@ -127,6 +130,22 @@ class Output:
         self.written: list[str] = []
         self.differences: list[str] = []
         self._kept = kept
+        self.drafts = Drafts()
+
+    def draft(self, exposures: Sequence[Exposure], plane: TangentPlane, reference: str) -> None:
+        """Begin to write the new files of exposures that are still to be aligned, see `Drafts`."""
+        task = self.task
+        if self.dry_run or not task.updatehdr or task.interactive:
+            return
+        if task.headerlet and task.attach:  # how long it will be is not known
+            return
+        of_file = _by_file([exposure for exposure in exposures if not exposure.problem])
+
+        def plan_of(path):
+            solved = [_expected(exposure, plane, task, reference) for exposure in of_file[path]]
+            return self._header_plan(path, solved)
+
+        self.drafts.begin(of_file, plan_of, task.num_cores)
 
     def redraw(self, alignment: Alignment) -> dict[str, np.ndarray]:
         """Draw the plots of an image as it stands for now.
@@ -152,6 +171,7 @@ class Output:
     def write(self, alignments: Sequence[Alignment], plane: TangentPlane,
               reference: Reference) -> Result:
         """Write all that the parameters ask for, and return the result of the run."""
+        self.drafts.end()
         alignments = [self._remarked(alignment) for alignment in alignments]
         epoch = alignments[0].exposure.metadata.epoch
         result = Result(tuple(alignments), plane, reference.at(epoch))
@@ -338,14 +358,19 @@ class Output:
         if not task.updatehdr:
             solved = []
         if extension or solved:
-            change = rewrite.header_change(path, solved, wcsname=task.wcsname,
-                                           reuse=task.reusename, extension=extension)
-            update.plan = rewrite.Plan.of(path, change, dry_run=self.dry_run)
+            update.plan = self._header_plan(path, solved, extension)
             update.files.append(path)
             update.differences += update.plan.differences
         if solved:
             update.said.append(f"headers updated, WCSNAME {task.wcsname}")
         return update
+
+    def _header_plan(self, path, solved, extension=None):
+        """Return the plan that gives a file the new WCSs, and attaches a headerlet."""
+        task = self.task
+        change = rewrite.header_change(path, solved, wcsname=task.wcsname, reuse=task.reusename,
+                                       extension=extension)
+        return rewrite.Plan.of(path, change, dry_run=self.dry_run)
 
     def _carry_out(self, update):
         """Write what is to be written of a file."""
@@ -354,7 +379,7 @@ class Output:
         if update.content:
             write_bytes(update.files[0], update.content)
         if update.plan:
-            update.plan.carry_out(claim=self.claim)
+            update.plan.carry_out(claim=self.claim, draft=self.drafts.of(update.path))
         for line in update.said:
             log.info("%s: %s", update.path, line)
 
@@ -385,6 +410,23 @@ class _Update:
     files: list[str] = dataclasses.field(default_factory=list)
     said: list[str] = dataclasses.field(default_factory=list)
     differences: list[str] = dataclasses.field(default_factory=list)
+
+
+def _by_file(exposures):
+    """Return the exposures in each file, by its path."""
+    of_file: dict[str, list[Exposure]] = {}
+    for exposure in exposures:
+        of_file.setdefault(exposure.path, []).append(exposure)
+    return of_file
+
+
+def _expected(exposure, plane, task, reference):
+    """Return a WCS and a solution of an exposure that take as much room as those to come."""
+    wcss = {chip.extver: chip.wcs for chip in exposure.chips}
+    solution = Solution.mapping(np.eye(2), np.zeros(2), plane.centre, geometry=task.fitgeometry,
+                                nmatches=len(exposure.sources), ra_rms=0.01, dec_rms=0.01,
+                                chance=0.0, reference=reference)
+    return wcss, solution
 
 
 def _plot_name(kind, alignment):
