@@ -56,12 +56,12 @@ def costs(folder, args):
     from imagereg.files import read_image
     from imagereg.files.images import rewrite
     from imagereg.parameters import ParameterSet
-    from imagereg.tasks.exposures import _finding
+    from imagereg.tasks.finding import finding_of
     from imagereg.wcs import Solution
 
     visit = simulate_visit(folder, seed=3, n_exposures=1, chip_shape=(2048, 4096), n_stars=1500)
     path = str(visit.files[0])
-    finding = _finding(ParameterSet("imagefindpars", {"threshold": 10}))
+    finding = finding_of(ParameterSet("imagefindpars", {"threshold": 10}))
 
     def read():
         with read_image(path) as image:

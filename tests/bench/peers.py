@@ -28,8 +28,8 @@ _FIND = {
     "imagereg": """
 from imagereg.detection import Finding, measure_chip
 from imagereg.parameters import ParameterSet
-from imagereg.tasks.exposures import _finding
-finding = _finding(ParameterSet("imagefindpars", {"threshold": 10, "centroid": "marginal"}))
+from imagereg.tasks.finding import finding_of
+finding = finding_of(ParameterSet("imagefindpars", {"threshold": 10, "centroid": "marginal"}))
 def work():
     sources, *_ = measure_chip(image, finding, bad=None, relative_noise=None, excluded=None, gain=1.0, chip=1, where="")
     return len(sources)

@@ -11,10 +11,11 @@ import numpy as np
 
 from imagereg.alignment import Alignment, Exposure
 from imagereg.catalogs import Flag
-from imagereg.detection import Stamps, refine_positions
+from imagereg.detection import Stamps
 from imagereg.detection.psf import epsf_measure, epsf_variation
-from imagereg.tasks.exposures import Measured, chip_shapes, cores_for_stars
+from imagereg.tasks.exposures import Measured, chip_shapes
 from imagereg.tasks.parallel import mapped
+from imagereg.tasks.refining import Stars, refined
 from imagereg.wcs import Status, pixel_to_sky
 
 if TYPE_CHECKING:
@@ -63,10 +64,8 @@ def remeasured(measured: Sequence[Measured], alignments: Sequence[Alignment],
     for each in (measured[row] for row in rows):
         as_found = each, psf_of[each.exposure.metadata.optics]
         improved.append(aligned_with_psf.get(_file(each), as_found))
-    cores = cores_for_stars([each for each, _ in improved], num_cores)
-    refined = mapped(_refined, improved, cores)
     result = list(measured)
-    for row, sources in zip(rows, refined, strict=True):
+    for row, sources in zip(rows, _refined(improved, num_cores), strict=True):
         psf = psf_of[measured[row].exposure.metadata.optics]
         result[row] = _with_sources(measured[row], sources, psf)
     return result
@@ -202,19 +201,22 @@ def _is_improved(measured, psf_of):
     return psf is not None and psf is not measured.psf and measured.stamps is not None
 
 
-def _refined(pair):
-    """Return the sources of an exposure with positions from a new PSF."""
-    measured, psf = pair
-    sources = measured.exposure.sources
+def _refined(pairs, num_cores):
+    """Yield the sources of exposures, given with new PSFs, with positions from these."""
     # Most of what the first surface did not fit are cosmic rays.
-    rows = np.flatnonzero((sources.flags & Flag.POOR_FIT) == 0)
-    psf = psf.on(chip_shapes(measured.exposure.chips))
-    refined = refine_positions(sources[rows], measured.stamps[rows], psf, is_fitted=True)
-    columns = {}
-    for name in ("xy", "xy_error", "flux", "flux_error", "flags"):
-        columns[name] = getattr(sources, name).copy()
-        columns[name][rows] = getattr(refined, name)
-    return sources.replace(**columns)
+    fitted = [np.flatnonzero((each.exposure.sources.flags & Flag.POOR_FIT) == 0)
+              for each, _ in pairs]
+    stars = [Stars(each.exposure.sources[rows], each.stamps[rows],
+                   psf.on(chip_shapes(each.exposure.chips)))
+             for (each, psf), rows in zip(pairs, fitted, strict=True)]
+    found = refined(stars, num_cores, is_fitted=True)
+    for (each, _), rows, better in zip(pairs, fitted, found, strict=True):
+        sources = each.exposure.sources
+        columns = {}
+        for name in ("xy", "xy_error", "flux", "flux_error", "flags"):
+            columns[name] = getattr(sources, name).copy()
+            columns[name][rows] = getattr(better, name)
+        yield sources.replace(**columns)
 
 
 def _with_sources(measured, sources, psf):

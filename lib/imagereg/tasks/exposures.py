@@ -12,37 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagereg import detection as measuring
-from imagereg.alignment import Chip, Exposure, Metadata
+from imagereg.alignment import Chip, Exposure
 from imagereg.catalogs import Flag, SourceCatalog, limited
-from imagereg.detection import (
-    Finding,
-    Stamps,
-    best_of_chip,
-    halos,
-    leave_out,
-    measure,
-    measure_chip,
-    noise_from_inverse_variance,
-)
+from imagereg.detection import Stamps, best_of_chip, measure
 from imagereg.errors import InputError, ParameterError
-from imagereg.files import (
-    InputFile,
-    lists,
-    psf,
-    read_image,
-)
-from imagereg.files.images import fits, instruments
-from imagereg.parameters import ParameterSet, Spec
+from imagereg.files import InputFile, lists, psf, read_image
+from imagereg.parameters import ParameterSet
 from imagereg.tasks.feedback.progress import progress
-from imagereg.tasks.parallel import is_worker, mapped
+from imagereg.tasks.finding import Detection, defined, failed, find, joined, pieces_of
+from imagereg.tasks.parallel import available_cores, mapped
+from imagereg.tasks.refining import Stars, refined
 from imagereg.tasks.writing import footprint
 
 if TYPE_CHECKING:
     from imagereg.detection import EffectivePSF
-
-# Fitting so many takes 0.1 s on one core; to start processes and hear of them takes half of that.
-_FEW_STARS = 3000
 
 log = logging.getLogger(__name__)
 
@@ -65,32 +48,6 @@ class Limits:
     fluxmax: float | None
     fluxunits: str
     nbright: int | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Detection:
-    """What the finder made of an exposure.
-
-    Parameters
-    ----------
-    name, path, metadata, chips, problem
-        As those of an `Exposure`.
-    sources : SourceCatalog
-        Of all chips.
-    stamps : Stamps or None
-        Pixels around the sources; None where positions are not to be improved with the PSF.
-    hosts : Hosts or None
-        Bright stars whose light explains sources that the PSF does not; None without stamps.
-    """
-
-    name: str
-    path: str
-    metadata: Metadata = Metadata()
-    chips: tuple[Chip, ...] = ()
-    sources: SourceCatalog = dataclasses.field(default_factory=SourceCatalog.empty)
-    stamps: Stamps | None = None
-    hosts: halos.Hosts | None = None
-    problem: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -219,61 +176,23 @@ def measure_exposures(images: Sequence[InputFile], parameters: ParameterSet, *,
     """
     if not parameters.computesig and not parameters.skysigma:
         raise ParameterError(f"{parameters.task}: computesig = no needs skysigma > 0")
-    detect = functools.partial(_detect, parameters=parameters, exclusions=exclusions,
-                               catalogs=catalogs, needs_wcs=needs_wcs)
-    found = mapped(detect, images, num_cores, meanwhile)
-    found = progress(found, "finding sources", len(images))
-    files = list(found)
-    detections, psf_of = _with_psfs(files, psfs or {}, _defined(parameters, "conv_width"),
+    pieces = pieces_of(images, num_cores or available_cores())
+    find_in = functools.partial(find, parameters=parameters, exclusions=exclusions,
+                                catalogs=catalogs, needs_wcs=needs_wcs)
+    found = mapped(find_in, pieces, num_cores, meanwhile)
+    files = list(progress(joined(pieces, found), "finding sources", len(images)))
+    detections, psf_of = _with_psfs(files, psfs or {}, defined(parameters, "conv_width"),
                                     needs_wcs=needs_wcs, num_cores=num_cores)
-    refine = functools.partial(_refined, psf_of=psf_of)
-    refined = mapped(refine, detections, cores_for_stars(detections, num_cores))
-    refined = progress(refined, "measuring sources", len(detections))
+    improved = progress(_refined(detections, psf_of, num_cores), "measuring sources",
+                        len(detections))
     number = parameters.nsources if catalogs is None else None
     measured = []
-    for detection, sources in zip(detections, refined, strict=True):
+    for detection, sources in zip(detections, improved, strict=True):
         surface = psf_of.get(detection.metadata.optics)
         each = _measured(detection, sources, surface, limits=limits, nsources=number)
         measured.append(each)
     return [dataclasses.replace(each, is_given=each.exposure.metadata.optics in (psfs or {}))
             for each in measured]
-
-
-def _detect(image, *, parameters, exclusions, catalogs, needs_wcs):
-    """Return a `Detection` for each exposure in a file; an InputError becomes a problem of one."""
-    name = os.path.basename(image.path)
-    finding = _finding(parameters)
-
-    def sources_of(opened, chip, metadata):
-        number = opened.chips.index(chip)
-        pixels = opened.pixels(chip, parameters.dqbits)
-        mask = exclusions.mask(name, number, pixels) if exclusions else None
-        where = f"{name}[SCI,{chip.extver}]"
-        if catalogs is not None:
-            given = catalogs.read(name, number, chip.extver, metadata.exptime)
-            return leave_out(given, mask, where), None, None
-        return measure_chip(pixels.data, finding, bad=pixels.bad, gain=pixels.gain,
-                            relative_noise=_relative_noise(image, chip), excluded=mask,
-                            chip=chip.extver, where=where)
-
-    is_sent = is_worker()  # its chips are not
-    try:
-        detections = []
-        with read_image(image.path, flags_path=instruments.quality_file(image.path),
-                        needs_wcs=needs_wcs, reads_wcs=bool(exclusions) or not is_sent) as opened:
-            for exposure, metadata, chips in opened.exposures():
-                parts = [sources_of(opened, chip, metadata) for chip in chips]
-                detection = Detection(exposure, image.path, metadata, () if is_sent else chips)
-                detections.append(_with_sources(detection, parts))
-        return detections
-    except InputError as error:
-        return [_failed(image.path, error)]
-
-
-def _failed(path, error):
-    """Return the detection of a file that can't be read."""
-    log.error("%s", error)
-    return Detection(os.path.basename(path), path, problem=str(error))
 
 
 def _with_psfs(files, known, width, *, needs_wcs, num_cores):
@@ -339,29 +258,14 @@ def _with_chips(detections, needs_wcs):
         with read_image(path, needs_wcs=needs_wcs) as opened:
             chips = {name: chips for name, _, chips in opened.exposures()}
     except InputError as error:
-        return [_failed(path, error)]
+        log.error("%s", error)
+        return [failed(path, error)]
     return [dataclasses.replace(each, chips=chips[each.name]) for each in detections]
-
-
-def _with_sources(detection, parts):
-    """Return a detection with what was found on its chips: sources, stamps and hosts of each."""
-    sources, stamps, hosts = zip(*parts, strict=True)
-    stamps = [part for part in stamps if part is not None]
-    hosts = [part for part in hosts if part is not None]
-    return dataclasses.replace(detection, sources=SourceCatalog.concat(sources),
-                               stamps=Stamps.concat(stamps) if stamps else None,
-                               hosts=halos.Hosts.concat(hosts) if hosts else None)
 
 
 def chip_shapes(chips: Iterable[Chip]) -> dict[int, tuple[int, int]]:
     """Return the rows and columns of chips by EXTVER."""
     return {chip.extver: chip.shape for chip in chips}
-
-
-def cores_for_stars(measured: Sequence[Detection | Measured], num_cores: int | None) -> int | None:
-    """Return how many cores to use for fitting the PSF to all stars of exposures."""
-    n_stars = sum(len(each.stamps) for each in measured if each.stamps is not None)
-    return 1 if n_stars < _FEW_STARS else num_cores
 
 
 def _psf_of(group, width):
@@ -389,12 +293,16 @@ def _psf_of(group, width):
     return surface, gains
 
 
-def _refined(detection, psf_of):
-    """Return the sources of a detection, with positions from the PSF of its optics."""
-    if detection.stamps is None:
-        return detection.sources
-    surface = psf_of[detection.metadata.optics].on(chip_shapes(detection.chips))
-    return measuring.refine_positions(detection.sources, detection.stamps, surface)
+def _refined(detections, psf_of, num_cores):
+    """Yield the sources of detections; where there are stamps, with positions from their PSF."""
+    exposures = []
+    for detection in detections:
+        if detection.stamps is not None:
+            psf = psf_of[detection.metadata.optics].on(chip_shapes(detection.chips))
+            exposures.append(Stars(detection.sources, detection.stamps, psf))
+    found = refined(exposures, num_cores)
+    for detection in detections:
+        yield detection.sources if detection.stamps is None else next(found)
 
 
 def _measured(detection, sources, surface, *, limits, nsources):
@@ -444,29 +352,3 @@ def _kept(sources, detection, limits, nsources):
         parts.append(measure.brightest(best, nbright))
     rows = np.concatenate([part.ident for part in parts]) - 1
     return SourceCatalog.concat(parts), rows
-
-
-def _defined(parameters, name):
-    """Value of a parameter, or its default where it is undefined."""
-    value = parameters[name]
-    return Spec.load(parameters.task)[name].default if value is None else value
-
-
-def _finding(parameters):
-    """Return how the parameters want sources to be found."""
-    same = ("findmode", "sexconfig", "centroid", "nsources",
-            "peakmin", "peakmax", "fluxmin", "fluxmax")  # fmt: skip
-    values = {name: parameters[name] for name in same}
-    for name in ("conv_width", "nsigma", "ratio", "theta", "threshold"):
-        values[name] = _defined(parameters, name)
-    for name in ("sharplo", "sharphi", "roundlo", "roundhi"):
-        values[name] = parameters[name] if parameters.use_sharp_round else None
-    skysigma = None if parameters.computesig else parameters.skysigma
-    return Finding(skysigma=skysigma, **values)
-
-
-def _relative_noise(image, chip):
-    """Return the relative noise of pixels from the inverse-variance map of an image, if any."""
-    if image.ivm is None:
-        return None
-    return noise_from_inverse_variance(fits.read_ivm(image.ivm, chip.extver, chip.shape))

@@ -6,7 +6,8 @@ import numpy as np
 
 from imagereg.catalogs import Flag, SourceCatalog
 from imagereg.detection.halos import Hosts
-from imagereg.tasks.exposures import Detection, _without_halos
+from imagereg.tasks.exposures import _without_halos
+from imagereg.tasks.finding import Detection
 
 
 def _left(flags, light, caplog):

@@ -15,7 +15,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from imagereg.errors import InputError
-from imagereg.tasks.exposures import Detection
+from imagereg.tasks.finding import Detection
 from imagereg.tasks.parallel import mapped, write_each
 
 PARENT = os.getpid()

@@ -1,0 +1,59 @@
+"""Improve positions with the PSF, shared out so that all cores have something to do."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from imagereg import detection
+from imagereg.catalogs import SourceCatalog
+from imagereg.tasks.parallel import available_cores, mapped
+
+if TYPE_CHECKING:
+    from imagereg.detection import EffectivePSF, Stamps
+
+# Fitting so many takes 0.1 s on one core; to start processes and hear of them takes half of that.
+_FEW_STARS = 3000
+
+
+class Stars(NamedTuple):
+    """The sources of an exposure: catalog, stamps and PSF as `refine_positions` takes them."""
+
+    sources: SourceCatalog
+    stamps: Stamps
+    psf: EffectivePSF
+
+
+def refined(exposures: Sequence[Stars], num_cores: int | None, *,
+            is_fitted: bool = False) -> Iterator[SourceCatalog]:
+    """Yield the refined sources of each exposure in order, see `refine_positions`.
+
+    Parameters
+    ----------
+    exposures : sequence of Stars
+        Where they would leave cores idle, the last ones are shared out among all.
+    num_cores : int or None
+        See `parallel.mapped`; one core does a few stars.
+    is_fitted : bool
+        Whether a PSF was fitted to the stamps before.
+    """
+    n_stars = sum(len(stars.sources) for stars in exposures)
+    n_cores = 1 if n_stars < _FEW_STARS else num_cores or available_cores()
+    n_whole = len(exposures) - len(exposures) % n_cores
+    shares = [1] * n_whole + [n_cores] * (len(exposures) - n_whole)
+    pieces = []
+    for stars, n_shares in zip(exposures, shares, strict=True):
+        rows = np.array_split(np.arange(len(stars.sources)), n_shares)
+        pieces += [Stars(stars.sources[part], stars.stamps[part], stars.psf) for part in rows]
+    found = mapped(functools.partial(_refined, is_fitted=is_fitted), pieces, n_cores)
+    for n_shares in shares:
+        parts = [next(found) for _ in range(n_shares)]
+        yield SourceCatalog.concat(parts) if n_shares > 1 else parts[0]
+
+
+def _refined(stars, is_fitted):
+    """Return the refined sources of some stars."""
+    return detection.refine_positions(*stars, is_fitted=is_fitted)
