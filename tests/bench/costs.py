@@ -81,7 +81,7 @@ def costs(folder, args):
     yield "reading SCI and DQ", cpu(read, args), cpu(copy, args), "copying the bytes in memory"
     yield ("finding", cpu(lambda: find(chips), args), cpu(lambda: [array + 1 for array in arrays], args),
            "one pass over the pixels")
-    sources, stamps = find(chips)[0]
+    sources, stamps, _ = find(chips)[0]
     psf = measure_psf(stamps, 2.5)
     yield ("the PSF, a run", cpu(lambda: measure_psf(stamps, 2.5), args), cpu(lambda: stamps.pixels * 2, args),
            f"one pass over {len(sources)} stamps")

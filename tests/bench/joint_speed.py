@@ -30,15 +30,20 @@ _CASES = {"stack": (60, 5000, 0.0), "mosaic": (200, 3000, 0.5)}
 _MOST_SECONDS, _MOST_MEGABYTES = 20.0, 2000.0
 
 
-def made_lists(count, n_stars, step, seed=1):
-    """Return the lists of `count` exposures, each of which lies `step` sides from the one before in its row."""
-    rng = np.random.default_rng(seed)
+def made_sky(count, n_stars, step, rng):
+    """Return the corners of exposures in rows, and positions and errors of the stars that they show."""
     n_columns = int(np.ceil(np.sqrt(count))) if step else 1
     corners = [np.array([i % n_columns, i // n_columns]) * step * _SIDE for i in range(count)]
     extent = np.max(corners, axis=0) + _SIDE
     density = n_stars / _SIDE**2
     sky = rng.uniform(0, extent, (int(density * extent.prod()), 2))
-    size = 10 ** rng.uniform(-2.7, -1, len(sky))
+    return corners, sky, 10 ** rng.uniform(-2.7, -1, len(sky))
+
+
+def made_lists(count, n_stars, step, seed=1):
+    """Return the lists of `count` exposures, each of which lies `step` sides from the one before in its row."""
+    rng = np.random.default_rng(seed)
+    corners, sky, size = made_sky(count, n_stars, step, rng)
     lists = []
     for number, corner in enumerate(corners):
         rows = np.flatnonzero(((sky > corner) & (sky < corner + _SIDE)).all(axis=1))
@@ -61,7 +66,8 @@ def survey_lists(n_fields, count, n_stars):
     for field in range(n_fields):
         far = np.array([100 * field * _SIDE, 0])
         own = made_lists(count, n_stars, 0.5, seed=field + 1)
-        catalog.append(np.concatenate([one.xy for one in own[::2]]) + far)
+        _, sky, _ = made_sky(count, n_stars, 0.5, np.random.default_rng(field + 1))
+        catalog.append(sky + far + np.random.default_rng(field).normal(0, 0.01, sky.shape))
         for one in own:
             number = field * count + one.alignment
             lists.append(dataclasses.replace(one, name=(f"{number:04d}", ""), xy=one.xy + far, alignment=number,

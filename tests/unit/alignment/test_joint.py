@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from imagereg.alignment import align, joint
 from imagereg.alignment.exposure import Chip, Exposure, Metadata
+from imagereg.alignment.fitting import adjustment
 from imagereg.alignment.fitting.adjustment import Measurements, adjust, solve_once
 from imagereg.alignment.fitting.geometry import GEOMETRIES
 from imagereg.alignment.fitting.weights import error_model
@@ -288,6 +289,19 @@ def test_scale_and_floor_of_errors(factor, floor):
     residuals[:200] = rng.uniform(-5, 5, (200, 2))
     found = error_model((residuals**2).sum(axis=1), stated**2)
     np.testing.assert_allclose(np.hypot(found[0] * stated, found[1]), true, rtol=0.2)
+
+
+def test_lists_beside_copies_of_a_catalog_have_the_errors_that_they_show():
+    """As where a catalog was made of some of the exposures: these agree with it to the last digit."""
+    rng = np.random.default_rng(3)
+    which = np.repeat(np.arange(4), 200)
+    true = np.array([0.0, 0.0, 0.0, 0.02])[which]
+    stated = 10 ** rng.uniform(-2.7, -1.0, 800)[:, None] * np.ones(2)
+    measured = Measurements(np.arange(800), which, np.zeros((800, 2)), stated, np.array([0, 1, 1, 1]))
+    square = rng.normal(0, true[:, None], (800, 2)) ** 2
+    variance = adjustment._modelled(measured, square, np.ones((800, 2)), stated**2)
+    assert np.sqrt(np.median(variance[which == 3])) == pytest.approx(0.02, rel=0.15)
+    assert np.sqrt(variance[which < 3].max()) < 1e-3
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])

@@ -290,8 +290,8 @@ def _modelled(measured, square, share, before):
         if some.sum() < _FEWEST_TELL:
             continue
         scale, floor = error_model(size[some], known[some].mean(axis=1))
-        of_kind = scale**2 * known + floor**2
-        expected = np.maximum(of_kind.mean(axis=1), _LEAST_ERROR**2)
+        of_kind = np.maximum(scale**2 * known + floor**2, _LEAST_ERROR**2)
+        expected = of_kind.mean(axis=1)
         for number in np.flatnonzero(measured.kind == one):
             rows = measured.rows[number]
             own = rows[tells[rows]]
