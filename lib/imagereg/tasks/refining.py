@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,14 +47,16 @@ def refined(exposures: Sequence[Stars], num_cores: int | None, *,
     shares = [1] * n_whole + [n_cores] * (len(exposures) - n_whole)
     pieces = []
     for stars, n_shares in zip(exposures, shares, strict=True):
-        rows = np.array_split(np.arange(len(stars.sources)), n_shares)
-        pieces += [Stars(stars.sources[part], stars.stamps[part], stars.psf) for part in rows]
+        limits = np.linspace(0, len(stars.sources), n_shares + 1).astype(int)
+        pieces += [(stars, slice(*ends)) for ends in itertools.pairwise(limits)]
     found = mapped(functools.partial(_refined, is_fitted=is_fitted), pieces, n_cores)
     for n_shares in shares:
         parts = [next(found) for _ in range(n_shares)]
         yield SourceCatalog.concat(parts) if n_shares > 1 else parts[0]
 
 
-def _refined(stars, is_fitted):
-    """Return the refined sources of some stars."""
-    return detection.refine_positions(*stars, is_fitted=is_fitted)
+def _refined(piece, is_fitted):
+    """Return the refined sources of some rows of an exposure."""
+    stars, rows = piece
+    return detection.refine_positions(stars.sources[rows], stars.stamps[rows], stars.psf,
+                                      is_fitted=is_fitted)
