@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from imagereg.alignment import Chip, Metadata
 from imagereg.catalogs import SourceCatalog
 from imagereg.detection import (
@@ -54,20 +56,24 @@ class Detection:
 
 
 class Piece(NamedTuple):
-    """A file whose sources are to be found, or one chip of it by number, from 0."""
+    """A file whose sources are to be found, or some chips of it by their numbers, from 0."""
 
     image: InputFile
-    number: int | None = None
+    numbers: Sequence[int] | None = None
 
 
 def pieces_of(images: Iterable[InputFile], n_cores: int) -> list[Piece]:
-    """Return the files, but single chips of the last ones where that keeps all cores at work."""
+    """Return the files, but some chips of the last ones where that keeps all cores at work."""
     images = list(images)
     n_whole = len(images) - len(images) % n_cores
     pieces = [Piece(image) for image in images[:n_whole]]
     for image in images[n_whole:]:
         n_chips = len(image.wcs_names)
-        pieces += map(Piece, [image] * n_chips, range(n_chips)) if n_chips else [Piece(image)]
+        if n_chips < 2:
+            pieces.append(Piece(image))
+            continue
+        shares = np.array_split(np.arange(n_chips), min(n_cores, n_chips))
+        pieces += [Piece(image, share.tolist()) for share in shares]
     return pieces
 
 
@@ -78,7 +84,7 @@ def find(piece: Piece, *, parameters: ParameterSet, exclusions: lists.Exclusions
     Parameters
     ----------
     piece : Piece
-        The file, or one chip of it.
+        The file, or some chips of it.
     parameters, exclusions, catalogs, needs_wcs
         See `exposures.measure_exposures`.
 
@@ -109,7 +115,7 @@ def find(piece: Piece, *, parameters: ParameterSet, exclusions: lists.Exclusions
     try:
         with read_image(path, flags_path=instruments.quality_file(path), needs_wcs=needs_wcs,
                         reads_wcs=bool(exclusions) or not is_sent) as opened:
-            for exposure, metadata, chips, chip in _wanted(opened, piece.number):
+            for exposure, metadata, chips, chip in _wanted(opened, piece.numbers):
                 found = sources_of(opened, chip, metadata)
                 sent = () if is_sent else chips
                 detections.append(Detection(exposure, path, metadata, sent, *found))
@@ -118,11 +124,11 @@ def find(piece: Piece, *, parameters: ParameterSet, exclusions: lists.Exclusions
     return detections
 
 
-def _wanted(opened, number):
-    """Yield each chip, or that of a number, after what `ImageFile.exposures` says of it."""
+def _wanted(opened, numbers):
+    """Yield each chip, or those of some numbers, after what `ImageFile.exposures` says of it."""
     for exposure, metadata, chips in opened.exposures():
         for chip in chips:
-            if number in (None, opened.chips.index(chip)):
+            if numbers is None or opened.chips.index(chip) in numbers:
                 yield exposure, metadata, chips, chip
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -82,11 +83,22 @@ def test_drafts_are_used_once_or_removed(path, killed, tmp_path, alone):
     assert os.listdir(tmp_path) == ["a.fits"]
 
 
+def until(condition):
+    """Wait until something is so."""
+    patience = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < patience
+        time.sleep(0.001)
+
+
+def n_begun(drafts):
+    """Return how many drafts have been begun; each takes a number of four bytes."""
+    return os.lseek(drafts._background._places, 0, os.SEEK_CUR) // 4
+
+
 def wait_for_first(drafts):
     """Wait until the first draft is in work, so that it is finished."""
-    background = drafts._background
-    while background and not os.lseek(background._places, 0, os.SEEK_CUR):
-        pass
+    until(lambda: n_begun(drafts) > 0)
 
 
 def test_a_draft_of_a_full_disk_takes_no_room(path, tmp_path, alone, monkeypatch):
@@ -139,15 +151,13 @@ def test_work_in_the_background_ends_with_the_piece_in_work(tmp_path, alone):
 
     def wait(number):
         (tmp_path / f"begun {number}").touch()
-        while number and not go.exists():
-            pass
+        until(lambda: not number or go.exists())
         if number == 1:
             raise ValueError
         return number, os.nice(0)
 
     with Background(wait, range(9), 2) as background:
-        while not (tmp_path / "begun 1").exists():
-            pass
+        until((tmp_path / "begun 1").exists)
         background.end()
         go.touch()
         assert background.results() == [(0, 10)] + 8 * [None]
@@ -177,8 +187,7 @@ def test_headers_are_all_that_is_left_to_be_written(tmp_path, alone, monkeypatch
     plain_end = Drafts.end
 
     def patient(drafts):  # else the machine decides how many there are
-        while os.lseek(drafts._background._places, 0, os.SEEK_CUR) < 3 * 4:
-            pass
+        until(lambda: n_begun(drafts) == 3)
         plain_end(drafts)
 
     written = []

@@ -24,16 +24,19 @@ def alone(monkeypatch):
     monkeypatch.setattr(threading, "active_count", lambda: 1)
 
 
-@given(chips=st.lists(st.integers(0, 4), max_size=20), cores=st.integers(1, 8))
+@given(chips=st.lists(st.integers(0, 60), max_size=20), cores=st.integers(1, 8))
 def test_each_chip_is_in_one_piece(chips, cores):
-    """Only the last files are divided, fewer than there are cores."""
+    """Only the last files are divided, fewer than there are cores, and into no more pieces than that."""
     images = [InputFile(str(number), wcs_names={k: [] for k in range(n)}) for number, n in enumerate(chips)]
     pieces = pieces_of(images, cores)
     assert list(dict.fromkeys(piece.image.path for piece in pieces)) == [image.path for image in images]
     for number, (image, n) in enumerate(zip(images, chips, strict=True)):
-        own = [piece.number for piece in pieces if piece.image is image]
-        is_whole = number < len(images) // cores * cores or n == 0
-        assert own == ([None] if is_whole else list(range(n)))
+        own = [piece.numbers for piece in pieces if piece.image is image]
+        if number < len(images) // cores * cores or n < 2:
+            assert own == [None]
+        else:
+            assert sum(own, []) == list(range(n)) and len(own) == min(cores, n)
+            assert max(map(len, own)) - min(map(len, own)) <= 1
 
 
 @pytest.fixture(scope="module")
