@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import warnings
 
 import numpy as np
@@ -30,6 +31,12 @@ def pytest_configure():
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Let this be the only thread, as it is but for those of the test runner."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
 
 
 @pytest.fixture(scope="session")

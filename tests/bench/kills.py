@@ -131,7 +131,8 @@ def kill(stage, writer, number, rng):
             said.append(f"{count} lines on standard error, expected one: {outcome.err[-2000:]}")
     if number != signal.SIGKILL and stage.leftovers():
         said.append(f"left {stage.leftovers()[0]}")
-    if in_time and not (writer in _STEPS and not _undone(stage, writer)):
+    is_over = writer in _STEPS and not _undone(stage, writer)
+    if in_time and not is_over:
         said += [f"repeated: {complaint}" for complaint in _repeat(stage, writer)]
     return said, in_time
 

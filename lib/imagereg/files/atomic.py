@@ -318,7 +318,7 @@ def copy_bytes(source: BinaryIO, target: BinaryIO, start: int, stop: int) -> Non
 
 
 def flush(path: str) -> None:
-    """Have the disk write what a file has, which may fail: the last word has `replacing`."""
+    """Flush a file to the disk early; errors are left to `replacing`, which flushes it again."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         os.fsync(file.fileno())
 

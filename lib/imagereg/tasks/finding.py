@@ -25,7 +25,7 @@ from imagereg.errors import InputError
 from imagereg.files import InputFile, lists, read_image
 from imagereg.files.images import fits, instruments
 from imagereg.parameters import ParameterSet, Spec
-from imagereg.tasks.parallel import is_worker
+from imagereg.tasks.parallel import is_worker, shares_of
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +62,17 @@ class Piece(NamedTuple):
     numbers: Sequence[int] | None = None
 
 
-def pieces_of(images: Iterable[InputFile], n_cores: int) -> list[Piece]:
+def pieces_of(images: Sequence[InputFile], n_cores: int) -> list[Piece]:
     """Return the files, but some chips of the last ones where that keeps all cores at work."""
-    images = list(images)
-    n_whole = len(images) - len(images) % n_cores
-    pieces = [Piece(image) for image in images[:n_whole]]
-    for image in images[n_whole:]:
+    pieces = []
+    for image, n_shares in zip(images, shares_of(len(images), n_cores), strict=True):
         n_chips = len(image.wcs_names)
-        if n_chips < 2:
+        n_shares = min(n_shares, n_chips)
+        if n_shares < 2:
             pieces.append(Piece(image))
-            continue
-        shares = np.array_split(np.arange(n_chips), min(n_cores, n_chips))
-        pieces += [Piece(image, share.tolist()) for share in shares]
+        else:
+            shares = np.array_split(np.arange(n_chips), n_shares)
+            pieces += [Piece(image, share.tolist()) for share in shares]
     return pieces
 
 
@@ -146,15 +145,16 @@ def joined(
     """
     both = zip(pieces, found, strict=True)
     for _, group in itertools.groupby(both, key=lambda each: id(each[0].image)):
+        chips = [chip for _, detections in group for chip in detections]
+        bad = next((chip for chip in chips if chip.problem), None)
+        if bad:
+            log.error("%s", bad.problem)
+            yield [bad]
+            continue
         by_name: dict[str, list[Detection]] = {}
-        problem = None
-        for _, detections in group:
-            for each in detections:
-                by_name.setdefault(each.name, []).append(each)
-                problem = problem or (each if each.problem else None)
-        if problem:
-            log.error("%s", problem.problem)
-        yield [problem] if problem else list(map(_together, by_name.values()))
+        for chip in chips:
+            by_name.setdefault(chip.name, []).append(chip)
+        yield list(map(_together, by_name.values()))
 
 
 def _together(chips):

@@ -134,6 +134,15 @@ def write_each(
     return written, next(iter(errors), None)
 
 
+def shares_of(number: int, n_cores: int) -> list[int]:
+    """Return into how many shares to divide each of some equal pieces of work.
+
+    The last ones, which would leave cores idle, are for all cores together.
+    """
+    rest = number % n_cores
+    return [1] * (number - rest) + [n_cores] * rest
+
+
 def available_cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

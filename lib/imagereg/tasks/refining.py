@@ -11,7 +11,7 @@ import numpy as np
 
 from imagereg import detection
 from imagereg.catalogs import SourceCatalog
-from imagereg.tasks.parallel import available_cores, mapped
+from imagereg.tasks.parallel import available_cores, mapped, shares_of
 
 if TYPE_CHECKING:
     from imagereg.detection import EffectivePSF, Stamps
@@ -43,8 +43,7 @@ def refined(exposures: Sequence[Stars], num_cores: int | None, *,
     """
     n_stars = sum(len(stars.sources) for stars in exposures)
     n_cores = 1 if n_stars < _FEW_STARS else num_cores or available_cores()
-    n_whole = len(exposures) - len(exposures) % n_cores
-    shares = [1] * n_whole + [n_cores] * (len(exposures) - n_whole)
+    shares = shares_of(len(exposures), n_cores)
     pieces = []
     for stars, n_shares in zip(exposures, shares, strict=True):
         limits = np.linspace(0, len(stars.sources), n_shares + 1).astype(int)

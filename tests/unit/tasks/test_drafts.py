@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import threading
 import time
 
 import pytest
@@ -21,12 +20,6 @@ from imagereg.tweakreg import TweakReg
 OLD = bytes(range(256)) * 4
 SPANS = st.tuples(st.integers(0, 500), st.integers(501, 1024))
 PIECES = st.lists(st.binary(max_size=40) | SPANS, max_size=6)
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    """Let this be the only thread, as it is but for those of the test runner."""
-    monkeypatch.setattr(threading, "active_count", lambda: 1)
 
 
 @pytest.fixture

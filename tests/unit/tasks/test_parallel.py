@@ -22,12 +22,6 @@ PARENT = os.getpid()
 log = logging.getLogger("imagereg.tests")
 
 
-@pytest.fixture
-def alone(monkeypatch):
-    """Let this be the only thread, as it is but for those of the test runner."""
-    monkeypatch.setattr(threading, "active_count", lambda: 1)
-
-
 def square(number):
     log.info("item %d", number)
     return number, number**2, os.getpid()

@@ -1,7 +1,6 @@
 """Files and sources shared out among cores: each once, in order, with the same results for any number."""
 
 import dataclasses
-import threading
 
 import numpy as np
 import pytest
@@ -16,12 +15,6 @@ from imagereg.parameters import ParameterSet
 from imagereg.tasks import refining
 from imagereg.tasks.exposures import measure_exposures
 from imagereg.tasks.finding import pieces_of
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    """Let this be the only thread, as it is but for those of the test runner."""
-    monkeypatch.setattr(threading, "active_count", lambda: 1)
 
 
 @given(chips=st.lists(st.integers(0, 60), max_size=20), cores=st.integers(1, 8))

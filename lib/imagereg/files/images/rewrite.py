@@ -254,9 +254,9 @@ class Draft:
 
     def rewritten(self, pieces: Sequence[bytes | tuple[int, int]]
                   ) -> Sequence[bytes | tuple[int, int]]:
-        """Put the new bytes of a plan where there is room for just these; return what is left.
+        """Write the new bytes of a plan over those of the draft; return the pieces left to write.
 
-        From the first piece that the draft has otherwise all is cut off.
+        The draft is cut off at the first piece that has another length or span in it.
         """
         number = 0
         for piece, own in zip(pieces, self.layout, strict=False):

@@ -139,7 +139,8 @@ class Output:
             return
         if task.headerlet and task.attach:  # how long it will be is not known
             return
-        of_file = _by_file([exposure for exposure in exposures if not exposure.problem])
+        readable = [exposure for exposure in exposures if not exposure.problem]
+        of_file = _grouped(readable, [exposure.path for exposure in readable])
 
         def plan_of(path):
             solved = [_expected(exposure, plane, task, reference) for exposure in of_file[path]]
@@ -312,9 +313,7 @@ class Output:
 
     def _write_solutions(self, alignments, reference):
         """Write headerlets and headers of all images but failed ones, several files at a time."""
-        of_file: dict[str, list[Alignment]] = {}
-        for alignment in alignments:
-            of_file.setdefault(alignment.exposure.path, []).append(alignment)
+        of_file = _grouped(alignments, [alignment.exposure.path for alignment in alignments])
         plan = functools.partial(self._planned, reference=reference)
         updates = mapped(plan, list(of_file.values()), self.task.num_cores)
         with contextlib.closing(updates):
@@ -412,11 +411,11 @@ class _Update:
     differences: list[str] = dataclasses.field(default_factory=list)
 
 
-def _by_file(exposures):
-    """Return the exposures in each file, by its path."""
-    of_file: dict[str, list[Exposure]] = {}
-    for exposure in exposures:
-        of_file.setdefault(exposure.path, []).append(exposure)
+def _grouped(items, paths):
+    """Return the items of each file, by its path, which stands beside each of them."""
+    of_file: dict[str, list] = {}
+    for item, path in zip(items, paths, strict=True):
+        of_file.setdefault(path, []).append(item)
     return of_file
 
 
